@@ -1,0 +1,134 @@
+"""The one door to durable writes: what these functions return from survives a power cut.
+
+A file becomes visible under its name only when its bytes are on the disk: write to a temporary
+name in the same directory, fsync, rename, fsync the directory. A failed fsync is never repeated
+on the same descriptor (the kernel has dropped the pages): the temporary file is removed and the
+error raised, and the caller still holds the bytes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from appliance.base.errors import AccessError, HoldfastError, NoSpaceError
+
+TEMPORARY_PREFIX = ".tmp-"
+Bytes = bytes | bytearray | memoryview
+
+
+@contextmanager
+def named_os_errors(path: Path | str) -> Iterator[None]:
+    """Turn an OSError of the block into the error tree, naming `path`.
+
+    Raises NoSpaceError for a full filesystem or quota, AccessError for a permission or a
+    read-only filesystem, HoldfastError otherwise.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = f"{path}: {error.strerror or error}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpaceError(
+                f"{reason}: free space with 'holdfast forget POINT --now' and 'holdfast collect'"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise AccessError(reason) from error
+        raise HoldfastError(reason) from error
+
+
+def fsync_directory(directory: Path) -> None:
+    """Make the names in `directory` durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(directory: Path, mode: int = 0o700) -> None:
+    """Create `directory` and its missing parents durably; an existing one is left as it is."""
+    with named_os_errors(directory):
+        missing = [directory, *directory.parents]
+        for path in reversed([path for path in missing if not path.is_dir()]):
+            path.mkdir(mode=mode, exist_ok=True)
+            fsync_directory(path.parent)
+
+
+@contextmanager
+def open_durably(path: Path, mode: int = 0o600, *, replace: bool = True) -> Iterator[int]:
+    """Give a descriptor to fill; when the block ends well, `path` durably holds what was written.
+
+    When the block raises, `path` is as before. Without `replace` an existing `path` raises
+    FileExistsError and is left alone.
+    """
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+    with named_os_errors(path):
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        try:
+            with named_os_errors(path):
+                yield descriptor
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if replace:
+            with named_os_errors(path):
+                os.rename(temporary, path)
+        else:
+            os.link(temporary, path)
+            temporary.unlink()
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    with named_os_errors(path):
+        fsync_directory(path.parent)
+
+
+def write_all(descriptor: int, data: Bytes) -> None:
+    """Write every byte of `data` to `descriptor`."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def write_file(path: Path, data: Bytes, mode: int = 0o600, *, replace: bool = True) -> None:
+    """Make `path` hold `data`, durably on return. See `open_durably` for what may be raised."""
+    with open_durably(path, mode, replace=replace) as descriptor:
+        write_all(descriptor, data)
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Rename `source` to `target` on one filesystem, durably on return."""
+    with named_os_errors(source):
+        os.rename(source, target)
+        fsync_directory(target.parent)
+        if target.parent != source.parent:
+            fsync_directory(source.parent)
+
+
+def remove_file(path: Path) -> None:
+    """Remove `path`, durably on return; a missing file is fine."""
+    with named_os_errors(path):
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return
+        fsync_directory(path.parent)
+
+
+def remove_temporaries(directory: Path, older_than_s: float, now_s: float) -> None:
+    """Remove what a killed writer left half-made in `directory`, if it is older than given.
+
+    `now_s` is seconds since the epoch. The age keeps the work of running writers.
+    """
+    for path in directory.glob(f"{TEMPORARY_PREFIX}*"):
+        try:
+            if now_s - path.stat().st_mtime >= older_than_s:
+                path.unlink()
+        except FileNotFoundError:
+            continue

@@ -1,0 +1,86 @@
+"""The one door to other programs: fixed argument vectors, never a shell."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from appliance.base.errors import HoldfastError
+
+
+def find_program(name: str, package: str) -> str:
+    """The path of program `name`. Raises HoldfastError naming the Debian `package` if missing."""
+    path = shutil.which(name)
+    if path is None:
+        raise HoldfastError(f"{name} is not installed: apt-get install {package}")
+    return path
+
+
+def run(argv: Sequence[str], *, timeout_s: float = 60.0, cwd: Path | None = None) -> str:
+    """Run `argv` to its end and give its standard output.
+
+    Raises HoldfastError with the last line the program said when it fails or does not end in time.
+    """
+    try:
+        done = subprocess.run(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            cwd=cwd,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise HoldfastError(f"{argv[0]} did not end within {timeout_s:.0f} s") from error
+    except OSError as error:
+        raise HoldfastError(f"{argv[0]}: {error.strerror}") from error
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise HoldfastError(f"{argv[0]} failed: {said[-1] if said else done.returncode}")
+    return done.stdout
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    log: Path,
+    cwd: Path | None = None,
+    keep_descriptors: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start `argv` in a session of its own so that it outlives us; its output goes to `log`."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            cwd=cwd,
+            pass_fds=keep_descriptors,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise HoldfastError(f"{argv[0]}: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+
+
+def process_started(pid: int) -> float | None:
+    """When process `pid` started (seconds since the epoch), or None if it does not run.
+
+    Together with the pid this names a process for ever, although pids are used again.
+    """
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return float(process.create_time())
+    except psutil.Error:
+        return None

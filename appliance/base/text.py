@@ -1,0 +1,52 @@
+"""Text for people: sizes, durations, and foreign text made harmless for a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_STEPS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def size(size_bytes: float) -> str:
+    """A size in binary units.
+
+    >>> size(512), size(1536), size(3 * 2**30)
+    ('512 B', '1.5 KiB', '3.0 GiB')
+    """
+    value = float(size_bytes)
+    for step in _STEPS:
+        if value < 1024 or step == _STEPS[-1]:
+            break
+        value /= 1024
+    return f"{value:.0f} B" if step == "B" else f"{value:.1f} {step}"
+
+
+def duration(seconds: float) -> str:
+    """A duration in the two largest units that matter.
+
+    >>> duration(0.5), duration(75), duration(7300)
+    ('0.5 s', '1 min 15 s', '2 h 1 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest_s = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest_s} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def printable(text: str) -> str:
+    r"""Foreign text with control, format and bidirectional characters shown as escapes.
+
+    >>> printable('a\x1b[31mb\u202ec')
+    'a\\x1b[31mb\\u202ec'
+    """
+    return "".join(
+        character
+        if unicodedata.category(character)[0] != "C" and character not in "\u2028\u2029"
+        else character.encode("unicode_escape").decode()
+        for character in text
+    )
