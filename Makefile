@@ -1,0 +1,80 @@
+# Everything a newcomer needs, on Debian 12 with only git and make. `make` alone prints the list.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup packages native demo check format test test-slow bench clean
+MAKEFLAGS += --no-print-directory
+
+# To build, to run, to test, and to make the disk of the demo.
+PACKAGES := ca-certificates clang-format debootstrap e2fsprogs extlinux fdisk fuse3 gcc libc6-dev libfuse2 \
+	libssl-dev libudev1 libzstd-dev make mount python3-dev python3-venv qemu-system-x86 qemu-utils syslinux-common \
+	util-linux xfsprogs
+# What the bench is measured beside.
+PEERS := borgbackup restic
+
+PYTHON ?= python3
+BIN := .venv/bin
+C_FILES = $(shell find native -name build -prune -o -name '*.[ch]' -print)
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+
+setup: packages .venv/installed native ## Debian and Python packages, and the C library: only what is missing
+
+# $(call install_packages,NAMES): apt-get is asked only when a name is missing.
+define install_packages
+	@missing=$$(comm -23 <(printf '%s\n' $(1) | sort) \
+		<(dpkg-query -W -f='$${db:Status-Abbrev} $${Package}\n' $(1) 2>/dev/null | sed -n 's/^.i *//p' | sort) \
+		| xargs); \
+	[ -z "$$missing" ] && exit 0; \
+	[ "$$(id -u)" = 0 ] || { echo "setup: not installed: $$missing; run 'make setup' as root once" >&2; exit 1; }; \
+	echo "setup: installing $$missing"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update -qq </dev/null; \
+	apt-get install -qq --yes --no-install-recommends -o Dpkg::Use-Pty=0 $$missing </dev/null
+endef
+
+packages:
+	$(call install_packages,$(PACKAGES))
+
+.venv/installed: pyproject.toml | packages
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "setup: $(PYTHON) is" \
+		"$$($(PYTHON) --version 2>&1), Holdfast needs 3.11 or newer: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "setup: Python packages into .venv (about a minute)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-input --editable '.[dev]'
+	@touch $@
+
+native: | packages
+	@$(MAKE) -C native
+
+demo: setup ## A real Debian disk: protect it, change it, protect it again, restore it, mount it, boot it
+	$(BIN)/python -m image.demo
+
+check: setup ## Format, lint, types, C format and warnings; under a minute
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(MAKE) -C native format-check
+
+format: setup ## Put Python and C into the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	clang-format -i $(C_FILES)
+
+test: setup ## check, C tests under sanitizers, all suites; SUITE=store runs one
+	@$(BIN)/python -m tests.run_suites $(if $(SUITE),'$(SUITE)')
+
+test-slow: setup ## The full counts; goes on where it was stopped; SHARD=2/8 runs an eighth
+	@$(BIN)/python -m tests.run_suites --slow $(if $(SUITE),'$(SUITE)')
+
+bench: setup ## Time and stored bytes beside restic and borg
+	$(call install_packages,$(PEERS))
+	$(BIN)/python -m image.bench
+
+clean: ## Remove everything that make made, the cached disk of the demo too
+	-@$(MAKE) -C native clean
+	rm -rf --one-file-system .venv build demo *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find appliance image tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,77 @@
+"""The in-memory side of the chunk index (native/src/index.c)."""
+
+from __future__ import annotations
+
+from ctypes import byref, c_uint32, create_string_buffer
+
+from appliance.native.library import check, lib, required
+
+
+class Index:
+    """Chunk id -> (slot of a container, ordinal). Thread-safe for look-ups and claims."""
+
+    def __init__(self) -> None:
+        self.handle = required(lib.hf_index_new(), "index")
+        self.runs = 0
+
+    def __del__(self) -> None:
+        if getattr(self, "handle", 0):
+            lib.hf_index_free(self.handle)
+
+    def add_run(self, descriptor: int) -> int:
+        """Map the run file open as `descriptor`; gives its number. IntegrityError if malformed."""
+        number = check(lib.hf_index_add_run(self.handle, descriptor), "index run")
+        self.runs = number + 1
+        return number
+
+    def run_entries(self, run: int) -> int:
+        """The number of entries of run number `run`."""
+        return int(lib.hf_index_run_entries(self.handle, run))
+
+    def slot_of(self, name: bytes) -> int:
+        """The slot of the sealed container `name` (32 bytes)."""
+        return check(lib.hf_index_slot_of(self.handle, name), "index")
+
+    def open_slot(self) -> int:
+        """A slot for a container that will be named when it is sealed."""
+        return check(lib.hf_index_open_slot(self.handle), "index")
+
+    def name_slot(self, slot: int, name: bytes) -> None:
+        """Say that the container of `slot` is durable under `name` now."""
+        check(lib.hf_index_name_slot(self.handle, slot, name), "index slot")
+
+    def kill_slot(self, slot: int) -> None:
+        """Count chunks of this container as unknown from now on."""
+        lib.hf_index_kill_slot(self.handle, slot)
+
+    def slot_name(self, slot: int) -> bytes | None:
+        """The name of a sealed container, or None while it is open or once it is dead."""
+        name = create_string_buffer(32)
+        return name.raw if lib.hf_index_slot_name(self.handle, slot, name) == 0 else None
+
+    def slot_count(self) -> int:
+        """The number of slots given so far."""
+        return int(lib.hf_index_slot_count(self.handle))
+
+    def find(self, chunk_id: bytes) -> tuple[int, int] | None:
+        """(slot, ordinal) of a chunk, or None."""
+        slot, ordinal = c_uint32(), c_uint32()
+        if lib.hf_index_find(self.handle, chunk_id, byref(slot), byref(ordinal)):
+            return slot.value, ordinal.value
+        return None
+
+    def claim(self, chunk_id: bytes, slot: int, ordinal: int) -> tuple[int, int]:
+        """Where the chunk is: where the index knows it, or else, from now on, where given."""
+        slot_out, ordinal_out = c_uint32(slot), c_uint32(ordinal)
+        check(
+            lib.hf_index_claim(self.handle, chunk_id, byref(slot_out), byref(ordinal_out)), "index"
+        )
+        return slot_out.value, ordinal_out.value
+
+    def pending(self) -> int:
+        """The number of entries that are in memory only."""
+        return int(lib.hf_index_pending(self.handle))
+
+    def write(self, first_run: int, descriptor: int) -> None:
+        """Write memory and the runs from `first_run` on as one sorted run, without dead slots."""
+        check(lib.hf_index_write(self.handle, first_run, descriptor), "index run")

@@ -1,0 +1,152 @@
+"""Loads libholdfast.so and declares its functions (native/include/holdfast.h)."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
+from pathlib import Path
+
+from appliance.base.errors import HoldfastError, IntegrityError
+
+EXTENT_BYTES = 4 << 20
+CONTAINER_MAX_BYTES = 32 << 20
+FRAME_MAX_BYTES = 1 << 20
+CHUNK_MIN_BYTES = 16 << 10
+CHUNK_MAX_BYTES = 256 << 10
+HEADER_BYTES = 64
+TRAILER_BYTES = 32
+KIND_DATA = 1
+KIND_PAGE = 2
+
+OK = 0
+E_ID = -7
+E_FULL = -8
+_MESSAGES = {
+    -1: "out of memory",
+    -2: "the crypto or compression library failed",
+    -3: "does not authenticate",
+    -4: "does not follow the format",
+    -5: "cannot be read",
+    -6: "ends too early",
+    -7: "holds another chunk there",
+    -8: "is full",
+}
+_DAMAGE = {-3, -4, -5, -6, -7}
+
+
+def failure(code: int, what: str) -> HoldfastError:
+    """The error for result `code` of the library, naming `what`."""
+    message = f"{what}: {_MESSAGES.get(code, f'error {code}')}"
+    return IntegrityError(message) if code in _DAMAGE else HoldfastError(message)
+
+
+def check(code: int, what: str) -> int:
+    """Give `code` back, or raise what it stands for if it is negative."""
+    if code < 0:
+        raise failure(code, what)
+    return code
+
+
+class ExtentStruct(ctypes.Structure):
+    """hf_extent."""
+
+    _fields_ = (
+        ("offset", c_uint64),
+        ("length", c_uint32),
+        ("has_base", c_uint32),
+        ("base_tag", ctypes.c_uint8 * 16),
+        ("tag", ctypes.c_uint8 * 16),
+        ("status", c_uint32),
+        ("first_ref", c_uint32),
+        ("ref_count", c_uint32),
+        ("reserved", c_uint32),
+    )
+
+
+class StatsStruct(ctypes.Structure):
+    """hf_stats."""
+
+    _fields_ = tuple(
+        (name, c_uint64)
+        for name in (
+            "tag_ns",
+            "cut_ns",
+            "fingerprint_ns",
+            "lookup_ns",
+            "compress_ns",
+            "seal_ns",
+            "new_bytes",
+            "new_chunks",
+            "known_chunks",
+        )
+    )
+
+
+_U32P = POINTER(c_uint32)
+_FUNCTIONS: dict[str, tuple[object, list[object]]] = {
+    "hf_index_new": (c_void_p, []),
+    "hf_index_free": (None, [c_void_p]),
+    "hf_index_add_run": (c_int, [c_void_p, c_int]),
+    "hf_index_drop_runs": (None, [c_void_p]),
+    "hf_index_run_entries": (c_uint64, [c_void_p, c_int]),
+    "hf_index_slot_of": (c_int64, [c_void_p, c_char_p]),
+    "hf_index_open_slot": (c_int64, [c_void_p]),
+    "hf_index_name_slot": (c_int, [c_void_p, c_uint32, c_char_p]),
+    "hf_index_kill_slot": (None, [c_void_p, c_uint32]),
+    "hf_index_slot_name": (c_int, [c_void_p, c_uint32, c_char_p]),
+    "hf_index_slot_count": (c_uint32, [c_void_p]),
+    "hf_index_find": (c_int, [c_void_p, c_char_p, _U32P, _U32P]),
+    "hf_index_claim": (c_int, [c_void_p, c_char_p, _U32P, _U32P]),
+    "hf_index_pending": (c_uint64, [c_void_p]),
+    "hf_index_write": (c_int, [c_void_p, c_int, c_int]),
+    "hf_writer_new": (c_void_p, [c_int, c_char_p, c_char_p, c_uint32, c_int]),
+    "hf_writer_free": (None, [c_void_p]),
+    "hf_writer_chunks": (c_uint32, [c_void_p]),
+    "hf_writer_finish": (c_int, [c_void_p, c_char_p, POINTER(c_void_p), POINTER(c_size_t)]),
+    "hf_ingester_new": (c_void_p, [c_void_p, c_char_p, c_char_p, c_char_p]),
+    "hf_ingester_free": (None, [c_void_p]),
+    "hf_ingester_stats": (None, [c_void_p, POINTER(StatsStruct)]),
+    "hf_ingest": (
+        c_int,
+        [c_void_p, c_void_p, c_void_p, c_void_p, c_int, c_void_p, c_uint32, _U32P],
+    ),
+    "hf_ingest_chunk": (c_int, [c_void_p, c_void_p, c_void_p, c_uint32, c_void_p]),
+    "hf_cut": (c_int, [c_char_p, c_void_p, c_size_t, _U32P, c_int]),
+    "hf_directory_open": (
+        c_void_p,
+        [c_char_p, c_char_p, c_size_t, c_uint64, c_char_p, POINTER(c_int)],
+    ),
+    "hf_directory_free": (None, [c_void_p]),
+    "hf_directory_kind": (c_int, [c_void_p]),
+    "hf_directory_chunks": (c_uint32, [c_void_p]),
+    "hf_directory_ids": (c_void_p, [c_void_p]),
+    "hf_directory_lengths": (c_void_p, [c_void_p]),
+    "hf_directory_locate": (c_int, [c_void_p, c_char_p, _U32P, _U32P, _U32P, _U32P, _U32P]),
+    "hf_reader_new": (c_void_p, []),
+    "hf_reader_free": (None, [c_void_p]),
+    "hf_read_frame": (c_int, [c_void_p, c_void_p, c_int, c_uint32, c_void_p, c_size_t]),
+    "hf_read": (c_int, [c_void_p, c_void_p, c_int, c_void_p, c_size_t]),
+    "hf_verify": (c_int, [c_void_p, c_void_p, c_int, c_char_p, c_char_p]),
+}
+
+
+def _load() -> ctypes.CDLL:
+    path = Path(__file__).with_name("libholdfast.so")
+    try:
+        library = ctypes.CDLL(str(path), use_errno=True)
+    except OSError as error:
+        raise HoldfastError(f"{path} cannot be loaded ({error}): run 'make setup'") from error
+    for name, (result, arguments) in _FUNCTIONS.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+lib = _load()
+
+
+def required(handle: int | None, what: str) -> int:
+    """A handle that must exist. Raises HoldfastError when memory ran out."""
+    if not handle:
+        raise HoldfastError(f"{what}: out of memory")
+    return handle

