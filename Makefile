@@ -16,7 +16,6 @@ PEERS := borgbackup restic
 
 PYTHON ?= python3
 BIN := .venv/bin
-C_FILES = $(shell find native -name build -prune -o -name '*.[ch]' -print)
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -33,7 +32,7 @@ define install_packages
 	echo "setup: installing $$missing"; \
 	export DEBIAN_FRONTEND=noninteractive; \
 	apt-get update -qq </dev/null; \
-	apt-get install -qq --yes --no-install-recommends -o Dpkg::Use-Pty=0 $$missing </dev/null
+	apt-get install -q --yes --no-install-recommends -o Dpkg::Use-Pty=0 $$missing </dev/null
 endef
 
 packages:
@@ -44,11 +43,12 @@ packages:
 		"$$($(PYTHON) --version 2>&1), Holdfast needs 3.11 or newer: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "setup: Python packages into .venv (about a minute)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-input --editable '.[dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-input --use-pep517 --editable '.[dev]'
 	@touch $@
 
 native: | packages
-	@$(MAKE) -C native
+	@$(MAKE) -q -C native || echo 'setup: building the C library'
+	@$(MAKE) -s -C native
 
 demo: setup ## A real Debian disk: protect it, change it, protect it again, restore it, mount it, boot it
 	$(BIN)/python -m image.demo
@@ -62,7 +62,7 @@ check: setup ## Format, lint, types, C format and warnings; under a minute
 format: setup ## Put Python and C into the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	clang-format -i $(C_FILES)
+	$(MAKE) -C native format
 
 test: setup ## check, C tests under sanitizers, all suites; SUITE=store runs one
 	@$(BIN)/python -m tests.run_suites $(if $(SUITE),'$(SUITE)')

@@ -77,10 +77,13 @@ def mount_partition(disk: Path, offset_bytes: int, target: Path, *, log: Path) -
 
 @contextmanager
 def mount_kernel_views(root: Path, *, log: Path) -> Iterator[None]:
-    """Give the system at `root` /proc, /sys and /dev for as long as the block runs."""
+    """Give the system at `root` /proc and /sys for as long as the block runs.
+
+    Not the host's /dev: its nodes are one for all, and debootstrap made the few that matter.
+    """
     mounted: list[Path] = []
     try:
-        for kind, name in (("proc", "proc"), ("sysfs", "sys"), ("devtmpfs", "dev")):
+        for kind, name in (("proc", "proc"), ("sysfs", "sys")):
             run(["mount", "-t", kind, kind, root / name], log=log)
             mounted.append(root / name)
         yield

@@ -40,3 +40,8 @@ class SystemClock:
 def boot_id() -> str:
     """The kernel's random id of this boot: a change means that the machine restarted."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def wall_ns() -> int:
+    """Nanoseconds since the epoch: the scale of file timestamps."""
+    return time.time_ns()

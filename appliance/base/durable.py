@@ -60,13 +60,16 @@ def make_directory(directory: Path, mode: int = 0o700) -> None:
 
 
 @contextmanager
-def open_durably(path: Path, mode: int = 0o600, *, replace: bool = True) -> Iterator[int]:
+def open_durably(
+    path: Path, mode: int = 0o600, *, replace: bool = True, staging: Path | None = None
+) -> Iterator[int]:
     """Give a descriptor to fill; when the block ends well, `path` durably holds what was written.
 
     When the block raises, `path` is as before. Without `replace` an existing `path` raises
-    FileExistsError and is left alone.
+    FileExistsError and is left alone. The temporary file lies in `staging` (default: beside
+    `path`), which must be on the same filesystem.
     """
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+    temporary = (staging or path.parent) / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
     with named_os_errors(path):
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
@@ -96,9 +99,16 @@ def write_all(descriptor: int, data: Bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def write_file(path: Path, data: Bytes, mode: int = 0o600, *, replace: bool = True) -> None:
+def write_file(
+    path: Path,
+    data: Bytes,
+    mode: int = 0o600,
+    *,
+    replace: bool = True,
+    staging: Path | None = None,
+) -> None:
     """Make `path` hold `data`, durably on return. See `open_durably` for what may be raised."""
-    with open_durably(path, mode, replace=replace) as descriptor:
+    with open_durably(path, mode, replace=replace, staging=staging) as descriptor:
         write_all(descriptor, data)
 
 
@@ -121,14 +131,7 @@ def remove_file(path: Path) -> None:
         fsync_directory(path.parent)
 
 
-def remove_temporaries(directory: Path, older_than_s: float, now_s: float) -> None:
-    """Remove what a killed writer left half-made in `directory`, if it is older than given.
-
-    `now_s` is seconds since the epoch. The age keeps the work of running writers.
-    """
+def remove_temporaries(directory: Path) -> None:
+    """Remove what killed writers left half-made in `directory`. Nobody may be writing there."""
     for path in directory.glob(f"{TEMPORARY_PREFIX}*"):
-        try:
-            if now_s - path.stat().st_mtime >= older_than_s:
-                path.unlink()
-        except FileNotFoundError:
-            continue
+        path.unlink(missing_ok=True)

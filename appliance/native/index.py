@@ -24,6 +24,15 @@ class Index:
         self.runs = number + 1
         return number
 
+    def replace(self, first_run: int, descriptor: int) -> None:
+        """Use the run just written by `write` instead of memory and the runs it was made of."""
+        check(lib.hf_index_replace(self.handle, first_run, descriptor), "index run")
+        self.runs = first_run + 1
+
+    def knows(self, name: bytes) -> bool:
+        """Whether the sealed container `name` was ever given a slot here."""
+        return bool(lib.hf_index_knows(self.handle, name))
+
     def run_entries(self, run: int) -> int:
         """The number of entries of run number `run`."""
         return int(lib.hf_index_run_entries(self.handle, run))

@@ -85,6 +85,10 @@ class Writer:
         """The number of chunks added so far: the ordinal of the next one."""
         return int(lib.hf_writer_chunks(self.handle))
 
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether chunks of `size_bytes` together certainly fit."""
+        return bool(lib.hf_writer_has_room(self.handle, size_bytes))
+
     def finish(self) -> tuple[bytes, memoryview]:
         """Seal: (name, bytes). The bytes are valid until `close`."""
         name = create_string_buffer(32)

@@ -51,10 +51,13 @@ HF_API hf_index *hf_index_new(void);
 HF_API void hf_index_free(hf_index *index);
 /* Maps run file `fd` (it may be closed afterwards). Gives the run's number or an error. */
 HF_API int hf_index_add_run(hf_index *index, int fd);
-HF_API void hf_index_drop_runs(hf_index *index);
+/* Puts run file `fd`, just written by hf_index_write, in the place of runs first_run.. and of the
+ * memory table. */
+HF_API int hf_index_replace(hf_index *index, int first_run, int fd);
 HF_API uint64_t hf_index_run_entries(const hf_index *index, int run);
 /* Slots stand for containers: known by name, or open and named later. -1 = no memory. */
 HF_API int64_t hf_index_slot_of(hf_index *index, const uint8_t name[32]);
+HF_API int hf_index_knows(hf_index *index, const uint8_t name[32]);
 HF_API int64_t hf_index_open_slot(hf_index *index);
 HF_API int hf_index_name_slot(hf_index *index, uint32_t slot, const uint8_t name[32]);
 /* Hits on a dead slot count as new from now on, and it is left out of written runs. */
@@ -74,6 +77,8 @@ typedef struct hf_writer hf_writer;
 HF_API hf_writer *hf_writer_new(int kind, const uint8_t container_id[16],
                                 const uint8_t container_key[32], uint32_t slot, int level);
 HF_API void hf_writer_free(hf_writer *writer);
+/* 1 = chunks of so many bytes together certainly fit. */
+HF_API int hf_writer_has_room(const hf_writer *writer, size_t plain_bytes);
 HF_API uint32_t hf_writer_chunks(const hf_writer *writer);
 /* Seals the container. *data stays valid until hf_writer_free. */
 HF_API int hf_writer_finish(hf_writer *writer, uint8_t name[32], const uint8_t **data,

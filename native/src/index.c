@@ -61,18 +61,16 @@ hf_index *hf_index_new(void) {
     return NULL;
 }
 
-void hf_index_drop_runs(hf_index *index) {
-    for (int i = 0; i < index->run_count; i++) {
-        munmap(index->runs[i].map, index->runs[i].map_bytes);
-        free(index->runs[i].slots);
-    }
-    index->run_count = 0;
+static void drop_run(run *run) {
+    munmap(run->map, run->map_bytes);
+    free(run->slots);
 }
 
 void hf_index_free(hf_index *index) {
     if (index == NULL)
         return;
-    hf_index_drop_runs(index);
+    for (int i = 0; i < index->run_count; i++)
+        drop_run(&index->runs[i]);
     pthread_mutex_destroy(&index->lock);
     free(index->table);
     free(index->names);
@@ -147,6 +145,13 @@ int64_t hf_index_slot_of(hf_index *index, const uint8_t name[32]) {
     return slot;
 }
 
+int hf_index_knows(hf_index *index, const uint8_t name[32]) {
+    pthread_mutex_lock(&index->lock);
+    uint32_t cell = *name_cell(index, name);
+    pthread_mutex_unlock(&index->lock);
+    return cell != 0;
+}
+
 int64_t hf_index_open_slot(hf_index *index) {
     pthread_mutex_lock(&index->lock);
     int64_t slot = add_slot(index, SLOT_OPEN);
@@ -214,28 +219,36 @@ static int map_run(run *run, int fd) {
     return HF_OK;
 }
 
-int hf_index_add_run(hf_index *index, int fd) {
-    if (index->run_count == RUNS_MAX)
-        return HF_E_FULL;
-    run *run = &index->runs[index->run_count];
+/* Maps the run and gives its containers slots. The caller holds the lock. */
+static int load_run(hf_index *index, run *run, int fd) {
     int result = map_run(run, fd);
     if (result < 0)
         return result;
     run->slots = malloc(((size_t)run->name_count + 1) * sizeof *run->slots);
     for (uint32_t i = 0; run->slots != NULL && i < run->name_count; i++) {
-        int64_t slot = hf_index_slot_of(index, run->names + (size_t)i * 32);
+        int64_t slot = slot_of(index, run->names + (size_t)i * 32);
         if (slot < 0) {
-            free(run->slots);
-            run->slots = NULL;
-            break;
+            drop_run(run);
+            return HF_E_MEMORY;
         }
         run->slots[i] = (uint32_t)slot;
     }
     if (run->slots == NULL) {
-        munmap(run->map, run->map_bytes);
+        drop_run(run);
         return HF_E_MEMORY;
     }
-    return index->run_count++;
+    return HF_OK;
+}
+
+int hf_index_add_run(hf_index *index, int fd) {
+    pthread_mutex_lock(&index->lock);
+    int result = HF_E_FULL;
+    if (index->run_count < RUNS_MAX)
+        result = load_run(index, &index->runs[index->run_count], fd);
+    if (result == HF_OK)
+        result = index->run_count++;
+    pthread_mutex_unlock(&index->lock);
+    return result;
 }
 
 uint64_t hf_index_run_entries(const hf_index *index, int number) {
@@ -294,6 +307,50 @@ static int grow_table(hf_index *index) {
     index->table = table;
     index->table_capacity = capacity;
     return HF_OK;
+}
+
+/* Keeps the entries whose container has no name yet: no run has those. */
+static int keep_open_entries(hf_index *index) {
+    uint64_t capacity = index->table_capacity, kept = 0;
+    entry *old = index->table;
+    index->table = NULL;
+    index->table_capacity = 0;
+    if (grow_table(index) < 0) {
+        index->table = old;
+        index->table_capacity = capacity;
+        return HF_E_MEMORY;
+    }
+    for (uint64_t i = 0; i < capacity; i++) {
+        if (old[i].slot == UINT32_MAX || index->states[old[i].slot] != SLOT_OPEN)
+            continue;
+        kept++;
+        while (kept * 3 >= index->table_capacity * 2)
+            if (grow_table(index) < 0) {
+                free(old);
+                return HF_E_MEMORY;
+            }
+        *table_cell(index->table, index->table_capacity, old[i].id) = old[i];
+    }
+    index->table_used = kept;
+    free(old);
+    return HF_OK;
+}
+
+int hf_index_replace(hf_index *index, int first_run, int fd) {
+    if (first_run < 0 || first_run > index->run_count || first_run == RUNS_MAX)
+        return HF_E_FORMAT;
+    pthread_mutex_lock(&index->lock);
+    run fresh = {0};
+    int result = load_run(index, &fresh, fd);
+    if (result == HF_OK) {
+        for (int i = first_run; i < index->run_count; i++)
+            drop_run(&index->runs[i]);
+        index->runs[first_run] = fresh;
+        index->run_count = first_run + 1;
+        result = keep_open_entries(index);
+    }
+    pthread_mutex_unlock(&index->lock);
+    return result;
 }
 
 /* ---- look-ups ---- */

@@ -70,7 +70,7 @@ static int ingest_known_or_new(hf_ingester *ingester, hf_writer *writer, const u
 
 int hf_ingest_chunk(hf_ingester *ingester, hf_writer *writer, const uint8_t *data, uint32_t length,
                     hf_ref *ref) {
-    if (!writer_has_room(writer, length))
+    if (!hf_writer_has_room(writer, length))
         return HF_E_FULL;
     return ingest_known_or_new(ingester, writer, data, length, ref);
 }
@@ -120,7 +120,7 @@ int hf_ingest(hf_ingester *ingester, hf_writer *writer, const uint8_t *data, hf_
         if (extent->has_base && memcmp(extent->tag, extent->base_tag, HF_TAG_BYTES) == 0)
             continue;
         extent->status = HF_EXTENT_DATA;
-        if (!writer_has_room(writer, extent->length) ||
+        if (!hf_writer_has_room(writer, extent->length) ||
             ref_capacity - *refs_used < EXTENT_CHUNKS_MAX)
             return i;
         result = ingest_chunks(ingester, writer, bytes, extent, refs + *refs_used);

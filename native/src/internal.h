@@ -92,7 +92,6 @@ int gcm_open(EVP_CIPHER_CTX *gcm, const uint8_t key[32], const uint8_t nonce[12]
              uint8_t *out);
 
 /* writer.c, for ingest.c */
-bool writer_has_room(const hf_writer *writer, size_t plain_bytes);
 int writer_add(hf_writer *writer, const uint8_t id[32], const uint8_t *data, uint32_t length,
                hf_stats *stats);
 uint32_t writer_slot(const hf_writer *writer);

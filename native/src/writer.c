@@ -86,7 +86,7 @@ static size_t directory_bytes(size_t frames, size_t chunks) {
     return DIRECTORY_HEAD_BYTES + frames * FRAME_ENTRY_BYTES + chunks * (HF_ID_BYTES + 4);
 }
 
-bool writer_has_room(const hf_writer *writer, size_t plain_bytes) {
+int hf_writer_has_room(const hf_writer *writer, size_t plain_bytes) {
     size_t chunks = plain_bytes / HF_CHUNK_MIN + 2;
     size_t frames = plain_bytes / HF_FRAME_TARGET + 2;
     if (writer->chunk_count + chunks > CHUNKS_MAX)

@@ -1,0 +1,147 @@
+"""Store descriptor, key wraps and box key file: docs/format/keys.md.
+
+Owns their text and its limits. It never computes with a key.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+
+from appliance.base.errors import HoldfastError, IntegrityError
+from appliance.formats.fields import Fields
+from appliance.formats.names import parse_time
+
+FORMAT = 1
+KEY_BYTES = 32
+STORE_ID_BYTES = 16
+RECOVERY = "recovery"
+BOX = "box"
+PASSPHRASE = "passphrase"  # noqa: S105
+KINDS = (RECOVERY, BOX, PASSPHRASE)
+FILE_MAX_BYTES = 4096
+SCRYPT_N_MAX = 2**20
+SCRYPT_R_MAX = 16
+SCRYPT_P_MAX = 4
+
+_SALT_BYTES = 32
+_SEALED_BYTES = KEY_BYTES + 16
+_HKDF = "hkdf-sha256"
+_SCRYPT = "scrypt"
+_BOX_KEY = re.compile(r"holdfast-box-key-v1:([0-9a-f]{64})")
+
+
+@dataclass(frozen=True)
+class StoreDescriptor:
+    """What a store is. `store_id` is 32 hex digits, `created` as `2026-11-21T09:30:00Z`."""
+
+    format: int
+    store_id: str
+    created: str
+
+
+@dataclass(frozen=True)
+class ScryptCost:
+    """The parameters of scrypt (RFC 7914): memory is 128 * n * r bytes."""
+
+    n: int
+    r: int
+    p: int
+
+
+@dataclass(frozen=True)
+class Wrap:
+    """The master key, sealed with one other key. `scrypt` is given for a passphrase only."""
+
+    kind: str
+    salt: bytes
+    scrypt: ScryptCost | None
+    sealed: bytes = field(repr=False)
+
+
+def encode_descriptor(descriptor: StoreDescriptor) -> bytes:
+    """The bytes of `store.json`."""
+    return _encode_json(
+        {
+            "format": descriptor.format,
+            "store_id": descriptor.store_id,
+            "created": descriptor.created,
+        }
+    )
+
+
+def decode_descriptor(data: bytes) -> StoreDescriptor:
+    """Read `store.json`.
+
+    Raises IntegrityError if it is damaged, HoldfastError if the store is newer than this program.
+    """
+    fields = Fields.parse(data, "store.json", FILE_MAX_BYTES)
+    version = fields.integer("format", FORMAT)
+    if version > FORMAT:
+        raise HoldfastError(
+            f"the store has format {version}, newer than the {FORMAT} this program knows: "
+            "upgrade holdfast"
+        )
+    created = fields.text("created")
+    if parse_time(created) is None:
+        raise fields.fault("created", "a time")
+    return StoreDescriptor(version, fields.hex("store_id", STORE_ID_BYTES).hex(), created)
+
+
+def encode_wrap(wrap: Wrap) -> bytes:
+    """The bytes of a file in `keys/`."""
+    cost = wrap.scrypt
+    kdf: dict[str, object] = {"name": _HKDF}
+    if cost is not None:
+        kdf = {"name": _SCRYPT, "n": cost.n, "r": cost.r, "p": cost.p}
+    return _encode_json(
+        {
+            "format": FORMAT,
+            "kind": wrap.kind,
+            "salt": wrap.salt.hex(),
+            "kdf": kdf,
+            "sealed": wrap.sealed.hex(),
+        }
+    )
+
+
+def decode_wrap(data: bytes) -> Wrap:
+    """Read a file in `keys/`. Raises IntegrityError if it is damaged or exceeds the limits."""
+    fields = Fields.parse(data, "key wrap", FILE_MAX_BYTES)
+    fields.integer("format", FORMAT, FORMAT)
+    kind = fields.choice("kind", KINDS)
+    return Wrap(
+        kind=kind,
+        salt=fields.hex("salt", _SALT_BYTES),
+        scrypt=_read_kdf(fields.fields("kdf"), kind),
+        sealed=fields.hex("sealed", _SEALED_BYTES),
+    )
+
+
+def encode_box_key(key: bytes) -> bytes:
+    """The bytes of `box.key`."""
+    return f"holdfast-box-key-v1:{key.hex()}\n".encode()
+
+
+def decode_box_key(data: bytes) -> bytes:
+    """Read `box.key`. Raises IntegrityError if it is damaged; the message shows nothing of it."""
+    found = _BOX_KEY.fullmatch(data[:FILE_MAX_BYTES].decode("ascii", "replace").strip())
+    if found is None:
+        raise IntegrityError("box key: not one line 'holdfast-box-key-v1:' and 64 hex digits")
+    return bytes.fromhex(found[1])
+
+
+def _read_kdf(fields: Fields, kind: str) -> ScryptCost | None:
+    if kind != PASSPHRASE:
+        fields.choice("name", (_HKDF,))
+        return None
+    fields.choice("name", (_SCRYPT,))
+    n = fields.integer("n", 2, SCRYPT_N_MAX)
+    if n & (n - 1):
+        raise fields.fault("n", "a power of two")
+    return ScryptCost(n, fields.integer("r", 1, SCRYPT_R_MAX), fields.integer("p", 1, SCRYPT_P_MAX))
+
+
+def _encode_json(value: dict[str, object]) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()

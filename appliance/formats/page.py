@@ -1,0 +1,223 @@
+"""Pages of the extent map: docs/format/page.md.
+
+Owns the bytes of one page and the shape of the tree. It never reads a page from a store, and does
+not know whether a reference leads anywhere.
+
+A restore decodes one page per 4 MiB, so arrays are read and written whole; named tuples instead
+of dataclasses because making one costs a third.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from appliance.base.errors import IntegrityError
+
+EXTENT_BYTES = 4 << 20
+FANOUT = 128
+FLAG_ZERO = 0
+FLAG_DATA = 1
+FLAG_GAP = 2
+ID_BYTES = 32
+TAG_BYTES = 16
+
+_MAGIC = b"HFPG"
+_VERSION = 1
+_HEADER = struct.Struct("<4sBBHII")  # magic, version, level, K, N, zero
+_OWN_CONTAINER = 0xFFFF
+_ENTRY_BYTES = ID_BYTES + 2 + 4 + 1  # id, container index, ordinal, flag
+_LENGTH_BYTES = 4
+_NO_ID = bytes(ID_BYTES)
+
+
+class Reference(NamedTuple):
+    """Where a chunk lies. Without `container` it is the one that the page itself lies in."""
+
+    chunk_id: bytes
+    container: bytes | None
+    ordinal: int
+
+
+_NO_REFERENCE = Reference(_NO_ID, None, 0)
+
+
+class Piece(NamedTuple):
+    """A run of `length` bytes of an extent. There is a reference if and only if it is data."""
+
+    length: int
+    flag: int
+    reference: Reference | None
+
+
+class Entry(NamedTuple):
+    """A subtree. `tag` is the extent tag (16 bytes) in a page of level 1, else empty."""
+
+    flag: int
+    reference: Reference | None
+    tag: bytes
+
+
+@dataclass(frozen=True)
+class LeafPage:
+    """Level 0: the pieces of one extent, in order."""
+
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
+class BranchPage:
+    """Level 1 and above: up to 128 subtrees, in order."""
+
+    level: int
+    entries: tuple[Entry, ...]
+
+
+def extent_count(size_bytes: int) -> int:
+    """How many extents a disk of `size_bytes` has."""
+    return -(-size_bytes // EXTENT_BYTES)
+
+
+def root_level(extents: int) -> int:
+    """The level of the root page of a disk of so many extents."""
+    level = 1
+    while FANOUT**level < extents:
+        level += 1
+    return level
+
+
+def entry_count(extents: int, level: int) -> int:
+    """How many entries a page of `level` (at least 1) has that covers so many extents."""
+    return -(-extents // int(FANOUT ** (level - 1)))
+
+
+def encode(page: LeafPage | BranchPage) -> bytes:
+    """The bytes of `page`. Raises IntegrityError if no valid page says this."""
+    if isinstance(page, LeafPage):
+        lengths = [piece.length for piece in page.pieces]
+        _check(all(0 < length <= EXTENT_BYTES for length in lengths), "a piece has no length")
+        tail = struct.pack(f"<{len(lengths)}I", *lengths)
+        return _encode(0, page.pieces, FLAG_GAP, tail)
+    _check(1 <= page.level <= 0xFF, f"level {page.level} is no branch")
+    _check_tags(page.entries, TAG_BYTES if page.level == 1 else 0)
+    tail = b"".join(entry.tag for entry in page.entries)
+    return _encode(page.level, page.entries, FLAG_DATA, tail)
+
+
+def decode_leaf(data: bytes, extent_length: int) -> LeafPage:
+    """The page of level 0 that describes an extent of `extent_length` bytes.
+
+    Raises IntegrityError for anything that the format does not allow.
+    """
+    flags, references, tail = _decode(data, 0, _LENGTH_BYTES, FLAG_GAP)
+    lengths = struct.unpack(f"<{len(flags)}I", tail)
+    _check(0 not in lengths, "a piece has no length")
+    _check(
+        sum(lengths) == extent_length,
+        f"its pieces have {sum(lengths)} bytes, the extent {extent_length}",
+    )
+    return LeafPage(tuple(map(Piece, lengths, flags, references)))
+
+
+def decode_branch(data: bytes, level: int, entries: int) -> BranchPage:
+    """The page of `level` (at least 1) with exactly so many entries; see `entry_count`.
+
+    Raises IntegrityError for anything that the format does not allow.
+    """
+    tag_bytes = TAG_BYTES if level == 1 else 0
+    flags, references, tail = _decode(data, level, tag_bytes, FLAG_DATA)
+    _check(len(flags) == entries, f"it has {len(flags)} entries, not {entries}")
+    tags = [tail[at : at + tag_bytes] for at in range(0, tag_bytes * entries, tag_bytes or 1)]
+    page = BranchPage(level, tuple(map(Entry, flags, references, tags or [b""] * entries)))
+    _check_tags(page.entries, tag_bytes)
+    return page
+
+
+def _encode(level: int, entries: Sequence[Piece | Entry], highest_flag: int, tail: bytes) -> bytes:
+    flags = [entry.flag for entry in entries]
+    _check_flags(flags, highest_flag)
+    is_data = [entry.reference is not None for entry in entries]
+    _check(is_data == [flag == FLAG_DATA for flag in flags], "a flag contradicts its reference")
+    # The key None is the page's own container, which has no place in the table.
+    numbers: dict[bytes | None, int] = {None: _OWN_CONTAINER}
+    ids, indexes, ordinals = [], [], []
+    for entry in entries:
+        chunk_id, container, ordinal = entry.reference or _NO_REFERENCE
+        ids.append(chunk_id)
+        ordinals.append(ordinal)
+        indexes.append(numbers.setdefault(container, len(numbers) - 1) if entry.reference else 0)
+    names = [name for name in numbers if name is not None]
+    _check(len(names) < _OWN_CONTAINER, "there are too many containers")
+    _check({*map(len, names), *map(len, ids)} <= {ID_BYTES}, "an id does not have 32 bytes")
+    _check(
+        0 <= min(ordinals, default=0) <= max(ordinals, default=0) <= 0xFFFFFFFF,
+        "an ordinal is out of range",
+    )
+    count = len(entries)
+    header = _HEADER.pack(_MAGIC, _VERSION, level, len(names), count, 0)
+    arrays = struct.pack(f"<{count}H{count}I", *indexes, *ordinals)
+    return b"".join((header, *names, *ids, arrays, bytes(flags), tail))
+
+
+def _decode(
+    data: bytes, level: int, tail_bytes: int, highest_flag: int
+) -> tuple[bytes, list[Reference | None], bytes]:
+    """The flags, references and, `tail_bytes` for each entry, the rest of the page."""
+    _check(len(data) >= _HEADER.size, f"{len(data)} bytes are too short")
+    magic, version, found_level, names, count, zero = _HEADER.unpack_from(data)
+    _check(magic == _MAGIC and zero == 0, "the header is not that of a page")
+    _check(version == _VERSION, f"version {version} is unknown")
+    _check(found_level == level, f"it has level {found_level}, not {level}")
+    ids_at = _HEADER.size + ID_BYTES * names
+    arrays_at = ids_at + ID_BYTES * count
+    tail_at = ids_at + _ENTRY_BYTES * count
+    _check(
+        names < _OWN_CONTAINER and len(data) == tail_at + tail_bytes * count,
+        f"{len(data)} bytes do not fit {names} containers and {count} entries",
+    )
+    table: dict[int, bytes | None] = dict(enumerate(_split(data, _HEADER.size, ids_at)))
+    table[_OWN_CONTAINER] = None
+    numbers = struct.unpack_from(f"<{count}H{count}I", data, arrays_at)
+    flags = data[tail_at - count : tail_at]
+    _check_flags(flags, highest_flag)
+    fields = zip(flags, _split(data, ids_at, arrays_at), numbers, numbers[count:], strict=False)
+    return flags, _references(table, fields), data[tail_at:]
+
+
+def _references(
+    table: dict[int, bytes | None], fields: Iterable[tuple[int, bytes, int, int]]
+) -> list[Reference | None]:
+    references: list[Reference | None] = []
+    try:
+        for flag, chunk_id, index, ordinal in fields:
+            if flag == FLAG_DATA:
+                references.append(Reference(chunk_id, table[index], ordinal))
+            else:
+                _check(not (index or ordinal) and chunk_id == _NO_ID, "zeros have a reference")
+                references.append(None)
+    except KeyError as error:
+        raise IntegrityError(f"page: container index {error} is out of range") from None
+    return references
+
+
+def _split(data: bytes, start: int, end: int) -> list[bytes]:
+    return [data[at : at + ID_BYTES] for at in range(start, end, ID_BYTES)]
+
+
+def _check_flags(flags: Sequence[int], highest_flag: int) -> None:
+    if flags:
+        _check(min(flags) >= 0 and max(flags) <= highest_flag, "a flag is unknown")
+
+
+def _check_tags(entries: Iterable[Entry], tag_bytes: int) -> None:
+    no_tag = bytes(tag_bytes)
+    for flag, _, tag in entries:
+        _check(len(tag) == tag_bytes, "an extent tag has the wrong length")
+        _check(flag == FLAG_DATA or tag == no_tag, "an extent of zeros has a tag")
+
+
+def _check(is_valid: bool, fault: str) -> None:
+    if not is_valid:
+        raise IntegrityError(f"page: {fault}")

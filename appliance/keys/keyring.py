@@ -1,0 +1,224 @@
+"""Where the master key of a STATE directory comes from: docs/format/keys.md.
+
+Owns `STATE/box.key`, `STATE/store/keys/` and `STATE/store/store.json`. It never prints a key, and
+never asks a person for one.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from appliance.base.durable import make_directory, named_os_errors, remove_file, write_file
+from appliance.base.errors import (
+    AccessError,
+    HoldfastError,
+    IntegrityError,
+    NotFoundError,
+    UsageError,
+)
+from appliance.formats.keyfile import (
+    BOX,
+    FILE_MAX_BYTES,
+    KEY_BYTES,
+    PASSPHRASE,
+    RECOVERY,
+    StoreDescriptor,
+    Wrap,
+    decode_box_key,
+    decode_descriptor,
+    decode_wrap,
+    encode_box_key,
+    encode_descriptor,
+    encode_wrap,
+)
+from appliance.keys import memory
+from appliance.keys.hierarchy import MasterKey
+from appliance.keys.wraps import open_wrap, wrap_with_key, wrap_with_passphrase
+
+# scrypt may take a second for each passphrase wrap; nobody has more keys than this.
+WRAPS_MAX = 64
+
+
+def read_descriptor(state: Path) -> StoreDescriptor:
+    """What the store in `state` is.
+
+    Raises NotFoundError without a store, IntegrityError if its descriptor is damaged, and
+    HoldfastError if the store is newer than this program.
+    """
+    data = _read_file(_descriptor_path(state))
+    if data is None:
+        raise NotFoundError(f"no store in {state}: run 'holdfast init'")
+    return decode_descriptor(data)
+
+
+def write_descriptor(state: Path, descriptor: StoreDescriptor) -> None:
+    """Make the store exist, durably. The last step of its making: call `create_keys` before.
+
+    Raises UsageError if there is a store already.
+    """
+    try:
+        write_file(_descriptor_path(state), encode_descriptor(descriptor), replace=False)
+    except FileExistsError:
+        raise _already_there(state) from None
+
+
+def create_keys(
+    state: Path, descriptor: StoreDescriptor, passphrase: str | None
+) -> tuple[MasterKey, bytes]:
+    """Make the keys of a new store; gives the master key and the 32-byte recovery key.
+
+    Durable on return: a wrap for the recovery key, and one for the passphrase or else for a box
+    key in `STATE/box.key`. What a killed attempt left behind is removed. The recovery key is
+    nowhere on the disk. Raises UsageError if there is a store already or the passphrase is empty,
+    IntegrityError if a store lost its descriptor: its keys must not be replaced.
+    """
+    _refuse_old_store(state)
+    master = MasterKey(secrets.token_bytes(KEY_BYTES), bytes.fromhex(descriptor.store_id))
+    recovery_key, box_key = secrets.token_bytes(KEY_BYTES), secrets.token_bytes(KEY_BYTES)
+    if passphrase is None:
+        daily = wrap_with_key(master, BOX, box_key)
+    else:
+        daily = wrap_with_passphrase(master, passphrase)
+    make_directory(_wraps_directory(state))
+    for path in [*_wrap_paths(state), _box_key_path(state)]:
+        remove_file(path)
+    for wrap in (wrap_with_key(master, RECOVERY, recovery_key), daily):
+        write_file(_wraps_directory(state) / f"{wrap.kind}.json", encode_wrap(wrap))
+    if passphrase is None:
+        write_file(_box_key_path(state), encode_box_key(box_key))
+    return master, recovery_key
+
+
+def load_master_key(state: Path, passphrase: str | None) -> MasterKey:
+    """The master key, from the passphrase if given, else from box.key, else from memory.
+
+    Raises NotFoundError without a store; AccessError if the passphrase or box.key is wrong,
+    box.key can be read by others, or the box is locked; IntegrityError if a damaged key file
+    stands in the way.
+    """
+    store_id = _read_store_id(state)
+    if passphrase is not None:
+        return _open_any(state, store_id, PASSPHRASE, passphrase)
+    box_key = _read_box_key(state)
+    if box_key is not None:
+        return _open_any(state, store_id, BOX, box_key)
+    master = memory.recall_key(store_id)
+    if master is not None:
+        return master
+    wraps, _ = _read_wraps(state)
+    if any(wrap.kind == PASSPHRASE for wrap in wraps):
+        raise AccessError("the box is locked: run 'holdfast unlock'")
+    raise AccessError(f"{_box_key_path(state)} is missing and no passphrase was set: put it back")
+
+
+def open_with_recovery_key(state: Path, key: bytes) -> MasterKey:
+    """The master key, from the 32-byte recovery key. Raises as `load_master_key` does."""
+    return _open_any(state, _read_store_id(state), RECOVERY, key)
+
+
+def unlock(state: Path, passphrase: str) -> None:
+    """Keep the master key in memory until reboot or `lock`. Raises as `load_master_key` does."""
+    memory.remember_key(load_master_key(state, passphrase))
+
+
+def lock(state: Path) -> None:
+    """Forget what `unlock` keeps in memory. A box with a box.key stays open."""
+    memory.forget_key(_read_store_id(state))
+
+
+def _descriptor_path(state: Path) -> Path:
+    return state / "store" / "store.json"
+
+
+def _wraps_directory(state: Path) -> Path:
+    return state / "store" / "keys"
+
+
+def _box_key_path(state: Path) -> Path:
+    return state / "box.key"
+
+
+def _refuse_old_store(state: Path) -> None:
+    if _descriptor_path(state).exists():
+        raise _already_there(state)
+    if any((state / "store" / "points").glob("*/*.point")):
+        raise IntegrityError(
+            f"{state} holds points but {_descriptor_path(state)} is missing: put it back, "
+            "or choose another --state"
+        )
+
+
+def _already_there(state: Path) -> UsageError:
+    return UsageError(f"{state} holds a store already: choose another --state")
+
+
+def _read_store_id(state: Path) -> bytes:
+    return bytes.fromhex(read_descriptor(state).store_id)
+
+
+def _open_any(state: Path, store_id: bytes, kind: str, secret: bytes | str) -> MasterKey:
+    """Try each wrap of `kind`: one damaged file must not lock out the others."""
+    wraps, damage = _read_wraps(state)
+    refusal: HoldfastError = damage or AccessError(f"no {kind} key opens this store: use another")
+    for wrap in wraps:
+        if wrap.kind != kind:
+            continue
+        try:
+            return open_wrap(wrap, secret, store_id)
+        except AccessError as error:
+            refusal = error
+    raise refusal
+
+
+def _read_wraps(state: Path) -> tuple[list[Wrap], IntegrityError | None]:
+    """The wraps that can be read, and what is wrong with one that cannot."""
+    wraps, damage = [], None
+    for path in _wrap_paths(state):
+        try:
+            data = _read_file(path)
+            if data is not None:
+                wraps.append(decode_wrap(data))
+        except IntegrityError as error:
+            damage = IntegrityError(f"{path}: {error}")
+    return wraps, damage
+
+
+def _wrap_paths(state: Path) -> list[Path]:
+    directory = _wraps_directory(state)
+    with named_os_errors(directory):
+        paths = sorted(path for path in directory.glob("*.json") if path.name[0] != ".")
+    if len(paths) > WRAPS_MAX:
+        raise IntegrityError(
+            f"{directory} holds more than {WRAPS_MAX} key files: remove strange ones"
+        )
+    return paths
+
+
+def _read_box_key(state: Path) -> bytes | None:
+    path = _box_key_path(state)
+    data = _read_file(path, private=True)
+    if data is None:
+        return None
+    try:
+        return decode_box_key(data)
+    except IntegrityError as error:
+        raise IntegrityError(f"{path}: {error}") from None
+
+
+def _read_file(path: Path, *, private: bool = False) -> bytes | None:
+    """Up to one byte more than any key file may have, or None without a file.
+
+    With `private`, a file that others could read or change raises AccessError.
+    """
+    with named_os_errors(path):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        with os.fdopen(descriptor, "rb") as file:
+            if private and stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
+                raise AccessError(f"{path} is open to others: run 'chmod 600 {path}'")
+            return file.read(FILE_MAX_BYTES + 1)

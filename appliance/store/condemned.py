@@ -1,0 +1,59 @@
+"""The condemned list: containers that no point needs (docs/format/index.md).
+
+The rule that makes deletion safe beside backups: the list is durable before writers' leases are
+looked at; a backup takes its lease before it reads the list, counts chunks of condemned containers
+as new, and before its point is written takes off the list whatever it counted on earlier.
+Every change is made under the commit lock.
+"""
+
+from __future__ import annotations
+
+import json
+
+from appliance.base import durable
+from appliance.base.errors import IntegrityError
+from appliance.base.locks import FileLock
+from appliance.store.containers import container_name
+from appliance.store.layout import Layout
+
+
+def commit_lock(layout: Layout) -> FileLock:
+    """Held while a point is written, and while the condemned list or what it names changes."""
+    return FileLock(layout.locks / "commit")
+
+
+def read_condemned(layout: Layout) -> dict[bytes, str]:
+    """Container -> time since when no point needs it."""
+    try:
+        text = layout.condemned.read_bytes()
+    except FileNotFoundError:
+        return {}
+    try:
+        raw = json.loads(text)
+        listed = {container_name(name): str(since) for name, since in raw["containers"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError(f"{layout.condemned} is damaged: delete it, nothing is lost") from error
+    return {name: since for name, since in listed.items() if name is not None}
+
+
+def write_condemned(layout: Layout, condemned: dict[bytes, str]) -> None:
+    """Replace the list, durably. The caller holds the commit lock."""
+    if not condemned:
+        durable.remove_file(layout.condemned)
+        return
+    listed = {name.hex(): since for name, since in sorted(condemned.items())}
+    durable.write_file(
+        layout.condemned, json.dumps({"format": 1, "containers": listed}).encode()
+    )
+
+
+def rescue(layout: Layout, needed: set[bytes]) -> None:
+    """Take `needed` containers off the list. The caller holds the commit lock and a writer lease.
+
+    A writer's lease is older than the condemnation of anything it counts on, so these files are
+    still there.
+    """
+    condemned = read_condemned(layout)
+    kept = {name: since for name, since in condemned.items() if name not in needed}
+    if len(kept) != len(condemned):
+        write_condemned(layout, kept)

@@ -1,0 +1,152 @@
+"""Sealed containers on the disk: opening, caching, listing (docs/format/container.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from appliance.base import durable
+from appliance.base.durable import named_os_errors
+from appliance.base.errors import HoldfastError, IntegrityError, NotFoundError
+from appliance.native import CONTAINER_MAX_BYTES, HEADER_BYTES, TRAILER_BYTES, Directory
+from appliance.store.layout import Layout
+
+_TRAILER_MAGIC = b"HFCEND01"
+_NAME_DIGITS = 64
+
+
+class ContainerKeys(Protocol):
+    """What is needed of the key hierarchy."""
+
+    def container_key(self, container_id: bytes) -> bytes:
+        """The key of one container."""
+
+
+class Container:
+    """A sealed container, open for reading. Its directory is authenticated."""
+
+    def __init__(self, layout: Layout, keys: ContainerKeys, name: bytes) -> None:
+        """Raises NotFoundError if there is no such file, IntegrityError if it is damaged."""
+        self.name = name
+        path = layout.container(name)
+        try:
+            self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise NotFoundError(f"container {name.hex()} is missing") from error
+        try:
+            with named_os_errors(path):
+                self.size_bytes = os.fstat(self.descriptor).st_size
+                self.directory = self._read_directory(keys)
+        except BaseException:
+            os.close(self.descriptor)
+            self.descriptor = -1
+            raise
+
+    def _read_directory(self, keys: ContainerKeys) -> Directory:
+        what = f"container {self.name.hex()}"
+        size = self.size_bytes
+        if not HEADER_BYTES + TRAILER_BYTES < size <= CONTAINER_MAX_BYTES:
+            raise IntegrityError(f"{what} has an impossible size of {size} bytes")
+        header = os.pread(self.descriptor, HEADER_BYTES, 0)
+        trailer = os.pread(self.descriptor, TRAILER_BYTES, size - TRAILER_BYTES)
+        offset = int.from_bytes(trailer[:8], "little")
+        length = int.from_bytes(trailer[8:16], "little")
+        if trailer[16:24] != _TRAILER_MAGIC or offset + length + TRAILER_BYTES != size:
+            raise IntegrityError(f"{what} has a damaged trailer")
+        sealed = os.pread(self.descriptor, length, offset)
+        try:
+            return Directory(header, sealed, offset, keys.container_key(header[16:32]))
+        except IntegrityError as error:
+            raise IntegrityError(f"{what}: {error}") from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def __del__(self) -> None:
+        if getattr(self, "descriptor", -1) >= 0:
+            self.close()
+
+
+class ContainerCache:
+    """Open containers, the least recently used dropped first. Thread-safe.
+
+    Memory: a directory takes about 100 KiB for chunks of 64 KiB mean.
+    """
+
+    def __init__(self, layout: Layout, keys: ContainerKeys, capacity: int = 128) -> None:
+        self._layout = layout
+        self._keys = keys
+        self._capacity = capacity
+        self._open: OrderedDict[bytes, Container] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, name: bytes) -> Container:
+        """The container `name`. Raises as `Container` does. It stays open while referenced."""
+        with self._lock:
+            container = self._open.get(name)
+            if container is not None:
+                self._open.move_to_end(name)
+                return container
+        container = Container(self._layout, self._keys, name)
+        with self._lock:
+            self._open[name] = container
+            while len(self._open) > self._capacity:
+                # Dropped, not closed: a reader may be using it. The last reference closes it.
+                self._open.popitem(last=False)
+        return container
+
+
+def list_names(layout: Layout) -> Iterator[bytes]:
+    """The names of all containers, folder by folder; foreign files are passed over."""
+    with named_os_errors(layout.containers):
+        folders = sorted(entry.name for entry in os.scandir(layout.containers) if entry.is_dir())
+    for folder in folders:
+        for entry in os.scandir(layout.containers / folder):
+            name = container_name(entry.name)
+            if name is not None and name.hex().startswith(folder):
+                yield name
+
+
+def container_name(text: str) -> bytes | None:
+    """The 32 bytes of a container's file name, or None if it is none."""
+    if len(text) != _NAME_DIGITS:
+        return None
+    try:
+        name = bytes.fromhex(text)
+    except ValueError:
+        return None
+    return name if name.hex() == text else None
+
+
+def check_name(layout: Layout, name: bytes) -> None:
+    """Read the whole file and compare it with its name; needs no key.
+
+    Raises IntegrityError when it differs, NotFoundError when it is missing.
+    """
+    path = layout.container(name)
+    if not path.exists():
+        raise NotFoundError(f"container {name.hex()} is missing")
+    try:
+        with named_os_errors(path), path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()
+    except HoldfastError as error:
+        raise IntegrityError(f"container {name.hex()} cannot be read: {error}") from error
+    if digest != name:
+        raise IntegrityError(f"container {name.hex()} is not what was written")
+
+
+def store_container(layout: Layout, name: bytes, data: memoryview) -> Path:
+    """Make a sealed container durable under its name."""
+    path = layout.container(name)
+    if not path.parent.is_dir():
+        durable.make_directory(path.parent)
+    durable.write_file(path, data, staging=layout.incoming)
+    return path

@@ -1,0 +1,140 @@
+"""Reading the extent map of a disk: a tree of pages, loaded as needed (docs/format/page.md)."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from appliance.base.errors import IntegrityError
+from appliance.formats.page import (
+    EXTENT_BYTES,
+    FANOUT,
+    FLAG_DATA,
+    FLAG_ZERO,
+    BranchPage,
+    Entry,
+    LeafPage,
+    Piece,
+    Reference,
+    decode_branch,
+    decode_leaf,
+    entry_count,
+    extent_count,
+)
+from appliance.store.chunks import ChunkReader
+
+_ZERO_ENTRY = Entry(FLAG_ZERO, None, b"")
+# Branch pages kept per disk: 64 of level 1 cover 32 GiB; each takes about 40 KiB of memory.
+_CACHED_BRANCHES = 64
+_CACHED_LEAVES = 64
+
+
+def absolute(reference: Reference, container: bytes | None) -> Reference:
+    """The reference with its container named; `container` is the one its page lies in."""
+    return reference if reference.container is not None else reference._replace(container=container)
+
+
+class ExtentMap:
+    """The map of one disk of one point. Thread-safe."""
+
+    def __init__(
+        self, chunks: ChunkReader, size_bytes: int, level: int, root: Reference | None
+    ) -> None:
+        """`root` is None for a disk of zeros; `level` is that of the root page, at least 1."""
+        self._chunks = chunks
+        self.size_bytes = size_bytes
+        self.level = level
+        self.extents = extent_count(size_bytes)
+        self._root = _ZERO_ENTRY if root is None else Entry(FLAG_DATA, root, b"")
+        self._branches: OrderedDict[tuple[int, int], BranchPage] = OrderedDict()
+        self._leaves: OrderedDict[int, LeafPage] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def node(self, level: int, number: int) -> Entry:
+        """The entry that covers extents number * 128^level and on.
+
+        Its reference names its container. Level 0 entries carry the extent's tag.
+        """
+        if level >= self.level:
+            return self._root if number == 0 and level == self.level else _ZERO_ENTRY
+        page = self._branch(level + 1, number // FANOUT)
+        return _ZERO_ENTRY if page is None else page.entries[number % FANOUT]
+
+    def extent_length(self, extent: int) -> int:
+        """Bytes of extent number `extent`: 4 MiB but for the last."""
+        return min(EXTENT_BYTES, self.size_bytes - extent * EXTENT_BYTES)
+
+    def leaf(self, extent: int) -> LeafPage:
+        """The pieces of one extent. Raises IntegrityError if a page on the way is damaged."""
+        with self._lock:
+            page = self._leaves.get(extent)
+        if page is not None:
+            return page
+        page = self._read_leaf(extent)
+        with self._lock:
+            self._leaves[extent] = page
+            while len(self._leaves) > _CACHED_LEAVES:
+                self._leaves.popitem(last=False)
+        return page
+
+    def _read_leaf(self, extent: int) -> LeafPage:
+        length = self.extent_length(extent)
+        entry = self.node(0, extent)
+        if entry.reference is None:
+            return LeafPage((Piece(length, FLAG_ZERO, None),))
+        page = decode_leaf(self._chunks.read_chunk(entry.reference), length)
+        container = entry.reference.container
+        pieces = (
+            piece
+            if piece.reference is None
+            else piece._replace(reference=absolute(piece.reference, container))
+            for piece in page.pieces
+        )
+        return LeafPage(tuple(pieces))
+
+    def _branch(self, level: int, number: int) -> BranchPage | None:
+        key = (level, number)
+        with self._lock:
+            page = self._branches.get(key)
+            if page is not None:
+                self._branches.move_to_end(key)
+                return page
+        entry = self.node(level, number)
+        if entry.reference is None:
+            return None
+        page = self._read_branch(entry.reference, level, number)
+        with self._lock:
+            self._branches[key] = page
+            while len(self._branches) > _CACHED_BRANCHES:
+                self._branches.popitem(last=False)
+        return page
+
+    def _read_branch(self, reference: Reference, level: int, number: int) -> BranchPage:
+        first = number * FANOUT**level
+        covered = min(FANOUT**level, self.extents - first)
+        data = self._chunks.read_chunk(reference)
+        page = decode_branch(data, level, entry_count(covered, level))
+        entries = (
+            entry
+            if entry.reference is None
+            else entry._replace(reference=absolute(entry.reference, reference.container))
+            for entry in page.entries
+        )
+        return BranchPage(level, tuple(entries))
+
+    def data_extents(self) -> Iterator[int]:
+        """The numbers of all extents that are not zeros, in order; zero subtrees cost nothing."""
+        yield from self._data_below(self.level, 0)
+
+    def _data_below(self, level: int, number: int) -> Iterator[int]:
+        if self.node(level, number).reference is None:
+            return
+        if level == 0:
+            yield number
+            return
+        page = self._branch(level, number)
+        if page is None:
+            raise IntegrityError(f"page {level}/{number} of the extent map is missing")
+        for i in range(len(page.entries)):
+            yield from self._data_below(level - 1, number * FANOUT + i)

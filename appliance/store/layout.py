@@ -1,0 +1,109 @@
+"""Where things lie in a store directory (docs/format/README.md). Owns paths, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.base import durable
+from appliance.base.errors import NoSpaceError
+
+RESERVE_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths of the store under a state directory."""
+
+    state: Path
+
+    @property
+    def root(self) -> Path:
+        """The store itself."""
+        return self.state / "store"
+
+    @property
+    def containers(self) -> Path:
+        """Sealed containers in 256 folders."""
+        return self.root / "containers"
+
+    @property
+    def incoming(self) -> Path:
+        """Where containers and points are written before they are renamed to their place."""
+        return self.root / "incoming"
+
+    @property
+    def points(self) -> Path:
+        """Recovery points, a folder per machine."""
+        return self.root / "points"
+
+    @property
+    def trash(self) -> Path:
+        """Forgotten points that a reader still uses."""
+        return self.root / "trash"
+
+    @property
+    def quarantine(self) -> Path:
+        """Damaged files, kept for inspection."""
+        return self.root / "quarantine"
+
+    @property
+    def index(self) -> Path:
+        """Derived index files."""
+        return self.root / "index"
+
+    @property
+    def leases(self) -> Path:
+        """One file per process that reads or writes."""
+        return self.root / "leases"
+
+    @property
+    def locks(self) -> Path:
+        """Lock files."""
+        return self.root / "locks"
+
+    @property
+    def condemned(self) -> Path:
+        """The list of containers that wait to be unlinked."""
+        return self.root / "condemned.json"
+
+    @property
+    def reserve(self) -> Path:
+        """Space set aside so that forgetting and collecting work on a full disk."""
+        return self.root / "reserve"
+
+    def container(self, name: bytes) -> Path:
+        """The file of container `name` (32 bytes)."""
+        text = name.hex()
+        return self.containers / text[:2] / text
+
+    def create(self) -> None:
+        """Make every folder, durably."""
+        for folder in (
+            self.containers,
+            self.incoming,
+            self.points,
+            self.trash,
+            self.quarantine,
+            self.index,
+            self.leases,
+            self.locks,
+        ):
+            durable.make_directory(folder)
+        for number in range(256):
+            (self.containers / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
+        durable.fsync_directory(self.containers)
+        self.refill_reserve()
+
+    def refill_reserve(self) -> None:
+        """Set the reserve aside again if there is room; without room there is none, silently."""
+        if self.reserve.exists():
+            return
+        try:
+            durable.write_file(self.reserve, bytes(RESERVE_BYTES))
+        except NoSpaceError:
+            return
+
+    def release_reserve(self) -> None:
+        """Give the reserve's space to whoever needs it now."""
+        self.reserve.unlink(missing_ok=True)

@@ -1,0 +1,124 @@
+"""Leases: how processes that share a store know of each other.
+
+A lease is a file that its owner keeps locked; the lock dies with the process. Its text says what the
+owner does and which points it must keep although they may be forgotten meanwhile:
+
+- A *writer* lease is taken before the first look-up in the index and given back after the point is
+  written. While one is held that is older than a condemnation, nothing condemned is unlinked.
+- A *reader* lease pins points: collection marks them as if they were not forgotten. It does not
+  keep everything else in the store.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from appliance.base.durable import named_os_errors
+from appliance.base.errors import BusyError
+
+_LEASE_MAX_BYTES = 4 << 20
+_READ_ATTEMPTS = 200
+Kind = Literal["writer", "reader"]
+
+
+@dataclass(frozen=True)
+class LeaseView:
+    """What a living lease says. `pins` are paths of points relative to the points folder."""
+
+    kind: Kind
+    pid: int
+    pins: frozenset[str]
+
+
+class Lease:
+    """A lease of this process, from construction to `release`."""
+
+    def __init__(self, folder: Path, kind: Kind, pins: Iterable[str] = ()) -> None:
+        self._path = folder / f"{kind}-{os.getpid()}-{secrets.token_hex(6)}"
+        self._kind = kind
+        self._pins: list[str] = list(pins)
+        self._lock = threading.Lock()
+        with named_os_errors(self._path):
+            self._descriptor = os.open(
+                self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+            )
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            self._write()
+
+    def _write(self) -> None:
+        text = json.dumps({"kind": self._kind, "pid": os.getpid(), "pins": self._pins}).encode()
+        os.pwrite(self._descriptor, text.ljust(os.fstat(self._descriptor).st_size), 0)
+
+    def pin(self, point: str) -> None:
+        """Keep `point` until `unpin`. Pin first, then check that the point is still there."""
+        with self._lock:
+            self._pins.append(point)
+            self._write()
+
+    def unpin(self, point: str) -> None:
+        """Let go of one `pin` of the point."""
+        with self._lock:
+            self._pins.remove(point)
+            self._write()
+
+    def release(self) -> None:
+        """Give the lease back."""
+        if self._descriptor >= 0:
+            self._path.unlink(missing_ok=True)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def _is_alive(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _read(descriptor: int, path: Path) -> LeaseView:
+    for _ in range(_READ_ATTEMPTS):
+        try:
+            raw = json.loads(os.pread(descriptor, _LEASE_MAX_BYTES, 0))
+            pins = frozenset(str(pin) for pin in raw["pins"])
+            return LeaseView(raw["kind"], int(raw["pid"]), pins)
+        except (ValueError, KeyError, TypeError):
+            time.sleep(0.01)  # its owner is writing it at this moment
+    raise BusyError(f"{path} cannot be read although its process is alive: try again")
+
+
+def living(folder: Path) -> Iterator[tuple[str, LeaseView]]:
+    """(file name, lease) of every process that is alive; removes what dead ones left."""
+    for path in sorted(folder.glob("*-*")):
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            if _is_alive(descriptor):
+                yield path.name, _read(descriptor, path)
+            elif _is_complete(descriptor):
+                path.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+
+
+def _is_complete(descriptor: int) -> bool:
+    # Between creating and locking, a new lease is an empty file: not ours to remove.
+    return os.fstat(descriptor).st_size > 0

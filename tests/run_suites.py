@@ -1,0 +1,215 @@
+"""Runs the suites one after the other and ends with a table and the counts.
+
+    python -m tests.run_suites [--slow] [SUITE]
+
+Each pytest suite is a process of its own, so that a crash of the interpreter costs one suite. The
+exit code is 0 only if nothing failed and every suite ran a test. Where CI=true a skipped test
+counts as failed too, unless its reason begins with "not installable:".
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parent.parent
+REPORTS = ROOT / "build" / "tests"
+NOT_INSTALLABLE = "not installable:"
+PYTEST_NOTHING_RAN = 5
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Either a command that passes or fails as a whole, or paths given to pytest."""
+
+    name: str
+    paths: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    stops: bool = False  # a failure makes the rest not worth its time
+
+    def existing_paths(self) -> list[str]:
+        """The paths that exist; pytest refuses the others."""
+        return [path for path in self.paths if (ROOT / path).exists()]
+
+
+SUITES = (
+    Suite("check", command=("make", "check"), stops=True),
+    Suite("native", command=("make", "-C", "native", "test"), stops=True),
+    Suite(
+        "unit",
+        paths=(
+            "tests/base",
+            "tests/formats",
+            "tests/keys",
+            "tests/native",
+            "tests/sources",
+            "tests/catalog",
+            "tests/backup",
+            "tests/cli",
+            "tests/image",
+            "tests/test_architecture.py",
+            "tests/test_tidy.py",
+            "tests/test_run_suites.py",
+        ),
+    ),
+    Suite("store", paths=("tests/store", "tests/crash", "tests/corrupt", "tests/fuzz")),
+    Suite("recovery", paths=("tests/recovery",)),
+    Suite("main job", paths=("tests/e2e",)),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a suite came to."""
+
+    name: str
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    remarks: tuple[str, ...] = ()
+
+
+def read_report(name: str, report: Path, *, skips_fail: bool) -> Outcome:
+    """The counts of a JUnit report. A test and the error of its teardown count as one failure.
+
+    Raises OSError or ElementTree.ParseError where there is no whole report.
+    """
+    passed = failed = skipped = 0
+    remarks = []
+    failed_names: set[tuple[str | None, str | None]] = set()
+    cases = list(ElementTree.parse(report).getroot().iter("testcase"))
+    for case in cases:
+        who = (case.get("classname"), case.get("name"))
+        skip = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed += who not in failed_names
+            failed_names.add(who)
+        elif skip is None:
+            passed += 1
+        elif skips_fail and not skip.get("message", "").startswith(NOT_INSTALLABLE):
+            failed += 1
+            remarks.append(f"skipped: {case.get('name')}: {skip.get('message')}")
+        else:
+            skipped += 1
+    return Outcome(name, passed, failed, skipped, remarks=tuple(remarks))
+
+
+def judge(outcome: Outcome, exit_code: int, *, may_be_empty: bool) -> Outcome:
+    """Add the failure that the counts do not show: a crash, or a suite that ran nothing."""
+    remark = ""
+    if exit_code == PYTEST_NOTHING_RAN or not (outcome.passed + outcome.failed + outcome.skipped):
+        remark = "" if may_be_empty and exit_code in (0, PYTEST_NOTHING_RAN) else "ran no test"
+    elif exit_code != 0 and outcome.failed == 0:
+        remark = f"pytest ended with exit code {exit_code}"
+    if not remark:
+        return outcome
+    return replace(
+        outcome, failed=max(outcome.failed, 1), remarks=(*outcome.remarks, f"failed: {remark}")
+    )
+
+
+def run_command(suite: Suite) -> Outcome:
+    """Run the command of `suite`. It counts as one test."""
+    exit_code = subprocess.run(suite.command, cwd=ROOT, check=False).returncode
+    return Outcome(suite.name, passed=int(exit_code == 0), failed=int(exit_code != 0))
+
+
+def run_pytest(suite: Suite, *, slow: bool) -> Outcome:
+    """Run the tests of `suite`: those marked slow, or the others."""
+    report = REPORTS / f"{suite.name.replace(' ', '-')}.xml"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.unlink(missing_ok=True)
+    paths = suite.existing_paths()
+    if not paths:
+        return judge(Outcome(suite.name), 0, may_be_empty=slow)
+    selection = ["-m", "slow", "-p", "tests.shards"] if slow else ["-m", "not slow"]
+    argv = [sys.executable, "-m", "pytest", *selection, f"--junit-xml={report}", *paths]
+    exit_code = subprocess.run(argv, cwd=ROOT, check=False).returncode
+    try:
+        outcome = read_report(suite.name, report, skips_fail=os.environ.get("CI") == "true")
+    except (OSError, ElementTree.ParseError) as error:
+        remark = f"failed: no report of {suite.name}, exit code {exit_code}: {error}"
+        return Outcome(suite.name, failed=1, remarks=(remark,))
+    return judge(outcome, exit_code, may_be_empty=slow)
+
+
+def run_suites(suites: list[Suite], *, slow: bool) -> list[Outcome]:
+    """Run `suites` in order; a failed one that stops is the last."""
+    outcomes = []
+    for suite in suites:
+        print(f"\n=== {suite.name}", flush=True)
+        began_s = time.monotonic()
+        outcome = run_command(suite) if suite.command else run_pytest(suite, slow=slow)
+        outcomes.append(replace(outcome, seconds=time.monotonic() - began_s))
+        if suite.stops and outcome.failed:
+            break
+    return outcomes
+
+
+def summarize(outcomes: list[Outcome]) -> str:
+    """The table, the remarks, and alone on the last line the counts."""
+    passed, failed, skipped = (
+        sum(getattr(outcome, column) for outcome in outcomes)
+        for column in ("passed", "failed", "skipped")
+    )
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    rows = [*outcomes, Outcome("total", passed, failed, skipped, seconds)]
+    lines = ["", f"{'suite':<12}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}"]
+    lines += [
+        f"{row.name:<12}{row.passed:>8}{row.failed:>8}{row.skipped:>9}{row.seconds:>9.1f}"
+        for row in rows
+    ]
+    lines += [f"{row.name}: {remark}" for row in outcomes for remark in row.remarks]
+    lines.append(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return "\n".join(lines)
+
+
+def fingerprint_sources() -> str:
+    """A digest of everything a test depends on: passes of other sources do not count."""
+    digest = hashlib.sha256()
+    for directory in ("appliance", "image", "native", "tests", "docs/format"):
+        for path in sorted((ROOT / directory).rglob("*")):
+            if path.suffix in {".py", ".c", ".h", ".md", ".json"}:
+                digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def run_slow(suites: list[Suite]) -> list[Outcome]:
+    """Run the slow tests; where an earlier run of the same sources was stopped, its rest."""
+    shard = os.environ.get("SHARD", "").replace("/", "-of-") or "all"
+    passes = REPORTS / f"slow-{fingerprint_sources()}-{shard}.passed"
+    os.environ["HOLDFAST_TEST_PASSES"] = str(passes)
+    before = len(passes.read_text().splitlines()) if passes.exists() else 0
+    outcomes = run_suites([suite for suite in suites if suite.paths], slow=True)
+    if before:
+        remark = f"passed before this run was stopped, left out now: delete {passes} to repeat"
+        outcomes.append(Outcome("earlier", passed=before, remarks=(remark,)))
+    if not any(outcome.passed + outcome.failed for outcome in outcomes):
+        outcomes.append(Outcome("slow", failed=1, remarks=("failed: ran no test",)))
+    if not any(outcome.failed for outcome in outcomes):
+        passes.unlink(missing_ok=True)
+    return outcomes
+
+
+def main() -> int:
+    """Parse, run, print."""
+    parser = argparse.ArgumentParser(prog="run_suites", description="Run the test suites.")
+    parser.add_argument("suite", nargs="?", choices=[suite.name for suite in SUITES])
+    parser.add_argument("--slow", action="store_true", help="only the tests marked slow")
+    options = parser.parse_args()
+    suites = [suite for suite in SUITES if options.suite in (None, suite.name)]
+    outcomes = run_slow(suites) if options.slow else run_suites(suites, slow=False)
+    print(summarize(outcomes), flush=True)
+    return int(any(outcome.failed for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""The runner of the suites and the sharding of slow tests: neither can hide a failure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.run_suites import Outcome, judge, read_report, summarize
+from tests.shards import parse_shard, select_shard
+
+REPORT = """<testsuites><testsuite>
+<testcase classname="a" name="good"/>
+<testcase classname="a" name="bad"><failure message="x"/></testcase>
+<testcase classname="a" name="bad"><error message="teardown"/></testcase>
+<testcase classname="a" name="gone"><skipped message="no time"/></testcase>
+<testcase classname="a" name="odd"><skipped message="not installable: no such package"/></testcase>
+</testsuite></testsuites>"""
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    path = tmp_path / "report.xml"
+    path.write_text(REPORT)
+    return path
+
+
+def test_a_failing_test_with_a_failing_teardown_counts_once(report: Path) -> None:
+    outcome = read_report("a", report, skips_fail=False)
+    assert (outcome.passed, outcome.failed, outcome.skipped) == (1, 1, 2)
+
+
+def test_where_skips_fail_only_what_cannot_be_installed_is_skipped(report: Path) -> None:
+    outcome = read_report("a", report, skips_fail=True)
+    assert (outcome.passed, outcome.failed, outcome.skipped) == (1, 2, 1)
+    assert outcome.remarks == ("skipped: gone: no time",)
+
+
+def test_a_suite_that_ran_nothing_has_failed_unless_it_may() -> None:
+    assert judge(Outcome("a"), 5, may_be_empty=False).failed == 1
+    assert judge(Outcome("a"), 0, may_be_empty=False).failed == 1
+    assert judge(Outcome("a"), 5, may_be_empty=True).failed == 0
+    assert judge(Outcome("a"), 2, may_be_empty=True).failed == 1
+
+
+def test_an_exit_code_that_no_test_explains_is_a_failure() -> None:
+    assert judge(Outcome("a", passed=3), 3, may_be_empty=False).failed == 1
+    assert judge(Outcome("a", passed=3), 0, may_be_empty=False).failed == 0
+
+
+def test_the_last_line_holds_the_counts() -> None:
+    outcomes = [Outcome("a", passed=2, seconds=1.5), Outcome("b", failed=1, remarks=("why",))]
+    lines = summarize(outcomes).splitlines()
+    assert lines[-1] == "2 passed, 1 failed"
+    assert "b: why" in lines
+    assert summarize([Outcome("a", 1, 0, 4)]).endswith("\n1 passed, 0 failed, 4 skipped")
+
+
+def test_the_shards_of_a_run_are_all_of_it_without_overlap() -> None:
+    names = [f"test_{number}" for number in range(10)]
+    shards = [select_shard(names, first, 3) for first in (1, 2, 3)]
+    assert sorted(name for shard in shards for name in shard) == names
+    assert select_shard(reversed(names), 1, 3) == shards[0]
+
+
+def test_no_shard_is_everything() -> None:
+    assert parse_shard("") == (1, 1)
+    assert parse_shard("2/8") == (2, 8)
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3"])
+def test_a_shard_that_does_not_exist_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected i/n"):
+        parse_shard(text)
