@@ -51,21 +51,15 @@ class FileLock:
             self._descriptor = None
 
 
-def is_locked(path: Path) -> bool:
-    """Whether a living process holds an exclusive lock on `path` (a missing file is not held)."""
+def lock_descriptor(descriptor: int) -> None:
+    """Lock an open file exclusively until it is closed everywhere; waits."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def try_lock_descriptor(descriptor: int) -> bool:
+    """Lock an open file exclusively if nobody holds it; says whether it did."""
     try:
-        with FileLock(path, wait=False) if path.exists() else _NOTHING:
-            return False
-    except BusyError:
-        return True
-
-
-class _Nothing:
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-_NOTHING = _Nothing()
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -15,6 +15,8 @@ from appliance.base.errors import IntegrityError, UsageError
 from appliance.base.text import printable
 
 MACHINE_NAME_MAX = 64
+# What a Linux file name holds: a machine is a folder in mounts.
+MACHINE_NAME_MAX_BYTES = 255
 LATEST = "latest"
 _EXAMPLE = "'web1@2026-11-21T09:30:00Z'"
 _RULE = (
@@ -34,6 +36,7 @@ def parse_machine_name(text: str) -> str:
     name = unicodedata.normalize("NFC", text)
     if (
         not 1 <= len(name) <= MACHINE_NAME_MAX
+        or len(name.encode("utf-8", "replace")) > MACHINE_NAME_MAX_BYTES
         or not all(_is_alphanumeric(character) or character in " ._-" for character in name)
         or not _is_alphanumeric(name[0])
         or name.endswith(" ")

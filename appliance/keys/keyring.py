@@ -162,7 +162,9 @@ def _read_store_id(state: Path) -> bytes:
 def _open_any(state: Path, store_id: bytes, kind: str, secret: bytes | str) -> MasterKey:
     """Try each wrap of `kind`: one damaged file must not lock out the others."""
     wraps, damage = _read_wraps(state)
-    refusal: HoldfastError = damage or AccessError(f"no {kind} key opens this store: use another")
+    refusal: HoldfastError = damage or AccessError(
+        f"no {kind} was set for the store in {state}: use another key"
+    )
     for wrap in wraps:
         if wrap.kind != kind:
             continue

@@ -15,7 +15,7 @@ from appliance.native.library import (
     KIND_PAGE,
     TRAILER_BYTES,
 )
-from appliance.native.reading import Directory, Reader, ReadItem
+from appliance.native.reading import Directory, Location, Reader, ReadItem
 from appliance.native.writing import Batch, ExtentResult, Ingester, Ref, Stats, Writer, cut
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "ExtentResult",
     "Index",
     "Ingester",
+    "Location",
     "ReadItem",
     "Reader",
     "Ref",

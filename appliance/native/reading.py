@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from ctypes import byref, c_char, c_int, c_uint32, create_string_buffer, string_at
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from appliance.native.library import check, failure, lib, required
 
@@ -51,14 +51,35 @@ class Directory:
 
     def ids(self) -> list[bytes]:
         """All chunk ids, by ordinal."""
-        raw = string_at(lib.hf_directory_ids(self.handle), 32 * self.chunks)
+        raw = self._raw_ids()
         return [raw[i : i + 32] for i in range(0, len(raw), 32)]
 
     def lengths(self) -> tuple[int, ...]:
         """All chunk lengths in bytes, by ordinal."""
-        count = self.chunks
-        raw = string_at(lib.hf_directory_lengths(self.handle), 4 * count)
-        return struct.unpack(f"<{count}I", raw)
+        return tuple(self._raw_lengths())
+
+    def _raw_ids(self) -> bytes:
+        return string_at(lib.hf_directory_ids(self.handle), 32 * self.chunks)
+
+    def _raw_lengths(self) -> Sequence[int]:
+        raw = string_at(lib.hf_directory_lengths(self.handle), 4 * self.chunks)
+        return struct.unpack(f"<{self.chunks}I", raw)
+
+    def split_frame(self, location: Location, frame: bytes) -> dict[bytes, bytes]:
+        """The chunks of a decoded frame by id; `location` is that of one of them."""
+        ordinal, offset = location.ordinal, location.offset
+        ids, lengths = self._raw_ids(), self._raw_lengths()
+        while offset > 0:
+            ordinal -= 1
+            offset -= lengths[ordinal]
+        chunks = {}
+        while offset < len(frame):
+            chunks[ids[32 * ordinal : 32 * ordinal + 32]] = frame[
+                offset : offset + lengths[ordinal]
+            ]
+            offset += lengths[ordinal]
+            ordinal += 1
+        return chunks
 
     def locate(self, chunk_id: bytes, ordinal: int) -> Location | None:
         """Where the chunk is, `ordinal` being a hint; None if it is not in this container."""
@@ -78,11 +99,17 @@ class Directory:
         return Location(place.value, frame.value, offset.value, length.value, frame_length.value)
 
 
-class ReadItem(NamedTuple):
-    """One chunk to read: from which container, and to where in the output."""
+class OpenContainer(Protocol):
+    """A container as the reader needs it."""
 
     directory: Directory
     descriptor: int
+
+
+class ReadItem(NamedTuple):
+    """One chunk to read: from which container (kept open by this), and to where in the output."""
+
+    container: OpenContainer
     ordinal: int
     chunk_id: bytes
     out_offset: int
@@ -106,8 +133,8 @@ class Reader:
             _ITEM.pack_into(
                 raw,
                 i * _ITEM.size,
-                item.directory.handle,
-                item.descriptor,
+                item.container.directory.handle,
+                item.container.descriptor,
                 item.ordinal,
                 item.chunk_id,
                 item.out_offset,

@@ -42,11 +42,12 @@ class ChunkIndex:
         self.native = Index()
         with self._lock():
             self._load()
+            # Before anything is learned: what is condemned must not hide another copy.
+            for name in read_condemned(layout):
+                self.native.kill_slot(self.native.slot_of(name))
             self._catch_up(progress)
             self._compact()
         self._loaded_runs = len(self._runs)
-        for name in read_condemned(layout):
-            self.native.kill_slot(self.native.slot_of(name))
 
     def name_of(self, slot: int) -> bytes | None:
         """The container of a slot, or None while it is open."""

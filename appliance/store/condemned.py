@@ -9,6 +9,7 @@ Every change is made under the commit lock.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from appliance.base import durable
 from appliance.base.errors import IntegrityError
@@ -47,13 +48,13 @@ def write_condemned(layout: Layout, condemned: dict[bytes, str]) -> None:
     )
 
 
-def rescue(layout: Layout, needed: set[bytes]) -> None:
-    """Take `needed` containers off the list. The caller holds the commit lock and a writer lease.
+def rescue(layout: Layout, is_needed: Callable[[bytes], bool]) -> None:
+    """Take the containers that are needed off the list. The caller holds the commit lock and a writer lease.
 
     A writer's lease is older than the condemnation of anything it counts on, so these files are
     still there.
     """
     condemned = read_condemned(layout)
-    kept = {name: since for name, since in condemned.items() if name not in needed}
+    kept = {name: since for name, since in condemned.items() if not is_needed(name)}
     if len(kept) != len(condemned):
         write_condemned(layout, kept)

@@ -35,6 +35,11 @@ def absolute(reference: Reference, container: bytes | None) -> Reference:
     return reference if reference.container is not None else reference._replace(container=container)
 
 
+def extent_length(size_bytes: int, extent: int) -> int:
+    """Bytes of extent number `extent` of a disk: 4 MiB but for the last."""
+    return min(EXTENT_BYTES, size_bytes - extent * EXTENT_BYTES)
+
+
 class ExtentMap:
     """The map of one disk of one point. Thread-safe."""
 
@@ -63,7 +68,7 @@ class ExtentMap:
 
     def extent_length(self, extent: int) -> int:
         """Bytes of extent number `extent`: 4 MiB but for the last."""
-        return min(EXTENT_BYTES, self.size_bytes - extent * EXTENT_BYTES)
+        return extent_length(self.size_bytes, extent)
 
     def leaf(self, extent: int) -> LeafPage:
         """The pieces of one extent. Raises IntegrityError if a page on the way is damaged."""

@@ -56,6 +56,7 @@ class Ingest:
         self._room = threading.Semaphore(SEALING_MAX)
         self._lock = threading.Lock()
         self._futures: list[Future[None]] = []
+        self._used = bytearray()
         self.stored_bytes = 0
         self.sealed_containers = 0
 
@@ -72,6 +73,20 @@ class Ingest:
         container_id = secrets.token_bytes(16)
         key = self.keys.container_key(container_id)
         return Writer(kind, container_id, key, self.index.native.open_slot(), COMPRESSION_LEVEL)
+
+    def mark_used(self, slot: int) -> None:
+        """Note that the point will refer to the container of `slot`."""
+        with self._lock:
+            if slot >= len(self._used):
+                self._used.extend(bytes(slot + 4096 - len(self._used)))
+            self._used[slot] = 1
+
+    def is_used(self, name: bytes) -> bool:
+        """Whether the point will refer to container `name`."""
+        if not self.index.native.knows(name):
+            return False
+        slot = self.index.native.slot_of(name)
+        return slot < len(self._used) and self._used[slot] == 1
 
     def seal(self, writer: Writer) -> None:
         """Hand a full container to the sealer; waits while too many are on their way."""

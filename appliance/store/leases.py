@@ -11,19 +11,21 @@ owner does and which points it must keep although they may be forgotten meanwhil
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from appliance.base import durable
+from appliance.base.clock import SystemClock
 from appliance.base.durable import named_os_errors
 from appliance.base.errors import BusyError
+from appliance.base.locks import FileLock, lock_descriptor, try_lock_descriptor
+from appliance.store.layout import Layout
 
 _LEASE_MAX_BYTES = 4 << 20
 _READ_ATTEMPTS = 200
@@ -51,7 +53,7 @@ class Lease:
             self._descriptor = os.open(
                 self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
             )
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            lock_descriptor(self._descriptor)
             self._write()
 
     def _write(self) -> None:
@@ -84,12 +86,18 @@ class Lease:
         self.release()
 
 
+def writer_lease(layout: Layout) -> Lease:
+    """A writer's lease. If nobody else writes, what killed writers left half-made is removed."""
+    with FileLock(layout.locks / "start"):
+        lease = Lease(layout.leases, "writer")
+        writers = [view for _, view in living(layout.leases) if view.kind == "writer"]
+        if len(writers) == 1:
+            durable.remove_temporaries(layout.incoming)
+        return lease
+
+
 def _is_alive(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    return False
+    return not try_lock_descriptor(descriptor)
 
 
 def _read(descriptor: int, path: Path) -> LeaseView:
@@ -99,7 +107,7 @@ def _read(descriptor: int, path: Path) -> LeaseView:
             pins = frozenset(str(pin) for pin in raw["pins"])
             return LeaseView(raw["kind"], int(raw["pid"]), pins)
         except (ValueError, KeyError, TypeError):
-            time.sleep(0.01)  # its owner is writing it at this moment
+            SystemClock().sleep_s(0.01)  # its owner is writing it at this moment
     raise BusyError(f"{path} cannot be read although its process is alive: try again")
 
 

@@ -33,7 +33,7 @@ from appliance.store.extent_map import ExtentMap
 from appliance.store.ingest import Ingest
 
 _NO_TAG = bytes(16)
-# More than any page takes: 128 entries and as many container names are 11 KiB, a leaf 20 KiB.
+# More than a branch page takes: 128 entries and as many container names are 11 KiB.
 _PAGE_ROOM_BYTES = 64 << 10
 
 
@@ -89,8 +89,10 @@ class PageStream:
         return self._stream.open_slot
 
     def write(self, data: bytes) -> Ref:
-        """Store a page after `make_room`."""
-        return self._stream.ingest_chunk(data)
+        """Store a page; one that names its own container needs `make_room` first."""
+        ref = self._stream.ingest_chunk(data)
+        self.ingest.mark_used(ref.slot)
+        return ref
 
     def seal(self) -> None:
         """Make all pages so far durable."""
@@ -122,7 +124,7 @@ class MapWriter:
         if self._base.size_bytes == self.size_bytes:
             return True
         whole = min(self._base.size_bytes, self.size_bytes) // EXTENT_BYTES
-        return (number + 1) * FANOUT**level <= whole
+        return (number + 1) * int(FANOUT**level) <= whole
 
     def base_tag(self, extent: int) -> bytes | None:
         """The tag to compare an extent with; None if it must be stored whatever it holds."""
@@ -192,6 +194,7 @@ class MapWriter:
             if name is None:
                 return False
             names[piece.ref.slot] = name
+            self._pages.ingest.mark_used(piece.ref.slot)
         return True
 
     def _write_leaf(self, leaf: _PendingLeaf, names: dict[int, bytes]) -> None:
@@ -201,7 +204,6 @@ class MapWriter:
             else Piece(length, flag, Reference(ref.chunk_id, names[ref.slot], ref.ordinal))
             for length, flag, ref in leaf.pieces
         )
-        self._pages.make_room()
         ref = self._pages.write(encode(LeafPage(pieces)))
         self._fill(0, leaf.extent, self._child(ref, leaf.tag), is_changed=True)
 
@@ -216,7 +218,7 @@ class MapWriter:
         key = (level + 1, number // FANOUT)
         node = self._nodes.get(key)
         if node is None:
-            count = self._entries_of(*key)
+            count = self.entries_of(*key)
             node = self._nodes[key] = _Node([None] * count, count)
         assert node.children[number % FANOUT] is None
         node.children[number % FANOUT] = child
@@ -226,7 +228,8 @@ class MapWriter:
             del self._nodes[key]
             self._close_node(*key, node)
 
-    def _entries_of(self, level: int, number: int) -> int:
+    def entries_of(self, level: int, number: int) -> int:
+        """How many entries the branch page `number` of `level` has."""
         covered = min(FANOUT**level, self.extents - number * FANOUT**level)
         return entry_count(covered, level)
 
@@ -252,5 +255,8 @@ class MapWriter:
         container = child.container
         if container is None and child.slot != own_slot:
             container = self._index.name_of(child.slot)
+            if container is None:  # a page container that is on its way to the disk
+                self._pages.ingest.drain()
+                container = self._index.name_of(child.slot)
             assert container is not None
         return Reference(child.chunk_id, container, child.ordinal)

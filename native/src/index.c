@@ -516,7 +516,8 @@ static int make_cursors(const hf_index *index, int first_run, cursor *cursors, e
     qsort(sorted, used, sizeof *sorted, by_id);
     cursors[0] = (cursor){.at = sorted, .end = sorted + used};
     int count = 1;
-    for (int i = first_run; i < index->run_count; i++) {
+    /* Newest first: of two entries for one id, merge() keeps the first. */
+    for (int i = index->run_count - 1; i >= first_run; i--) {
         const run *run = &index->runs[i];
         cursors[count++] = (cursor){run->entries, run->entries + run->entry_count, run->slots,
                                     run->name_count};

@@ -1,0 +1,1 @@
+"""Row 6: a source becomes a recovery point."""

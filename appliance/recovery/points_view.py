@@ -1,0 +1,73 @@
+"""What mounting and booting need to know about points. Owns the view, not what is behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from appliance.base.errors import NotFoundError
+
+
+@dataclass(frozen=True)
+class PointEntry:
+    """A point as a directory shows it. `directory_time` is spelled `2026-11-21T09:30:00Z`."""
+
+    directory_time: str
+    disk_sizes: tuple[int, ...]
+    mtime_s: float
+
+
+class DiskReader(Protocol):
+    """One disk of one point, which stays readable until `close`, forgotten or not."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the disk."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The bytes there, shorter only at the end; from any thread.
+
+        Raises IntegrityError where the store's bytes are damaged.
+        """
+
+    def close(self) -> None:
+        """Let go of the point."""
+
+
+class PointsView(Protocol):
+    """The points of a store as they are at each call, those made later too."""
+
+    def machines(self) -> list[str]:
+        """Machines that have points."""
+
+    def points(self, machine: str) -> list[PointEntry]:
+        """Points of `machine`; empty or NotFoundError for one that has none."""
+
+    def open_disk(self, machine: str, directory_time: str, disk: int) -> DiskReader:
+        """Pin the point and read disk number `disk`. Raises NotFoundError where there is none."""
+
+
+class SinglePoint:
+    """A view of one point of another view: what the mount of a VM shows."""
+
+    def __init__(self, view: PointsView, machine: str, directory_time: str) -> None:
+        self._view = view
+        self._machine = machine
+        self._directory_time = directory_time
+
+    def machines(self) -> list[str]:
+        """The machine of the point."""
+        return [self._machine]
+
+    def points(self, machine: str) -> list[PointEntry]:
+        """The point, unless it was forgotten."""
+        if machine != self._machine:
+            return []
+        entries = self._view.points(machine)
+        return [entry for entry in entries if entry.directory_time == self._directory_time]
+
+    def open_disk(self, machine: str, directory_time: str, disk: int) -> DiskReader:
+        """Pin the point and read one of its disks. Raises NotFoundError for any other."""
+        if (machine, directory_time) != (self._machine, self._directory_time):
+            raise NotFoundError(f"{machine}@{directory_time} is not in this mount")
+        return self._view.open_disk(machine, directory_time, disk)

@@ -1,0 +1,131 @@
+"""Which chunks the points refer to: the walk that collection and verification share.
+
+Each page is visited once, however many points share it, so the cost follows unique pages. Memory: a
+bit per chunk of each container, and 32 bytes per page seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from appliance.base.errors import HoldfastError, IntegrityError, NotFoundError
+from appliance.base.progress import Progress
+from appliance.formats.page import (
+    FANOUT,
+    BranchPage,
+    LeafPage,
+    Reference,
+    decode_branch,
+    decode_leaf,
+    entry_count,
+    extent_count,
+)
+from appliance.formats.point import Disk, Manifest
+from appliance.store.chunk_index import ChunkIndex
+from appliance.store.chunks import ChunkReader
+from appliance.store.containers import ContainerCache
+from appliance.store.extent_map import absolute, extent_length
+
+
+class LiveChunks:
+    """Marks what is referred to, by container and ordinal."""
+
+    def __init__(
+        self, chunks: ChunkReader, containers: ContainerCache, index: ChunkIndex, progress: Progress
+    ) -> None:
+        self._chunks = chunks
+        self._containers = containers
+        self._index = index
+        self._progress = progress
+        self._bits: dict[bytes, bytearray] = {}
+        self._pages: set[bytes] = set()
+        self.lost: set[bytes] = set()
+        """Ids that something refers to and no container holds."""
+        self.lost_pages: set[bytes] = set()
+
+    def mark_point(self, manifest: Manifest) -> None:
+        """Mark all that a point refers to. What is lost is noted, not raised."""
+        for disk in manifest.disks:
+            if disk.root is not None:
+                self._mark_page(disk, disk.root, disk.level, 0)
+
+    def is_live(self, container: bytes, ordinal: int) -> bool:
+        """Whether anything refers to this chunk."""
+        bits = self._bits.get(container)
+        return bits is not None and bool(bits[ordinal // 8] & (1 << ordinal % 8))
+
+    def has_live(self, container: bytes) -> bool:
+        """Whether anything refers to this container."""
+        return container in self._bits
+
+    def containers(self) -> Iterator[bytes]:
+        """Containers that something refers to."""
+        yield from self._bits
+
+    def _mark(self, reference: Reference) -> bool:
+        for name, hint in self._places(reference):
+            try:
+                directory = self._containers.get(name).directory
+            except HoldfastError:
+                continue
+            location = directory.locate(reference.chunk_id, hint)
+            if location is None:
+                continue
+            bits = self._bits.setdefault(name, bytearray(directory.chunks // 8 + 1))
+            bits[location.ordinal // 8] |= 1 << location.ordinal % 8
+            return True
+        self.lost.add(reference.chunk_id)
+        return False
+
+    def _places(self, reference: Reference) -> Iterator[tuple[bytes, int]]:
+        assert reference.container is not None
+        yield reference.container, reference.ordinal
+        found = self._index.find(reference.chunk_id)
+        if found is not None:
+            yield found
+
+    def _mark_page(self, disk: Disk, reference: Reference, level: int, number: int) -> None:
+        if reference.chunk_id in self._pages:
+            return
+        self._pages.add(reference.chunk_id)
+        self._progress.advance(1)
+        if not self._mark(reference):
+            self.lost_pages.add(reference.chunk_id)
+            return
+        try:
+            page = read_page(self._chunks, disk, reference, level, number)
+        except (IntegrityError, NotFoundError):
+            self.lost.add(reference.chunk_id)
+            self.lost_pages.add(reference.chunk_id)
+            return
+        for child, found in references(page, reference.container):
+            if level == 0:
+                self._mark(found)
+            else:
+                self._mark_page(disk, found, level - 1, number * FANOUT + child)
+
+
+def read_page(
+    chunks: ChunkReader, disk: Disk, reference: Reference, level: int, number: int
+) -> LeafPage | BranchPage:
+    """Page `number` of `level` of a disk's map. Raises IntegrityError."""
+    data = chunks.read_chunk(reference)
+    if level == 0:
+        return decode_leaf(data, extent_length(disk.size_bytes, number))
+    span = int(FANOUT**level)
+    covered = min(span, extent_count(disk.size_bytes) - number * span)
+    return decode_branch(data, level, entry_count(covered, level))
+
+
+def references(
+    page: LeafPage | BranchPage, container: bytes | None
+) -> Iterator[tuple[int, Reference]]:
+    """(place, reference) of all that a page lying in `container` refers to."""
+    found = (
+        [piece.reference for piece in page.pieces]
+        if isinstance(page, LeafPage)
+        else [entry.reference for entry in page.entries]
+    )
+    for place, reference in enumerate(found):
+        if reference is not None:
+            yield place, absolute(reference, container)
