@@ -72,7 +72,7 @@ test-slow: setup ## The full counts; goes on where it was stopped; SHARD=2/8 run
 
 bench: setup ## Time and stored bytes beside restic and borg
 	$(call install_packages,$(PEERS))
-	$(BIN)/python -m image.bench
+	$(BIN)/python -m tests.bench.bench
 
 clean: ## Remove everything that make made, the cached disk of the demo too
 	-@$(MAKE) -C native clean

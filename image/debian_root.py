@@ -22,7 +22,7 @@ PACKAGES = ("systemd-sysv", "udev", "dbus", "initramfs-tools", "linux-image-amd6
 NEW_PACKAGE = "nginx"
 # Both what QEMU offers by default and what old and new hypervisors offer; the rest of the
 # kernel's 3,800 modules would only make the initial ramdisk slow to load.
-BOOT_MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "ahci", "ata_piix", "sd_mod", "nvme")
+BOOT_MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "ahci", "ata_piix", "sd_mod", "nvme", "ext4")
 # Nothing in a demo waits for these, and each costs a second or more under emulation.
 MASKED_UNITS = (
     "apt-daily.timer",

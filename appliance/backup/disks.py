@@ -148,9 +148,7 @@ class DiskBackup:
             rest = job.source.size_bytes - passed * EXTENT_BYTES
             self._progress.advance(max(rest, 0))
 
-    def _work(
-        self, ingest: Ingest, stream: Stream, work: Iterator[tuple[_Job, list[int]]]
-    ) -> None:
+    def _work(self, ingest: Ingest, stream: Stream, work: Iterator[tuple[_Job, list[int]]]) -> None:
         try:
             batch = Batch(BATCH_EXTENTS)
             while not self._failed.is_set():

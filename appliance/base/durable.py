@@ -50,6 +50,16 @@ def fsync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def sync_and_close(descriptor: int, path: Path) -> None:
+    """Make what was written to an open file or device durable, its name too, and close it."""
+    with named_os_errors(path):
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        fsync_directory(path.parent)
+
+
 def make_directory(directory: Path, mode: int = 0o700) -> None:
     """Create `directory` and its missing parents durably; an existing one is left as it is."""
     with named_os_errors(directory):

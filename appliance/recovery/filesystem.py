@@ -23,7 +23,7 @@ from appliance.base.clock import Clock, SystemClock
 from appliance.base.errors import HoldfastError, NotFoundError
 from appliance.recovery.points_view import DiskReader, PointEntry, PointsView
 
-LISTING_AGE_MAX_S = 1.0
+LISTING_AGE_MAX_S = 0.5  # the kernel adds a second of its own for names it knows
 _DISK_FILE = re.compile(r"disk(0|[1-9][0-9]{0,3})\.raw")
 _NAME_MAX = 1024  # FUSE_NAME_MAX of the kernel: machine names reach 256 bytes in UTF-8
 _BLOCK_BYTES = 4096
@@ -93,7 +93,7 @@ class PointFilesystem:
         return getattr(self, operation)(*args)
 
     @_answer_in_errnos
-    def getattr(self, path: str, fh: int | None = None) -> dict[str, int]:
+    def getattr(self, path: str, _fh: int | None = None) -> dict[str, int]:
         """Attributes: directories 0555, disks 0444, times those of the point."""
         place = self._find(path)
         time_ns = int(place.entry.mtime_s * 1e9) if place.entry else self._began_ns
@@ -116,7 +116,7 @@ class PointFilesystem:
         }
 
     @_answer_in_errnos
-    def readdir(self, path: str, fh: int) -> list[str]:
+    def readdir(self, path: str, _fh: int) -> list[str]:
         """Names in a directory."""
         place = self._find(path)
         if place.disk is not None:
@@ -146,7 +146,7 @@ class PointFilesystem:
             return handle
 
     @_answer_in_errnos
-    def read(self, path: str | None, size: int, offset: int, fh: int) -> bytes:
+    def read(self, _path: str | None, size: int, offset: int, fh: int) -> bytes:
         """Bytes of a disk; EIO, and a line in the log, where the store is damaged."""
         with self._lock:
             reader = self._disks[self._handles[fh]].reader
@@ -154,7 +154,7 @@ class PointFilesystem:
         return reader.read(offset, length) if length > 0 else b""
 
     @_answer_in_errnos
-    def release(self, path: str | None, fh: int) -> int:
+    def release(self, _path: str | None, fh: int) -> int:
         """Give a handle back; the last one of a disk lets go of its point."""
         with self._lock:
             key = self._handles.pop(fh)
@@ -165,15 +165,15 @@ class PointFilesystem:
                 shared.reader.close()
         return 0
 
-    def opendir(self, path: str) -> int:
+    def opendir(self, _path: str) -> int:
         """Directories need no handle."""
         return 0
 
-    def releasedir(self, path: str | None, fh: int) -> int:
+    def releasedir(self, _path: str | None, _fh: int) -> int:
         """Directories need no handle."""
         return 0
 
-    def statfs(self, path: str) -> dict[str, int]:
+    def statfs(self, _path: str) -> dict[str, int]:
         """A full filesystem: nothing can be written here."""
         return {
             "f_bsize": _BLOCK_BYTES,
@@ -182,7 +182,7 @@ class PointFilesystem:
             "f_flag": os.ST_RDONLY,
         }
 
-    def destroy(self, path: str) -> None:
+    def destroy(self, _path: str) -> None:
         """Let go of every point when the mount ends."""
         with self._lock:
             for shared in self._disks.values():

@@ -130,15 +130,21 @@ def _kind(status: os.stat_result, shown: str) -> Literal["image", "block"]:
     raise UsageError(f"{shown} is neither a raw disk image nor a block device")
 
 
+def is_mounted(device_number: int) -> bool:
+    """Whether the device, a partition of it, or what is stacked on it is mounted."""
+    return bool(_mount_options(device_number))
+
+
 def _is_mounted_read_write(device_number: int) -> bool:
-    """Whether the device, a partition of it, or what is stacked on it is mounted read-write."""
+    return any("rw" in options for options in _mount_options(device_number))
+
+
+def _mount_options(device_number: int) -> list[list[str]]:
+    """The superblock options of every mount of the device and what is stacked on it."""
     numbers = {f"{os.major(number)}:{os.minor(number)}" for number in _stack(device_number)}
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields = line.split(" ")
-        superblock_options = fields[-1].split(",")
-        if fields[2] in numbers and "rw" in superblock_options:
-            return True
-    return False
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    mounts = [line.split(" ") for line in lines]
+    return [fields[-1].split(",") for fields in mounts if fields[2] in numbers]
 
 
 def _stack(device_number: int) -> set[int]:

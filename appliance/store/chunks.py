@@ -72,9 +72,7 @@ class ChunkReader:
                 failed.append(number)
                 continue
             numbers.append(number)
-            items.append(
-                ReadItem(container, reference.ordinal, reference.chunk_id, offset, length)
-            )
+            items.append(ReadItem(container, reference.ordinal, reference.chunk_id, offset, length))
         if items:
             failed += [numbers[i] for i in self._reader().read(items, out)]
         return [number for number in sorted(failed) if not self._read_again(wanted[number], out)]

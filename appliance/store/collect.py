@@ -75,7 +75,7 @@ class Collection:
             self._mark_points(live)
             self._refuse_if_unsure(live)
             now = format_time(self._clock.now().replace(microsecond=0))
-            condemned = {name: now for name in candidates} | read_condemned(self._layout)
+            condemned = dict.fromkeys(candidates, now) | read_condemned(self._layout)
             condemned = {
                 name: since for name, since in condemned.items() if not live.has_live(name)
             }

@@ -33,7 +33,9 @@ def read_condemned(layout: Layout) -> dict[bytes, str]:
         raw = json.loads(text)
         listed = {container_name(name): str(since) for name, since in raw["containers"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise IntegrityError(f"{layout.condemned} is damaged: delete it, nothing is lost") from error
+        raise IntegrityError(
+            f"{layout.condemned} is damaged: delete it, nothing is lost"
+        ) from error
     return {name: since for name, since in listed.items() if name is not None}
 
 
@@ -43,9 +45,7 @@ def write_condemned(layout: Layout, condemned: dict[bytes, str]) -> None:
         durable.remove_file(layout.condemned)
         return
     listed = {name.hex(): since for name, since in sorted(condemned.items())}
-    durable.write_file(
-        layout.condemned, json.dumps({"format": 1, "containers": listed}).encode()
-    )
+    durable.write_file(layout.condemned, json.dumps({"format": 1, "containers": listed}).encode())
 
 
 def rescue(layout: Layout, is_needed: Callable[[bytes], bool]) -> None:

@@ -129,7 +129,10 @@ class ExtentMap:
         return BranchPage(level, tuple(entries))
 
     def data_extents(self) -> Iterator[int]:
-        """The numbers of all extents that are not zeros, in order; zero subtrees cost nothing."""
+        """The numbers of all extents that are not known to be zeros, in order.
+
+        Zero subtrees cost nothing. All extents below a damaged page are given: reading them tells.
+        """
         yield from self._data_below(self.level, 0)
 
     def _data_below(self, level: int, number: int) -> Iterator[int]:
@@ -138,8 +141,12 @@ class ExtentMap:
         if level == 0:
             yield number
             return
-        page = self._branch(level, number)
-        if page is None:
-            raise IntegrityError(f"page {level}/{number} of the extent map is missing")
+        try:
+            page = self._branch(level, number)
+        except IntegrityError:
+            span = int(FANOUT**level)
+            yield from range(number * span, min((number + 1) * span, self.extents))
+            return
+        assert page is not None
         for i in range(len(page.entries)):
             yield from self._data_below(level - 1, number * FANOUT + i)

@@ -142,8 +142,7 @@ class MapWriter:
         """All bytes below this node are zeros."""
         with self._lock:
             same = (
-                self.can_reuse(level, number)
-                and self._base_child(level, number).flag == FLAG_ZERO
+                self.can_reuse(level, number) and self._base_child(level, number).flag == FLAG_ZERO
             )
             self._fill(level, number, _ZERO, is_changed=not same)
 

@@ -139,9 +139,7 @@ class Points:
                 path = self._layout.points / self.file_of(manifest.name).key
                 data = self._keys.seal_point(encode_manifest(manifest))
                 try:
-                    durable.write_file(
-                        path, data, replace=False, staging=self._layout.incoming
-                    )
+                    durable.write_file(path, data, replace=False, staging=self._layout.incoming)
                 except FileExistsError:
                     manifest = replace(manifest, time=manifest.time + timedelta(seconds=1))
                 else:

@@ -71,8 +71,7 @@ class Verification:
         self._progress = progress
         self._depth = depth
         self._damages: list[Damage] = []
-        self._bad_ids: set[bytes] = set()
-        self._good_elsewhere: set[bytes] = set()
+        self._bad: dict[bytes, set[bytes]] = {}
 
     def run(self, only: PointFile | None = None) -> Report:
         """Verify everything, or what one point needs."""
@@ -88,7 +87,7 @@ class Verification:
         for name in names:
             self._check(name)
             self._progress.advance(sizes[name])
-        lost = live.lost | (self._bad_ids - self._good_elsewhere)
+        lost = live.lost | self._lost_ids(names)
         hurts = self._hurts(manifests, lost) if lost else []
         return Report(
             depth=self._depth,
@@ -128,13 +127,20 @@ class Verification:
         except HoldfastError as error:
             self._damages.append(Damage(f"container {name.hex()}", str(error)))
             return  # marking finds its chunks elsewhere or counts them as lost
-        ids = container.directory.ids()
-        self._bad_ids.update(ids[ordinal] for ordinal in bad)
-        if self._bad_ids:
-            gone = set(bad)
-            self._good_elsewhere.update(
-                chunk_id for ordinal, chunk_id in enumerate(ids) if ordinal not in gone
-            )
+        if bad:
+            ids = container.directory.ids()
+            self._bad[name] = {ids[ordinal] for ordinal in bad}
+
+    def _lost_ids(self, names: list[bytes]) -> set[bytes]:
+        """Damaged chunks of which no container holds a sound copy."""
+        lost: set[bytes] = set().union(*self._bad.values())
+        for name in names if lost else []:
+            try:
+                ids = set(self._store.containers.get(name).directory.ids())
+            except HoldfastError:
+                continue
+            lost -= ids - self._bad.get(name, set())
+        return lost
 
     def _bad_ordinals(self, name: bytes) -> list[int]:
         container = self._store.containers.get(name)
@@ -169,9 +175,7 @@ class Verification:
             ]
             if ranges:
                 hurt_bytes = sum(length for _, _, length in ranges)
-                hurts.append(
-                    Hurt(str(manifest.name), hurt_bytes, tuple(ranges[:HURT_RANGES_MAX]))
-                )
+                hurts.append(Hurt(str(manifest.name), hurt_bytes, tuple(ranges[:HURT_RANGES_MAX])))
             self._progress.advance(1)
         return hurts
 

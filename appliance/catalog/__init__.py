@@ -1,0 +1,1 @@
+"""Row 5: SQLite. Knows quickly what is slow to find out; never the only copy of anything."""

@@ -1,0 +1,103 @@
+"""The catalog database: summaries of points, and which of them are known to be damaged.
+
+Derived and disposable: a missing or malformed file is replaced by an empty one, and when the disk
+is full what could not be noted is found out again later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import sqlite_utils
+
+_SCHEMA_VERSION = 1
+_WAIT_S = 30.0
+
+
+class Catalog:
+    """One open catalog. Close it when done."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._database = self._open()
+        except sqlite3.DatabaseError:
+            # Set aside, not deleted: somebody may want to know what happened.
+            with contextlib.suppress(FileNotFoundError):
+                path.replace(path.with_suffix(".damaged"))
+            self._database = self._open()
+
+    def _open(self) -> sqlite_utils.Database:
+        connection = sqlite3.connect(self._path, timeout=_WAIT_S)
+        self._path.chmod(0o600)
+        database = sqlite_utils.Database(connection)
+        version = connection.execute("pragma user_version").fetchone()[0]
+        if version not in (0, _SCHEMA_VERSION):
+            raise sqlite3.DatabaseError(f"catalog version {version}")
+        database.table("points").create(
+            {"key": str, "stamp": str, "summary": str}, pk="key", if_not_exists=True
+        )
+        database.table("damage").create(
+            {"point": str, "hurt_bytes": int, "noticed": str}, pk="point", if_not_exists=True
+        )
+        connection.execute(f"pragma user_version = {_SCHEMA_VERSION}")
+        return database
+
+    def summaries(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Point file key -> (stamp of the file it was made from, summary)."""
+        rows = self._database.table("points").rows
+        return {row["key"]: (row["stamp"], json.loads(row["summary"])) for row in rows}
+
+    def put_summaries(self, summaries: Mapping[str, tuple[str, dict[str, Any]]]) -> None:
+        """Note summaries of points."""
+        rows = [
+            {"key": key, "stamp": stamp, "summary": json.dumps(summary)}
+            for key, (stamp, summary) in summaries.items()
+        ]
+        with _optional():
+            self._database.table("points").upsert_all(rows, pk="key")
+
+    def remove_summaries(self, keys: set[str]) -> None:
+        """Points that are gone."""
+        with _optional(), self._database.conn:
+            self._database.conn.executemany(
+                "delete from points where key = ?", [(key,) for key in keys]
+            )
+
+    def damaged_points(self) -> set[str]:
+        """Names of points that the last verification found hurt."""
+        return {row["point"] for row in self._database.table("damage").rows}
+
+    def set_damage(self, checked: set[str], hurt: Mapping[str, int], noticed: str) -> None:
+        """Replace what is known of `checked` points by `hurt`: point -> bytes."""
+        rows = [
+            {"point": point, "hurt_bytes": count, "noticed": noticed}
+            for point, count in hurt.items()
+        ]
+        with _optional(), self._database.conn:
+            self._database.conn.executemany(
+                "delete from damage where point = ?", [(point,) for point in checked]
+            )
+            self._database.table("damage").upsert_all(rows, pk="point")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.conn.close()
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@contextlib.contextmanager
+def _optional() -> Iterator[None]:
+    """What cannot be noted now (a full disk, a busy file) is found out again later."""
+    with contextlib.suppress(sqlite3.OperationalError):
+        yield

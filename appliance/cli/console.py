@@ -1,0 +1,113 @@
+"""What people and programs see: results on standard output, all else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from appliance.base.progress import Progress, Snapshot
+from appliance.base.text import duration, size
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+_REDRAW_S = 0.1
+_LINE_EVERY_S = 10.0
+
+
+class Console:
+    """Prints for one command."""
+
+    def __init__(self, *, is_json: bool) -> None:
+        self.is_json = is_json
+        self._bar: tqdm[None] | None = None
+        self._phase = ""
+        self._drawn_s = 0.0
+        self._is_cancelled = False
+        self._lock = threading.Lock()
+        self.progress = Progress(self._show)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._is_cancelled
+
+    def cancel(self, signal_number: int) -> None:
+        """Ask the running operation to stop."""
+        self._is_cancelled = True
+        self.progress.cancel(signal_number)
+
+    def result(self, value: dict[str, Any], text: str) -> None:
+        """The one result of the command: an object for programs, or text for people."""
+        self.finish()
+        if self.is_json:
+            print(json.dumps(value, ensure_ascii=True))
+        elif text:
+            print(text)
+        sys.stdout.flush()
+
+    def note(self, text: str) -> None:
+        """A message beside the result."""
+        self.finish()
+        print(text, file=sys.stderr, flush=True)
+
+    def finish(self) -> None:
+        """Take the progress bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        self._phase = ""
+
+    # ---- progress: a bar on a terminal, a line now and then in a log ----
+
+    def _show(self, snapshot: Snapshot) -> None:
+        with self._lock:
+            self._show_alone(snapshot)
+
+    def _show_alone(self, snapshot: Snapshot) -> None:
+        now_s = time.monotonic()
+        is_new = snapshot.phase != self._phase
+        every_s = _REDRAW_S if sys.stderr.isatty() else _LINE_EVERY_S
+        if not is_new and now_s - self._drawn_s < every_s:
+            return
+        if is_new and not sys.stderr.isatty():
+            # The first line of a phase comes only if the phase takes long.
+            self._phase, self._drawn_s = snapshot.phase, now_s
+            return
+        self._phase, self._drawn_s = snapshot.phase, now_s
+        if sys.stderr.isatty():
+            self._draw(snapshot, is_new=is_new)
+        else:
+            print(describe(snapshot), file=sys.stderr, flush=True)
+
+    def _draw(self, snapshot: Snapshot, *, is_new: bool) -> None:
+        from tqdm import tqdm  # slow to import, and needed on terminals only
+
+        if is_new or self._bar is None:
+            if self._bar is not None:
+                self._bar.close()
+            is_bytes = snapshot.unit == "bytes"
+            self._bar = tqdm(
+                desc=snapshot.phase,
+                total=snapshot.total,
+                unit="B" if is_bytes else "",
+                unit_scale=is_bytes,
+                unit_divisor=1024,
+                leave=False,
+                file=sys.stderr,
+            )
+        self._bar.n = snapshot.done
+        self._bar.refresh()
+
+
+def describe(snapshot: Snapshot) -> str:
+    """A progress line for logs."""
+    if snapshot.unit == "items":
+        total = f" of {snapshot.total}" if snapshot.total else ""
+        return f"{snapshot.phase}: {snapshot.done}{total}, {duration(snapshot.elapsed_s)}"
+    total = f" of {size(snapshot.total)}" if snapshot.total else ""
+    rate = size(snapshot.rate_per_s)
+    return f"{snapshot.phase}: {size(snapshot.done)}{total}, {rate}/s"

@@ -1,0 +1,91 @@
+"""The holdfast command: arguments, signals, errors to exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from appliance import __version__
+from appliance.base.durable import named_os_errors
+from appliance.base.errors import HoldfastError
+from appliance.base.text import printable
+from appliance.cli import parser
+from appliance.cli.console import Console
+from appliance.cli.exit_codes import FAILED, exit_code
+from appliance.cli.session import Session, default_state
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit code."""
+    options = parser.build(__version__).parse_args(arguments)
+    console = Console(is_json=bool(getattr(options, "json", False)))
+    session = Session(
+        state=Path(getattr(options, "state", None) or default_state()).absolute(),
+        console=console,
+        passphrase_file=getattr(options, "passphrase_file", None),
+    )
+    _cancel_on_signals(console)
+    try:
+        return _run(session, options)
+    except BrokenPipeError:
+        # Whoever read our output went away; Python must not complain about it once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except HoldfastError as error:
+        console.note(f"holdfast: {printable(str(error))}")
+        return exit_code(error)
+    except Exception as error:
+        if os.environ.get("HOLDFAST_DEBUG"):
+            raise
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        console.note(
+            f"holdfast: unexpected failure, please report it ({printable(what)}); "
+            "HOLDFAST_DEBUG=1 shows where"
+        )
+        return FAILED
+
+
+def _run(session: Session, options: argparse.Namespace) -> int:
+    try:
+        _heal(session)
+        return parser.handler(options.command)(session, options)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        with named_os_errors(str(error.filename or options.command)):
+            raise
+        raise  # unreachable: named_os_errors raised
+
+
+def _heal(session: Session) -> None:
+    """Detach what killed processes left; costs two directory listings when nothing runs."""
+    if (session.state / "run").is_dir() or (session.state / "vms").is_dir():
+        from appliance.cli.virtual import heal  # slow to import, and seldom needed
+
+        heal(session)
+
+
+def _cancel_on_signals(console: Console) -> None:
+    def on_signal(number: int, _: FrameType | None) -> None:
+        if console.is_cancelled:
+            raise KeyboardInterrupt  # asked twice: end now
+        console.cancel(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+
+
+def run() -> None:
+    """The entry point of the installed command."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,228 @@
+"""The arguments of every command, with help that teaches."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from appliance.cli.session import Session
+
+Handler = Callable[["Session", argparse.Namespace], int]
+
+_EPILOG = """\
+the main job:
+  holdfast init                                make the store; keep the recovery key it prints
+  holdfast backup /dev/sdb --machine web1      make a recovery point
+  holdfast points                              what there is
+  holdfast restore web1@latest disk.raw        write the disk back
+  holdfast boot web1@latest                    run the last backup as a VM
+
+exit codes: 0 done, 1 failed, 2 usage, 3 done with named gaps, 4 integrity, 5 not found, 6 busy,
+7 no space, 8 key or permission, 130/143 cancelled by Ctrl-C/SIGTERM
+"""
+
+
+class _Command(NamedTuple):
+    module: str
+    function: str
+    summary: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+
+
+def build(version: str) -> argparse.ArgumentParser:
+    """The parser of the whole command."""
+    main = argparse.ArgumentParser(
+        prog="holdfast",
+        description="Back up disks, deduplicated and encrypted, and boot the last backup.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    main.add_argument("--version", action="version", version=f"holdfast {version}")
+    _add_global_options(main)
+    commands = main.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(
+            name, help=command.summary, description=command.summary, allow_abbrev=False
+        )
+        _add_global_options(sub)
+        command.arguments(sub)
+    return main
+
+
+def handler(command: str) -> Handler:
+    """The function that does `command`; its module is imported only now."""
+    found = COMMANDS[command]
+    module = importlib.import_module(f"appliance.cli.{found.module}")
+    function: Handler = getattr(module, found.function)
+    return function
+
+
+def _add_global_options(parser: argparse.ArgumentParser) -> None:
+    """Global options may stand before or after the command, so they have no default here."""
+    parser.add_argument(
+        "--state",
+        metavar="DIR",
+        type=Path,
+        default=argparse.SUPPRESS,
+        help="where everything is kept (HOLDFAST_STATE, else /var/lib/holdfast)",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="print one JSON object on standard output",
+    )
+    parser.add_argument(
+        "--passphrase-file",
+        metavar="F",
+        type=Path,
+        default=argparse.SUPPRESS,
+        help="file whose first line is the passphrase of the store",
+    )
+
+
+# ---- arguments, one function per command that has any ----
+
+
+def _none(_: argparse.ArgumentParser) -> None:
+    """No arguments of its own."""
+
+
+def _init(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--recovery-out",
+        metavar="F",
+        type=Path,
+        help="write the recovery key to this new file instead of printing it",
+    )
+
+
+def _unlock(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--recovery-key",
+        metavar="F",
+        type=Path,
+        help="open with the recovery key in this file (when the box key or passphrase is lost)",
+    )
+
+
+def _backup(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sources",
+        metavar="SOURCE",
+        nargs="+",
+        type=Path,
+        help="raw image or block device; several are the disks of one point",
+    )
+    parser.add_argument("--machine", metavar="NAME", required=True, help="the machine it is")
+    parser.add_argument(
+        "--changed",
+        metavar="FILE",
+        type=Path,
+        help="read only these ranges: lines of OFFSET LENGTH [DISK] in bytes; needs --base",
+    )
+    parser.add_argument(
+        "--base",
+        metavar="POINT",
+        help="compare with this point (default: the machine's newest)",
+    )
+    parser.add_argument(
+        "--allow-inconsistent",
+        action="store_true",
+        help="read a block device although it is mounted read-write; the point says so",
+    )
+
+
+def _points(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--machine", metavar="NAME", help="only this machine's points")
+
+
+def _restore(parser: argparse.ArgumentParser) -> None:
+    _point(parser)
+    parser.add_argument("target", metavar="TARGET", help="file, block device, pipe, or - ")
+    parser.add_argument("--disk", metavar="N", type=int, default=0, help="disk number (default 0)")
+    parser.add_argument(
+        "--force", action="store_true", help="overwrite a file or device that holds data"
+    )
+
+
+def _mount(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", metavar="DIR", type=Path, help="an empty directory")
+    parser.add_argument("--foreground", action="store_true", help="stay until it is unmounted")
+    parser.add_argument("--only", metavar="POINT", help=argparse.SUPPRESS)
+    parser.add_argument("--vm", action="store_true", help=argparse.SUPPRESS)
+
+
+def _umount(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", metavar="DIR", type=Path, help="where the points are mounted")
+    parser.add_argument("--lazy", action="store_true", help="detach now, end when nobody reads")
+
+
+def _boot(parser: argparse.ArgumentParser) -> None:
+    _point(parser)
+    parser.add_argument("--name", metavar="VM", help="the VM's name (default: the point's)")
+    parser.add_argument(
+        "--wait",
+        metavar="login|tcp:PORT|none",
+        default="login",
+        help="what it means to be ready (default login)",
+    )
+    parser.add_argument("--memory", metavar="MiB", type=int, default=1024, help="default 1024")
+    parser.add_argument(
+        "--timeout", metavar="S", type=float, default=300.0, help="seconds to wait (default 300)"
+    )
+    parser.add_argument(
+        "--screenshot", metavar="FILE", type=Path, help="save the screen as PNG when ready"
+    )
+
+
+def _stop(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="VM", help="as 'holdfast vms' lists it")
+    parser.add_argument(
+        "--discard", action="store_true", help="throw away what the VM wrote (its overlay)"
+    )
+
+
+def _verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("point", metavar="POINT", nargs="?", help="only what this point needs")
+    parser.add_argument(
+        "--depth",
+        choices=("structure", "ciphertext", "full"),
+        default="full",
+        help="structure: everything is there; ciphertext: and unchanged; full: and decrypts",
+    )
+
+
+def _forget(parser: argparse.ArgumentParser) -> None:
+    _point(parser)
+    parser.add_argument(
+        "--now", action="store_true", help="do not keep it in the trash first (there is none yet)"
+    )
+
+
+def _point(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("point", metavar="POINT", help="NAME@2026-11-21T09:30:00Z, or NAME@latest")
+
+
+COMMANDS: dict[str, _Command] = {
+    "init": _Command("keys", "init", "make the store and its keys", _init),
+    "unlock": _Command("keys", "unlock", "keep the key in memory until reboot", _unlock),
+    "lock": _Command("keys", "lock", "forget the key that unlock keeps", _none),
+    "backup": _Command("protect", "backup", "make a recovery point of disks", _backup),
+    "points": _Command("protect", "points", "list recovery points", _points),
+    "forget": _Command("protect", "forget", "remove a recovery point", _forget),
+    "collect": _Command("protect", "collect", "free what no point needs", _none),
+    "verify": _Command("protect", "verify", "read and authenticate, name what is damaged", _verify),
+    "status": _Command("protect", "status", "what is protected, space, health", _none),
+    "restore": _Command("recover", "restore", "write a disk back", _restore),
+    "mount": _Command("virtual", "mount", "show all points as files (FUSE)", _mount),
+    "umount": _Command("virtual", "umount", "take the mount away", _umount),
+    "boot": _Command("virtual", "boot", "run a point as a VM", _boot),
+    "vms": _Command("virtual", "vms", "list recovered VMs", _none),
+    "stop": _Command("virtual", "stop", "stop a recovered VM", _stop),
+}

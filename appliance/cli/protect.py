@@ -1,0 +1,310 @@
+"""backup, points, forget, collect, verify, status."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from appliance.backup.disks import DiskBackup
+from appliance.base.errors import IntegrityError, NotFoundError, UsageError
+from appliance.base.text import duration, printable, size
+from appliance.catalog.catalog import Catalog
+from appliance.catalog.point_list import DAMAGED, PointSummary, list_points, summarize
+from appliance.cli.exit_codes import DONE, DONE_WITH_GAPS, exit_code
+from appliance.cli.ranges import named_ranges
+from appliance.cli.session import Session
+from appliance.formats.changed import parse_changed
+from appliance.formats.names import PointName, PointSelector, format_time, parse_machine_name
+from appliance.formats.point import COMPLETE, Gap, Manifest
+from appliance.native import Stats
+from appliance.sources.disk import DiskSource
+from appliance.store.collect import Collection
+from appliance.store.containers import list_names
+from appliance.store.leases import Lease, writer_lease
+from appliance.store.store import Store
+from appliance.store.verify import Report, Verification
+
+CHANGED_MAX_BYTES = 256 << 20
+
+
+def backup(session: Session, options: argparse.Namespace) -> int:
+    """Make a recovery point."""
+    machine = parse_machine_name(options.machine)
+    if options.changed is not None and options.base is None:
+        raise UsageError("--changed needs --base POINT: the ranges are changes since that point")
+    store, console = session.store, session.console
+    with ExitStack() as stack:
+        sources = []
+        for path in options.sources:
+            source = DiskSource(path, allow_inconsistent=options.allow_inconsistent)
+            stack.callback(source.close)
+            sources.append(source)
+        lease = stack.enter_context(writer_lease(store.layout))
+        base = _base(store, lease, machine, options.base)
+        changed = _changed(options.changed, base, len(sources))
+        job = DiskBackup(store, session.clock, console.progress, machine, sources)
+        result = job.run(lease, base, changed)
+    manifest = result.manifest
+    point = summarize(manifest).to_json()
+    stages = {
+        name: sum(getattr(stats, name) for stats in result.stats)
+        for name in Stats._fields
+        if name.endswith("_ns")
+    }
+    console.result({**point, "stages_ns": stages}, str(manifest.name))
+    console.note(
+        f"read {size(manifest.read_bytes)}, new {size(manifest.new_bytes)}, "
+        f"stored {size(manifest.stored_bytes)} in {duration(manifest.seconds)}"
+    )
+    gaps = [(number, disk.gaps) for number, disk in enumerate(manifest.disks) if disk.gaps]
+    for number, found in gaps:
+        console.note(
+            f"holdfast: disk {number} ({manifest.disks[number].source}) could not be read at "
+            f"{named_ranges(found)}: the point is incomplete"
+        )
+    return DONE_WITH_GAPS if gaps else DONE
+
+
+def _base(store: Store, lease: Lease, machine: str, text: str | None) -> Manifest | None:
+    """The point to compare with, pinned: the one named, or the machine's newest readable one."""
+    if text is not None:
+        return store.open_point(store.points.resolve(text), lease)
+    for file in sorted(store.points.files(machine), key=lambda file: file.stem, reverse=True):
+        try:
+            name = PointName.from_file_time(machine, file.stem)
+            return store.open_point(name, lease)
+        except (IntegrityError, NotFoundError):
+            continue  # a damaged point is no base: everything is read instead
+    return None
+
+
+def _changed(path: Path | None, base: Manifest | None, disks: int) -> list[list[Gap]] | None:
+    if path is None or base is None:
+        return None
+    try:
+        if path.stat().st_size > CHANGED_MAX_BYTES:
+            raise UsageError(f"{path} is larger than {size(CHANGED_MAX_BYTES)}")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not text in UTF-8") from error
+    if disks != len(base.disks):
+        raise UsageError(
+            f"{base.name} has {len(base.disks)} disks and {disks} are given: "
+            "leave --changed away to read everything"
+        )
+    changed: list[list[Gap]] = [[] for _ in range(disks)]
+    for offset, length, disk in parse_changed(text):
+        if disk >= disks:
+            raise UsageError(f"{path} names disk {disk}: the disks are 0 to {disks - 1}")
+        changed[disk].append((offset, length))
+    return changed
+
+
+def points(session: Session, options: argparse.Namespace) -> int:
+    """List recovery points."""
+    console = session.console
+    machine = None if options.machine is None else parse_machine_name(options.machine)
+    if not session.has_store():
+        console.note(f"there is no store in {session.state}: run 'holdfast init'")
+        console.result({"points": []}, "")
+        return DONE
+    with Catalog(session.state / "catalog.db") as catalog:
+        found = list_points(session.store, catalog, machine)
+    for reason in found.unreadable:
+        console.note(f"holdfast: {printable(reason)}")
+    console.result(
+        {"points": [point.to_json() for point in found.points]}, _point_table(found.points)
+    )
+    return exit_code(IntegrityError()) if found.unreadable else DONE
+
+
+def _point_table(listed: Sequence[PointSummary]) -> str:
+    if not listed:
+        return "no points yet: 'holdfast backup SOURCE --machine NAME' makes one"
+    rows = [("POINT", "DISKS", "NEW", "STORED", "STATE")]
+    rows += [
+        (
+            point.name,
+            " + ".join(size(size_bytes) for size_bytes in point.disks),
+            size(point.new_bytes),
+            size(point.stored_bytes),
+            point.state + (" (read while mounted)" if point.inconsistent else ""),
+        )
+        for point in listed
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def forget(session: Session, options: argparse.Namespace) -> int:
+    """Remove a recovery point; a VM that needs it stands in the way."""
+    store, console = session.store, session.console
+    selector = PointSelector.parse(options.point)
+    if selector.time is None:
+        name = store.points.latest(selector.machine)
+    else:
+        name = PointName(selector.machine, selector.time)  # a damaged point can be forgotten too
+    if (session.state / "vms").is_dir():
+        from appliance.cli.virtual import refuse_if_booted  # slow to import, seldom needed
+
+        refuse_if_booted(session, name)
+    store.points.forget(name)
+    console.result(
+        {"forgotten": str(name)}, f"{name} is forgotten; 'holdfast collect' frees its space"
+    )
+    return DONE
+
+
+def collect(session: Session, _: argparse.Namespace) -> int:
+    """Free what no point needs."""
+    collected = Collection(session.store, session.clock, session.console.progress).run()
+    text = f"freed {size(collected.freed_bytes)} in {collected.freed_containers} containers"
+    if collected.waiting_bytes:
+        text += (
+            f"; {size(collected.waiting_bytes)} more when the running backup has ended: "
+            "run 'holdfast collect' again"
+        )
+    session.console.result({**collected.__dict__}, text)
+    return DONE
+
+
+def verify(session: Session, options: argparse.Namespace) -> int:
+    """Read and authenticate; name what is damaged and which points it hurts."""
+    store, console = session.store, session.console
+    only = None
+    if options.point is not None:
+        only = store.points.file_of(store.points.resolve(options.point))
+    with store.lease("reader"):
+        report = Verification(store, console.progress, options.depth).run(only)
+    with Catalog(session.state / "catalog.db") as catalog:
+        hurt = {hurt.point: hurt.hurt_bytes for hurt in report.hurts}
+        now = format_time(session.clock.now().replace(microsecond=0))
+        catalog.set_damage(set(report.points), hurt, now)
+    console.result(_report_json(report), _report_text(report))
+    return DONE if report.is_sound else exit_code(IntegrityError())
+
+
+def _report_json(report: Report) -> dict[str, Any]:
+    return {
+        "sound": report.is_sound,
+        "depth": report.depth,
+        "checked_containers": report.checked_containers,
+        "checked_bytes": report.checked_bytes,
+        "checked_points": report.checked_points,
+        "damages": [{"what": damage.what, "reason": damage.reason} for damage in report.damages],
+        "hurt_points": [
+            {
+                "name": hurt.point,
+                "hurt_bytes": hurt.hurt_bytes,
+                "ranges": [
+                    {"disk": disk, "offset": offset, "length": length}
+                    for disk, offset, length in hurt.ranges
+                ],
+            }
+            for hurt in report.hurts
+        ],
+    }
+
+
+def _report_text(report: Report) -> str:
+    checked = (
+        f"{report.checked_points} points, {report.checked_containers} containers, "
+        f"{size(report.checked_bytes)} checked ({report.depth})"
+    )
+    if report.is_sound:
+        return f"sound: {checked}"
+    lines = [f"damaged: {checked}"]
+    lines += [f"  {damage.reason}" for damage in report.damages]
+    for hurt in report.hurts:
+        ranges = ", ".join(f"disk{disk} {at}+{length}" for disk, at, length in hurt.ranges)
+        lines.append(f"  hurts {hurt.point}: {size(hurt.hurt_bytes)} at {ranges}")
+    if not report.hurts:
+        lines.append("  no point is hurt")
+    lines.append("  everything else restores; a new backup of the machines makes whole points")
+    return "\n".join(lines)
+
+
+def status(session: Session, _: argparse.Namespace) -> int:
+    """What is protected, since when, space, health, in one screen."""
+    console = session.console
+    if not session.has_store():
+        console.result(
+            {"state": str(session.state), "store": None},
+            f"no store in {session.state}: 'holdfast init' makes one",
+        )
+        return DONE
+    with Catalog(session.state / "catalog.db") as catalog:
+        found = list_points(session.store, catalog)
+    now = session.clock.now()
+    machines: dict[str, dict[str, Any]] = {}
+    for point in found.points:
+        machine = machines.setdefault(
+            point.machine, {"points": 0, "since": point.time, "newest": None, "damaged": 0}
+        )
+        machine["points"] += 1
+        machine["damaged"] += point.state == DAMAGED
+        if point.state == COMPLETE:
+            machine["newest"] = point.time
+            age = now - PointName.parse(point.name).time
+            machine["newest_age_s"] = max(0, int(age.total_seconds()))
+    usage = psutil.disk_usage(str(session.state))
+    layout = session.store.layout
+    containers = [layout.container(name) for name in list_names(layout)]
+    stored = sum(path.stat().st_size for path in containers if path.exists())
+    value = {
+        "state": str(session.state),
+        "machines": [{"name": name, **machines[name]} for name in sorted(machines)],
+        "store": {
+            "containers": len(containers),
+            "stored_bytes": stored,
+            "free_bytes": usage.free,
+            "total_bytes": usage.total,
+        },
+        "unreadable_points": len(found.unreadable),
+        "healthy": not found.unreadable and not any(m["damaged"] for m in machines.values()),
+    }
+    console.result(value, _status_text(value))
+    return DONE
+
+
+def _status_text(value: dict[str, Any]) -> str:
+    machines = value["machines"]
+    late = [machine for machine in machines if machine["newest"] is None]
+    bad = [machine for machine in machines if machine["damaged"]]
+    if not machines:
+        lines = ["Nothing is protected yet: 'holdfast backup SOURCE --machine NAME'."]
+    elif bad or value["unreadable_points"]:
+        lines = ["Damage was found: 'holdfast verify' names it."]
+    elif late:
+        lines = [f"{len(late)} of {len(machines)} machines have no complete point."]
+    else:
+        all_of_them = (
+            "The machine has" if len(machines) == 1 else f"All {len(machines)} machines have"
+        )
+        lines = [f"{all_of_them} a complete point."]
+    for machine in machines:
+        newest = "no complete point"
+        if machine["newest"] is not None:
+            newest = f"newest {duration(machine['newest_age_s'])} ago ({machine['newest']})"
+        damaged = f", {machine['damaged']} damaged" if machine["damaged"] else ""
+        lines.append(
+            f"  {machine['name']}: {newest}, {machine['points']} points since "
+            f"{machine['since']}{damaged}"
+        )
+    store = value["store"]
+    lines.append(
+        f"Store: {size(store['stored_bytes'])} in {store['containers']} containers, "
+        f"{size(store['free_bytes'])} of {size(store['total_bytes'])} free at {value['state']}"
+    )
+    return "\n".join(lines)
