@@ -6,7 +6,6 @@ The recipe is this module's text: a change here makes new disks (see `debian_dis
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 from collections.abc import Iterator
@@ -22,7 +21,16 @@ PACKAGES = ("systemd-sysv", "udev", "dbus", "initramfs-tools", "linux-image-amd6
 NEW_PACKAGE = "nginx"
 # Both what QEMU offers by default and what old and new hypervisors offer; the rest of the
 # kernel's 3,800 modules would only make the initial ramdisk slow to load.
-BOOT_MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "ahci", "ata_piix", "sd_mod", "nvme", "ext4")
+BOOT_MODULES = (
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_scsi",
+    "ahci",
+    "ata_piix",
+    "sd_mod",
+    "nvme",
+    "ext4",
+)
 # Nothing in a demo waits for these, and each costs a second or more under emulation.
 MASKED_UNITS = (
     "apt-daily.timer",
@@ -128,7 +136,7 @@ def _make_ramdisk(root: Path, *, log: Path) -> None:
 
 
 def _write_first_data(root: Path) -> None:
-    generator = random.Random(_SEED)
+    generator = random.Random(_SEED)  # noqa: S311 - the same disk each time
     web = root / f"srv/{HOSTNAME}"
     web.mkdir(parents=True)
     (web / "orders.db").write_bytes(generator.randbytes(8 << 20) + bytes(8 << 20))
@@ -138,7 +146,7 @@ def _write_first_data(root: Path) -> None:
 
 
 def _write_second_data(root: Path) -> None:
-    generator = random.Random(_SEED + 1)
+    generator = random.Random(_SEED + 1)  # noqa: S311 - the same disk each time
     web = root / f"srv/{HOSTNAME}"
     with (web / "orders.db").open("r+b") as database:
         for page in generator.sample(range(1024), 50):
@@ -163,7 +171,10 @@ def _log_lines(generator: random.Random, count: int) -> Iterator[str]:
 @contextmanager
 def _network_in(root: Path) -> Iterator[None]:
     """Lend the host's name resolution to the system at `root`, and take it back."""
-    lent = {root / "etc/resolv.conf": Path("/etc/resolv.conf"), root / "etc/hosts": Path("/etc/hosts")}
+    lent = {
+        root / "etc/resolv.conf": Path("/etc/resolv.conf"),
+        root / "etc/hosts": Path("/etc/hosts"),
+    }
     before = {path: path.read_bytes() if path.is_file() else None for path in lent}
     try:
         for path, source in lent.items():
@@ -200,5 +211,5 @@ def _lend_downloads(root: Path, downloads: Path, *, log: Path) -> str:
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink():
-        os.unlink(path)
+        path.unlink()
     path.write_text(text)

@@ -6,10 +6,10 @@ Owns: asking apt. Never does: naming a mirror itself, so the checkout works behi
 from __future__ import annotations
 
 import shlex
-import subprocess
 from dataclasses import dataclass
 
 from appliance.base.errors import HoldfastError
+from appliance.base.process import run
 
 SUITE = "bookworm"
 
@@ -27,12 +27,7 @@ def find_mirror() -> Mirror:
 
     Raises HoldfastError if apt knows none.
     """
-    listing = subprocess.run(
-        ["apt-get", "indextargets", "Created-By: Packages", "Component: main"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
+    listing = run(["apt-get", "indextargets", "Created-By: Packages", "Component: main"])
     targets = [_parse_stanza(stanza) for stanza in listing.split("\n\n") if stanza.strip()]
     # Origin and Label are known only after the first 'apt-get update'; the path is always.
     candidates = [
@@ -53,11 +48,6 @@ def _parse_stanza(stanza: str) -> dict[str, str]:
 
 
 def _find_proxy() -> str:
-    dump = subprocess.run(
-        ["apt-config", "shell", "PROXY", "Acquire::http::Proxy"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
+    dump = run(["apt-config", "shell", "PROXY", "Acquire::http::Proxy"])
     values = [word.partition("=")[2] for word in shlex.split(dump)]
     return values[0] if values and values[0] != "DIRECT" else ""

@@ -12,11 +12,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from appliance.base.errors import Cancelled, HoldfastError
 
@@ -43,13 +43,27 @@ def run(argv: Sequence[str | Path], *, log: Path, given: str = "") -> None:
     """
     with log.open("ab") as sink:
         began = sink.tell()
-        done = subprocess.run(argv, input=given.encode(), stdout=sink, stderr=sink, check=False)
-    if done.returncode != 0:
+        status = _run_group(argv, given.encode(), sink)
+    if status != 0:
         with log.open("rb") as said:
             said.seek(began)
             lines = said.read().decode(errors="replace").strip().splitlines()
-        last = lines[-1] if lines else f"exit status {done.returncode}"
+        last = lines[-1] if lines else f"exit status {status}"
         raise HoldfastError(f"{argv[0]} failed: {last} (all it said: {log})")
+
+
+def _run_group(argv: Sequence[str | Path], given: bytes, sink: IO[bytes]) -> int:
+    """Run `argv`; when we are stopped meanwhile, everything it started is stopped too."""
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=sink, stderr=sink, process_group=0
+    ) as process:
+        try:
+            process.communicate(given)
+        except BaseException:
+            # A survivor would keep the disk mounted: dpkg below debootstrap, for example.
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return process.returncode
 
 
 def run_in(root: Path, argv: Sequence[str], *, log: Path, given: str = "") -> None:
@@ -66,12 +80,17 @@ def mount_partition(disk: Path, offset_bytes: int, target: Path, *, log: Path) -
     """
     target.mkdir(parents=True, exist_ok=True)
     # The disk is thrown away if the build dies, so barriers would only cost time.
-    options = f"loop,offset={offset_bytes},nobarrier,discard"
+    options = f"loop,offset={offset_bytes},nobarrier"
     run(["mount", "-t", "ext4", "-o", options, disk, target], log=log)
     try:
         yield target
-    finally:
+    except BaseException:
+        # Killed tools may still be dying in there; the disk is given up anyway.
+        run(["umount", "--recursive", "--lazy", target], log=log)
+        raise
+    else:
         run(["umount", "--recursive", target], log=log)
+    finally:
         target.rmdir()
 
 
@@ -89,22 +108,30 @@ def mount_kernel_views(root: Path, *, log: Path) -> Iterator[None]:
         yield
     finally:
         for path in reversed(mounted):
-            run(["umount", path], log=log)
+            run(["umount", "--lazy", path], log=log)
 
 
-def enter_private_mounts(module: str, arguments: Sequence[str]) -> None:
-    """Start `python -m module arguments` again in its own mount namespace, once; needs root.
+def run_privately(module: str, main: Callable[[list[str]], int]) -> NoReturn:
+    """Run `main` of `python -m module` in a mount namespace of its own, and exit with its status.
 
-    On return this process is the one inside, and SIGTERM unwinds it like Ctrl-C.
+    The program starts itself again, once, to get there; errors become one line, and SIGINT and
+    SIGTERM unwind everything that is mounted.
     """
-    if os.geteuid() != 0:
-        raise HoldfastError("making a disk mounts filesystems: run it as root")
-    if os.environ.get(_NAMESPACE_MARK) != "1":
+    if os.environ.get(_NAMESPACE_MARK) != "1" and os.geteuid() == 0:
         os.environ[_NAMESPACE_MARK] = "1"
-        python = [sys.executable, "-m", module, *arguments]
-        os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", *python])  # noqa: S606, S607 - fixed vector
+        again = [sys.executable, "-m", module, *sys.argv[1:]]
+        os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", *again])  # noqa: S606, S607 - fixed vector
+    os.environ.pop(_NAMESPACE_MARK, None)
     signal.signal(signal.SIGTERM, _raise_cancelled)
     signal.signal(signal.SIGINT, _raise_cancelled)
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Cancelled as error:
+        say("cancelled; nothing half-made remains")
+        sys.exit(128 + error.signal_number)
+    except HoldfastError as error:
+        say(f"error: {error}")
+        sys.exit(1)
 
 
 def _raise_cancelled(signal_number: int, _frame: FrameType | None) -> NoReturn:

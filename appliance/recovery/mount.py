@@ -82,7 +82,7 @@ def list_mounts(runtime: Runtime) -> list[MountNote]:
     """What the notes say, one for each mount; notes that nobody can read are removed."""
     found = []
     try:
-        names = os.listdir(runtime.mounts)  # noqa: PTH208 - the cheapest look, on every command
+        names = os.listdir(runtime.mounts)
     except FileNotFoundError:
         return []
     for path in (runtime.mounts / name for name in names if name.endswith(".json")):

@@ -64,6 +64,9 @@ class Wait:
         return self.kind if self.port is None else f"{self.kind}:{self.port}"
 
 
+LOGIN = Wait("login")
+
+
 def wait_until_ready(
     name: str,
     folder: Path,

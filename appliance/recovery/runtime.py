@@ -26,9 +26,13 @@ _NOTE_MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Runtime:
-    """The paths of running things under a state directory."""
+    """The paths of running things under a state directory, all absolute."""
 
     state: Path
+
+    def __post_init__(self) -> None:
+        # Programs are started with other working directories, and mounts are compared by path.
+        object.__setattr__(self, "state", self.state.resolve())
 
     @property
     def run(self) -> Path:

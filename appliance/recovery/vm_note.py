@@ -154,7 +154,7 @@ def lock_vm(runtime: Runtime, name: str) -> FileLock:
 def list_folders(runtime: Runtime) -> list[Path]:
     """Folders of VMs and what is left of them, by name; one look into a directory if none."""
     try:
-        names = os.listdir(runtime.vms)  # noqa: PTH208 - the cheapest look, on every command
+        names = os.listdir(runtime.vms)
     except FileNotFoundError:
         return []
     return [
