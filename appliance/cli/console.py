@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 from appliance.base.progress import Progress, Snapshot
 from appliance.base.text import duration, size
@@ -23,7 +23,7 @@ class Console:
 
     def __init__(self, *, is_json: bool) -> None:
         self.is_json = is_json
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Never] | None = None
         self._phase = ""
         self._drawn_s = 0.0
         self._is_cancelled = False
@@ -84,23 +84,28 @@ class Console:
             print(describe(snapshot), file=sys.stderr, flush=True)
 
     def _draw(self, snapshot: Snapshot, *, is_new: bool) -> None:
-        from tqdm import tqdm  # slow to import, and needed on terminals only
-
-        if is_new or self._bar is None:
-            if self._bar is not None:
-                self._bar.close()
-            is_bytes = snapshot.unit == "bytes"
-            self._bar = tqdm(
-                desc=snapshot.phase,
-                total=snapshot.total,
-                unit="B" if is_bytes else "",
-                unit_scale=is_bytes,
-                unit_divisor=1024,
-                leave=False,
-                file=sys.stderr,
-            )
+        if is_new and self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        if self._bar is None:
+            self._bar = _make_bar(snapshot)
         self._bar.n = snapshot.done
         self._bar.refresh()
+
+
+def _make_bar(snapshot: Snapshot) -> tqdm[Never]:
+    from tqdm import tqdm  # slow to import, and needed on terminals only
+
+    is_bytes = snapshot.unit == "bytes"
+    return tqdm(
+        desc=snapshot.phase,
+        total=snapshot.total,
+        unit="B" if is_bytes else "",
+        unit_scale=is_bytes,
+        unit_divisor=1024,
+        leave=False,
+        file=sys.stderr,
+    )
 
 
 def describe(snapshot: Snapshot) -> str:

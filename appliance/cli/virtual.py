@@ -10,6 +10,7 @@ from appliance.base.text import size
 from appliance.cli.exit_codes import DONE
 from appliance.cli.session import Session
 from appliance.formats.names import PointName
+from appliance.recovery import boot as booting
 from appliance.recovery import mount as mounts
 from appliance.recovery import vms as machines
 from appliance.recovery.points_view import PointsView, SinglePoint
@@ -62,7 +63,7 @@ def boot(session: Session, options: argparse.Namespace) -> int:
     wait = Wait.parse(options.wait)
     store, console = session.store, session.console
     point = store.points.resolve(options.point)
-    order = machines.BootOrder(
+    order = booting.BootOrder(
         point=str(point),
         name=options.name,
         memory_mib=options.memory,
@@ -74,9 +75,7 @@ def boot(session: Session, options: argparse.Namespace) -> int:
     def serve(text: str, directory: Path) -> list[str]:
         return session.command("mount", str(directory), "--foreground", "--vm", "--only", text)
 
-    booted = machines.boot(
-        runtime, order, serve, progress=console.progress, clock=session.clock
-    )
+    booted = booting.boot(runtime, order, serve, progress=console.progress, clock=session.clock)
     vm = booted.vm
     shot = None
     if options.screenshot is not None:

@@ -43,7 +43,7 @@ from appliance.recovery.runtime import (
 FILESYSTEM_NAME = "holdfast"
 START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 10.0
-LAZY_TIMEOUT_S = 1.0
+QUIET_END_TIMEOUT_S = 1.0
 Kind = Literal["points", "vm"]
 _OCTAL = re.compile(r"\\([0-7]{3})")  # how the kernel writes spaces in mountinfo (proc(5))
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -260,13 +260,16 @@ def unmount(directory: Path, runtime: Runtime, *, lazy: bool = False) -> None:
 
 
 def _await_end(note: MountNote, *, lazy: bool) -> None:
-    """Remove the note when its process has ended; one that still serves open files keeps it."""
-    if lazy:
-        ended = poll(lambda: not note.server.is_alive(), LAZY_TIMEOUT_S)
-    else:
-        ended = poll(lambda: not note.server.is_alive(), END_TIMEOUT_S)
-        note.server.send(signal.SIGKILL)
-    if ended or not lazy:
+    """Wait for the process, which serves open files to their end when the mount was taken lazily.
+
+    Otherwise it is told to end if it does not by itself: another mount namespace, such as that of
+    a container, may hold a copy of the mount, which keeps it alive although nobody here sees it.
+    """
+    ended = poll(lambda: not note.server.is_alive(), QUIET_END_TIMEOUT_S)
+    for number in () if ended or lazy else (signal.SIGTERM, signal.SIGKILL):
+        note.server.send(number)
+        ended = ended or poll(lambda: not note.server.is_alive(), END_TIMEOUT_S)
+    if ended:
         durable.remove_file(note.path)
 
 

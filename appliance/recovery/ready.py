@@ -26,6 +26,7 @@ _TEXT_ADDRESS = 0xB8000
 _TEXT_BYTES = 0x8000
 _TEXT_FILE = "screen.text"
 _CONNECT_TIMEOUT_S = 2.0
+_TAKEN = ("TCP[ESTABLISHED]", "TCP[CLOSE_WAIT]")
 
 
 class AcceleratorFailedError(HoldfastError):
@@ -140,15 +141,15 @@ def _answers(monitor: Monitor, guest: Guest) -> bool:
     assert guest.forwarded is not None
     host, _, port = guest.forwarded.rpartition(":")
     try:
-        with socket.create_connection((host, int(port)), _CONNECT_TIMEOUT_S) as connection:
-            own_port = str(connection.getsockname()[1])
-            return poll(
-                lambda: is_established(list_connections(monitor), own_port), _CONNECT_TIMEOUT_S
-            )
+        with socket.create_connection((host, int(port)), _CONNECT_TIMEOUT_S):
+            return poll(lambda: is_established(list_connections(monitor), port), _CONNECT_TIMEOUT_S)
     except OSError:
         return False
 
 
-def is_established(rows: list[list[str]], own_port: str) -> bool:
-    """Whether a row of `info usernet` shows our connection established in the guest."""
-    return any(row[0] == "TCP[ESTABLISHED]" and own_port in row for row in rows)
+def is_established(rows: list[list[str]], port: str) -> bool:
+    """Whether a row of `info usernet` shows a connection from our `port` that the guest took.
+
+    CLOSE_WAIT: it took the connection and has hung up since.
+    """
+    return any(row[0] in _TAKEN and row[3] == port for row in rows)

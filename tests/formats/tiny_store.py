@@ -12,7 +12,7 @@ import hmac
 import json
 import random
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,12 +26,13 @@ DATA, PAGES = 1, 2
 ZEROS, REFERENCE, GAP = 0, 1, 2
 HERE = 0xFFFF
 TIME = "2026-11-21T09:30:00Z"
-GAP_OFFSET, GAP_LENGTH = 2 * EXTENT + 64 * KIB, 8 * KIB
+MACHINE = "b\u00fcro 1"
+GAP_OFFSET, GAP_LENGTH = 2 * EXTENT + 200 * KIB, 8 * KIB
 DISK_BYTES = 129 * EXTENT + 12345  # 130 extents: the root has level 2, the last one is short
 
 Place = tuple[bytes, bytes, int]  # id, container name, ordinal
 Piece = tuple[int, int, Place]  # flag, length, place
-NOWHERE: Place = (bytes(32), bytes(32), 0)
+NOWHERE: Place = (bytes(32), b"", 0)
 
 
 def hkdf(secret: bytes, salt: bytes, info: str) -> bytes:
@@ -44,7 +45,6 @@ class TinyStore:
 
     state: Path
     seed: int
-    content: dict[int, bytes] = field(default_factory=dict)  # what the disk holds, by offset
     containers: list[Path] = field(default_factory=list)  # in the order of their writing
 
     def __post_init__(self) -> None:
@@ -75,7 +75,9 @@ class TinyStore:
         text = base64.b32encode(key + checksum).decode().lower()
         groups = "-".join(text[at : at + 7] for at in range(0, len(text), 7))
         path = self.state / name
-        path.write_text(f"# keep this apart from the store\n1 these words are not read 00\nbase32: {groups}\n")
+        path.write_text(
+            f"# keep this apart from the store\n1 these words are not read 00\nbase32: {groups}\n"
+        )
         return path
 
     # ---- container.md ----
@@ -115,27 +117,103 @@ class TinyStore:
     # ---- page.md ----
 
     def page(self, level: int, pieces: Sequence[Piece]) -> bytes:
-        """A page; a place without a container is in the page's own one."""
-        names = sorted({name for flag, _, (_, name, _) in pieces if flag == REFERENCE and name})
-        flags = bytes(flag for flag, _, _ in pieces)
-        n = len(pieces)
-        indexes = [
-            0 if flag != REFERENCE else names.index(name) if name else HERE
-            for flag, _, (_, name, _) in pieces
-        ]
+        """A page; where a place names no container, it is the page's own one."""
+        names = sorted({name for _, _, (_, name, _) in pieces if name})
+        places = [place for _, _, place in pieces]
+        n, indexes = len(pieces), [names.index(place[1]) if place[1] else HERE for place in places]
+        for at, (flag, _, _) in enumerate(pieces):
+            indexes[at] = indexes[at] if flag == REFERENCE else 0
         page = struct.pack("<4sBBHII", b"HFPG", 1, level, len(names), n, 0)
-        page += b"".join(names) + b"".join(chunk_id for _, _, (chunk_id, _, _) in pieces)
-        page += struct.pack(f"<{n}H", *indexes)
-        page += struct.pack(f"<{n}I", *(ordinal for _, _, (_, _, ordinal) in pieces)) + flags
+        page += b"".join(names) + b"".join(place[0] for place in places)
+        page += struct.pack(f"<{n}H{n}I", *indexes, *(place[2] for place in places))
+        page += bytes(flag for flag, _, _ in pieces)
         if level == 0:
             page += struct.pack(f"<{n}I", *(length for _, length, _ in pieces))
         return page + (self.random.randbytes(16 * n) if level == 1 else b"")
 
-    def write_disk(self, *, gap: bool = False, stale: bool = False) -> str:
-        """Write chunks, map and point; the point's name. With `stale` all hints are wrong."""
-        sizes = [100 * KIB, 50 * KIB, 3, 200 * KIB, 30 * KIB]
-        chunks = [self.random.randbytes(1 + size // 64) * 64 for size in sizes]
+    def here(self, page: bytes, ordinal: int) -> Piece:
+        """A reference to a page of the container that the referring page will be in."""
+        return REFERENCE, 0, (hmac.digest(self.key("page id"), page, "sha256"), b"", ordinal)
+
+    def mislead(self, place: Place) -> Place:
+        """Turn a true reference into a stale one: a container that is gone, or another one."""
+        gone, other = self.random.randbytes(32), bytes.fromhex(self.containers[0].name)
+        return place[0], gone if place[2] % 2 else other, place[2] + 7
+
+    def write_disk(self, image: Path, *, has_gap: bool = False, is_stale: bool = False) -> str:
+        """Write chunks, map and point, and what the disk holds to `image`; the point's name."""
+        hint = self.mislead if is_stale else lambda place: place
+        sizes = (100 * KIB, 50 * KIB, 3, 200 * KIB, 12345)
+        chunks = [(self.random.randbytes(500) * (1 + size // 500))[:size] for size in sizes]
         places = self.write_container(DATA, [chunks[:2], chunks[2:3]])
-        places += self.write_container(DATA, [[b"unused"], chunks[3:]])
-        hints = [self.mislead(place) if stale else place for place in places if True]
-        return self.write_map(chunks, [*hints[:3], *hints[4:]], gap=gap, stale=stale)
+        places += self.write_container(DATA, [[b"of no use"], chunks[3:]])[1:]
+        a, b, c, d, e = (
+            (REFERENCE, len(chunk), hint(place))
+            for chunk, place in zip(chunks, places, strict=True)
+        )
+        extents = {
+            0: fill(a, zeros(7 * KIB), c, d, a),
+            2: fill(d, (GAP if has_gap else ZEROS, GAP_LENGTH, NOWHERE), b, zeros(1), c),
+            128: fill(zeros(EXTENT - len(chunks[1])), b),
+            129: [e],
+        }
+        contents = {
+            place[0]: chunk for (_, _, place), chunk in zip((a, b, c, d, e), chunks, strict=True)
+        }
+        write_image(image, extents, contents)
+        return self.write_point(self.write_map(extents, hint), has_gap=has_gap)
+
+    def write_map(self, extents: dict[int, list[Piece]], hint: Callable[[Place], Place]) -> Place:
+        """Write two containers of pages, the second with references into itself; the root."""
+        leaves = {number: self.page(0, pieces) for number, pieces in extents.items()}
+        first = self.write_container(PAGES, [[leaves[0]], [leaves[2]]])
+        low = [zeros(0)] * 128
+        low[0], low[2] = (REFERENCE, 0, hint(first[0])), (REFERENCE, 0, hint(first[1]))
+        high = [self.here(leaves[128], 0), self.here(leaves[129], 1)]
+        branches = [self.page(1, low), self.page(1, high)]
+        root = self.page(2, [self.here(branches[0], 2), self.here(branches[1], 3)])
+        frames = [[leaves[128], leaves[129]], [*branches, root]]
+        return hint(self.write_container(PAGES, frames)[-1])
+
+    # ---- point.md ----
+
+    def write_point(self, root: Place, *, has_gap: bool) -> str:
+        """Write a point of two disks, the second all zeros; its name."""
+        chunk_id, container, ordinal = root
+        reference = {"id": chunk_id.hex(), "container": container.hex(), "ordinal": ordinal}
+        gaps = [[GAP_OFFSET, GAP_LENGTH]] if has_gap else []
+        disk = {"size_bytes": DISK_BYTES, "level": 2, "root": reference, "gaps": gaps}
+        empty = {"size_bytes": 1000, "level": 1, "root": None, "gaps": []}
+        point = {"format": 1, "machine": MACHINE, "time": TIME, "disks": [disk, empty]}
+        point["state"] = "incomplete" if has_gap else "complete"
+        start = struct.pack("<8sH6x16s", b"HFPOINT1", 1, self.random.randbytes(16))
+        cipher = AESGCM(hkdf(self.master, start[16:], "holdfast point v1"))
+        plain = zstandard.compress(json.dumps(point).encode())
+        folder = hmac.digest(self.key("machine"), MACHINE.encode(), "sha256")[:16].hex()
+        path = self.folder / "points" / folder / "20261121T093000Z.point"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(start + cipher.encrypt(bytes(12), plain, start))
+        return f"{MACHINE}@{TIME}"
+
+
+def zeros(length: int) -> Piece:
+    return ZEROS, length, NOWHERE
+
+
+def fill(*pieces: Piece) -> list[Piece]:
+    """Pieces, and zeros up to the end of the extent."""
+    rest = EXTENT - sum(length for _, length, _ in pieces)
+    return [*pieces, zeros(rest)] if rest else [*pieces]
+
+
+def write_image(image: Path, extents: dict[int, list[Piece]], contents: dict[bytes, bytes]) -> None:
+    """What a restored disk has to equal; sparse."""
+    with image.open("wb") as file:
+        file.truncate(DISK_BYTES)
+        for number, pieces in extents.items():
+            offset = number * EXTENT
+            for flag, length, place in pieces:
+                if flag == REFERENCE:
+                    file.seek(offset)
+                    file.write(contents[place[0]])
+                offset += length

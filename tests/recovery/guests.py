@@ -23,8 +23,7 @@ def _say_login(before: str = "", after: str = _HALT) -> bytes:
     head = bytes.fromhex(before) + bytes.fromhex("31c0 8ed8 be")  # xor ax, ax; mov ds, ax; mov si,
     tail = bytes.fromhex(
         "fc baf803"  # cld; mov dx, 0x3f8
-        "ac 84c0 7403 ee ebf8"  # lodsb; test al, al; jz after; out dx, al; jmp to the lodsb
-        + after
+        "ac 84c0 7403 ee ebf8" + after  # lodsb; test al, al; jz after; out dx, al; jmp to the lodsb
     )
     text = 0x7C00 + len(head) + 2 + len(tail)
     return _disk(head + text.to_bytes(2, "little") + tail + _LOGIN)

@@ -289,3 +289,18 @@ def test_a_process_that_never_mounts_is_ended(lab: Lab, directory: Path) -> None
         mount_in_background(argv, directory, lab.runtime.mount_log, timeout_s=0.2)
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
     assert "sleep 987654" not in listed.stdout
+
+
+def test_a_copy_in_another_namespace_keeps_nothing_alive(lab: Lab, directory: Path) -> None:
+    server = lab.mount(directory)
+    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", "echo up; exec sleep 60"]
+    container = subprocess.Popen(argv, stdout=subprocess.PIPE)
+    try:
+        assert container.stdout is not None
+        container.stdout.readline()
+        unmount(directory, lab.runtime)
+        assert container.poll() is None
+        assert not server.is_alive()
+    finally:
+        container.kill()
+        container.communicate()
