@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from appliance.base.errors import AccessError, HoldfastError, NoSpaceError
+from appliance.base.errors import AccessError, HoldfastError, NoSpaceError, NotFoundError
 
 TEMPORARY_PREFIX = ".tmp-"
 Bytes = bytes | bytearray | memoryview
@@ -26,7 +26,7 @@ def named_os_errors(path: Path | str) -> Iterator[None]:
     """Turn an OSError of the block into the error tree, naming `path`.
 
     Raises NoSpaceError for a full filesystem or quota, AccessError for a permission or a
-    read-only filesystem, HoldfastError otherwise.
+    read-only filesystem, NotFoundError for a missing file, HoldfastError otherwise.
     """
     try:
         yield
@@ -38,6 +38,8 @@ def named_os_errors(path: Path | str) -> Iterator[None]:
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise AccessError(reason) from error
+        if error.errno == errno.ENOENT:
+            raise NotFoundError(reason) from error
         raise HoldfastError(reason) from error
 
 

@@ -16,7 +16,7 @@ from appliance.base.errors import BusyError, HoldfastError, IntegrityError, NotF
 from appliance.recovery import qemu
 from appliance.recovery.monitor import query_run_state
 from appliance.recovery.mount import end_mount, is_mounted, list_mounts, resolve
-from appliance.recovery.runtime import ProcessId, Runtime
+from appliance.recovery.runtime import Runtime
 from appliance.recovery.vm_note import (
     NOTE,
     VmNote,
@@ -113,16 +113,12 @@ def stop(
         except IntegrityError:
             if not discard:
                 raise
-        running = _find_qemu(folder, note)
-        shut_down = False
-        if running is not None:
-            shut_down = qemu.end_qemu(folder, running, 0 if discard else grace_s)
+        was_running, shut_down = _bring_down(runtime, folder, note, 0 if discard else grace_s)
         if note is None or discard:
-            end_mount(mount_of(folder), runtime)
             _remove(folder)
         else:
             settle(runtime, folder, note)
-    return StopResult(name, running is not None, shut_down, discard)
+    return StopResult(name, was_running, shut_down, discard)
 
 
 def heal(runtime: Runtime) -> list[str]:
@@ -152,7 +148,7 @@ def _heal_locked(runtime: Runtime, folder: Path) -> bool:
     note = _read_or_none(folder)  # again: it may have changed before the lock was ours
     if note is None:
         if not (folder / NOTE).exists():
-            end_mount(mount_of(folder), runtime)
+            _bring_down(runtime, folder, None, 0)
             _remove(folder)
         return False
     if note.state == "stopped" or is_whole(folder, note, list_served(runtime)):
@@ -179,18 +175,23 @@ def is_whole(folder: Path, note: VmNote, served: set[Path]) -> bool:
     return note.state == "running" and alive and resolve(mount_of(folder)) in served
 
 
-def _find_qemu(folder: Path, note: VmNote | None) -> ProcessId | None:
-    if note is not None and note.guest is not None and note.guest.qemu.is_alive():
-        return note.guest.qemu
-    return qemu.find_qemu(folder)  # started by somebody who was killed before noting it
+def _bring_down(
+    runtime: Runtime, folder: Path, note: VmNote | None, grace_s: float
+) -> tuple[bool, bool]:
+    """End the QEMU in `folder`, then the mount under it; gives (was running, shut down by itself).
+
+    A QEMU whose starter was killed before noting it is found too.
+    """
+    noted = note.guest.qemu if note is not None and note.guest is not None else None
+    running = noted if noted is not None and noted.is_alive() else qemu.find_qemu(folder)
+    shut_down = running is not None and qemu.end_qemu(folder, running, grace_s)
+    end_mount(mount_of(folder), runtime)
+    return running is not None, shut_down
 
 
 def settle(runtime: Runtime, folder: Path, note: VmNote) -> VmNote | None:
     """Under the lock: end what still runs of a VM, and keep it only if it is worth keeping."""
-    running = _find_qemu(folder, note)
-    if running is not None:
-        qemu.end_qemu(folder, running, 0)
-    end_mount(mount_of(folder), runtime)
+    _bring_down(runtime, folder, note, 0)
     if note.is_fresh:
         _remove(folder)
         return None

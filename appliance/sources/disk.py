@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.base.durable import named_os_errors
-from appliance.base.errors import BusyError, HoldfastError, NotFoundError, UsageError
+from appliance.base.errors import BusyError, HoldfastError, UsageError
 from appliance.base.text import printable
 
 SECTOR_BYTES = 512
@@ -31,14 +31,9 @@ class DiskSource:
         """
         self.path = path
         shown = printable(str(path))
-        try:
-            with named_os_errors(shown):
-                self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-                status = os.fstat(self._descriptor)
-        except HoldfastError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
-                raise NotFoundError(f"source {shown} does not exist") from error
-            raise
+        with named_os_errors(f"source {shown}"):
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            status = os.fstat(self._descriptor)
         try:
             self.kind: Literal["image", "block"] = _kind(status, shown)
             self.is_inconsistent = False

@@ -84,11 +84,8 @@ class Points:
 
     def read_path(self, path: Path, file: PointFile) -> Manifest:
         """The manifest of point `file`, which lies at `path`."""
-        try:
-            with durable.named_os_errors(path), path.open("rb") as stream:
-                data = stream.read(_POINT_MAX_BYTES)
-        except FileNotFoundError as error:
-            raise NotFoundError(f"point file {file.key} is gone") from error
+        with durable.named_os_errors(path), path.open("rb") as stream:
+            data = stream.read(_POINT_MAX_BYTES)
         try:
             manifest = decode_manifest(self._keys.open_point(data))
             if self.file_of(manifest.name) != file:

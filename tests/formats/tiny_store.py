@@ -45,6 +45,8 @@ class TinyStore:
 
     state: Path
     seed: int
+    lie: bool = False  # frames hold other chunks than their ids say
+    chunks: list[bytes] = field(default_factory=list)  # the data chunks of the disk
     containers: list[Path] = field(default_factory=list)  # in the order of their writing
 
     def __post_init__(self) -> None:
@@ -88,7 +90,9 @@ class TinyStore:
         cipher = AESGCM(hkdf(self.master, container_id, "holdfast container v1"))
         id_key = self.key("chunk id" if kind == DATA else "page id")
         out = struct.pack("<8sHBBI16s32x", b"HFCONT01", 1, kind, 0, 0, container_id)
-        header, entries, ids, lengths = out, b"", [], []
+        header, entries = out, b""
+        ids: list[bytes] = []
+        lengths: list[bytes] = []
         for number, chunks in enumerate(frames):
             plain, codec = b"".join(chunks), number % 2
             new_ids = [hmac.digest(id_key, chunk, "sha256") for chunk in chunks]
@@ -96,6 +100,7 @@ class TinyStore:
             about = struct.pack("<8s16s4B", b"HFFRAME1", container_id, kind, codec, 0, 0)
             about += struct.pack("<III32x", number, len(out), len(plain))
             about += b"".join(new_ids) + new_lengths
+            plain = plain[::-1] if self.lie else plain
             packed = zstandard.compress(plain) if codec else plain
             sealed = cipher.encrypt(struct.pack("<I8x", number), packed, about)
             numbers = (len(out), len(sealed), len(plain), len(ids), len(chunks), codec, 0)
@@ -145,6 +150,7 @@ class TinyStore:
         hint = self.mislead if is_stale else lambda place: place
         sizes = (100 * KIB, 50 * KIB, 3, 200 * KIB, 12345)
         chunks = [(self.random.randbytes(500) * (1 + size // 500))[:size] for size in sizes]
+        self.chunks = chunks
         places = self.write_container(DATA, [chunks[:2], chunks[2:3]])
         places += self.write_container(DATA, [[b"of no use"], chunks[3:]])[1:]
         a, b, c, d, e = (
@@ -183,7 +189,7 @@ class TinyStore:
         reference = {"id": chunk_id.hex(), "container": container.hex(), "ordinal": ordinal}
         gaps = [[GAP_OFFSET, GAP_LENGTH]] if has_gap else []
         disk = {"size_bytes": DISK_BYTES, "level": 2, "root": reference, "gaps": gaps}
-        empty = {"size_bytes": 1000, "level": 1, "root": None, "gaps": []}
+        empty: dict[str, object] = {"size_bytes": 1000, "level": 1, "root": None, "gaps": []}
         point = {"format": 1, "machine": MACHINE, "time": TIME, "disks": [disk, empty]}
         point["state"] = "incomplete" if has_gap else "complete"
         start = struct.pack("<8sH6x16s", b"HFPOINT1", 1, self.random.randbytes(16))

@@ -11,12 +11,13 @@ import pytest
 
 from appliance.base import process
 from appliance.base.errors import BusyError, Cancelled, HoldfastError, NotFoundError, UsageError
-from appliance.base.progress import Progress
+from appliance.base.progress import Progress, Snapshot
 from appliance.recovery import accelerator, boot, vms
 from appliance.recovery.boot import BootOrder, BootResult
 from appliance.recovery.mount import is_mounted, unmount
-from appliance.recovery.ready import Wait
-from appliance.recovery.runtime import poll
+from appliance.recovery.ready import LOGIN, Wait
+from appliance.recovery.runtime import Runtime, poll
+from appliance.recovery.vm_note import parse_vm_name
 from tests.recovery.conftest import Lab
 from tests.recovery.guests import (
     COUNTER_OFFSET,
@@ -38,7 +39,7 @@ def on_tcg(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(accelerator.ENVIRONMENT, "tcg")
 
 
-def start(lab: Lab, wait: Wait = boot.LOGIN, **options: object) -> BootResult:
+def start(lab: Lab, wait: Wait = LOGIN, **options: object) -> BootResult:
     order = replace(BootOrder(POINT, memory_mib=32, wait=wait, timeout_s=30), **options)  # type: ignore[arg-type]
     return boot.boot(lab.runtime, order, lab.mount_argv)
 
@@ -164,7 +165,12 @@ def test_a_cancelled_boot_leaves_only_what_was_there(lab: Lab, existed: bool) ->
     if existed:
         start(lab, NONE)
         vms.stop(lab.runtime, POINT, grace_s=0)
-    progress = Progress(lambda shown: shown.phase == boot.LOGIN.phase and progress.cancel())
+
+    def cancel_while_waiting(shown: Snapshot) -> None:
+        if shown.phase == LOGIN.phase:
+            progress.cancel()
+
+    progress = Progress(cancel_while_waiting)
     with pytest.raises(Cancelled):
         boot.boot(lab.runtime, BootOrder(POINT, memory_mib=32), lab.mount_argv, progress=progress)
     assert [vm.state for vm in vms.list_vms(lab.runtime)] == ["stopped"] * existed
@@ -230,11 +236,11 @@ def test_memory_that_is_not_there_is_refused(lab: Lab) -> None:
 def test_a_name_that_qemu_cannot_take_is_no_name() -> None:
     for text in ("", "a/b", "..", ".", "@", "a,b", "a\nb", "a@../b", "x" * 65, "\u202eabc"):
         with pytest.raises(UsageError):
-            boot.parse_vm_name(text)
+            parse_vm_name(text)
     long = "\U00010400" * 64 + "@2026-11-21T09:30:00Z"
     with pytest.raises(UsageError, match="--name"):
-        boot.parse_vm_name(long)
-    assert boot.parse_vm_name(POINT) == POINT
+        parse_vm_name(long)
+    assert parse_vm_name(POINT) == POINT
 
 
 def test_two_boots_at_once_are_one_vm(lab: Lab) -> None:
@@ -259,7 +265,7 @@ def test_two_boots_at_once_are_one_vm(lab: Lab) -> None:
 def test_a_deep_state_is_no_obstacle(lab: Lab) -> None:
     deep = lab.folder / ("d" * 100) / ("e" * 100)
     deep.mkdir(parents=True)
-    lab.runtime = boot.Runtime(deep)
+    lab.runtime = Runtime(deep)
     lab.add_point(POINT, SAYS_LOGIN)
     assert start(lab).vm.state == "running"
     assert vms.stop(lab.runtime, POINT, discard=True).discarded

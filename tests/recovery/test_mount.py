@@ -74,12 +74,12 @@ def test_disks_hold_their_bytes_wherever_they_are_read(mounted: Path) -> None:
 
 
 def test_attributes_are_those_of_an_old_file_that_nobody_can_write(mounted: Path) -> None:
-    disk = os.stat(mounted / "web1" / TIME / "disk1.raw")
+    disk = (mounted / "web1" / TIME / "disk1.raw").stat()
     assert (disk.st_mode, disk.st_size) == (0o100444, len(ODD))
     assert disk.st_blocks == -(-len(ODD) // 512)
     assert disk.st_mtime == MTIME_S
-    assert os.stat(mounted / "web1").st_mode == 0o40555
-    assert os.stat(mounted / "web1" / TIME).st_mtime == MTIME_S
+    assert (mounted / "web1").stat().st_mode == 0o40555
+    assert (mounted / "web1" / TIME).stat().st_mtime == MTIME_S
     assert os.statvfs(mounted).f_flag & os.ST_RDONLY
 
 
@@ -112,12 +112,12 @@ def test_nothing_can_be_written(mounted: Path) -> None:
 )
 def test_what_is_not_there_does_not_exist(mounted: Path, name: str) -> None:
     with pytest.raises(FileNotFoundError):
-        os.stat(mounted / name)
+        (mounted / name).stat()
 
 
 def test_a_name_that_is_no_text_is_refused_and_harms_nobody(mounted: Path) -> None:
     with refusing(errno.EINVAL):
-        os.stat(os.fsencode(mounted) + b"/web1\xff")
+        (mounted / os.fsdecode(b"web1\xff")).stat()
     assert os.listdir(mounted) == ["web1"]
 
 
