@@ -15,6 +15,9 @@ from typing import Any
 
 import sqlite_utils
 
+from appliance.base.durable import move_file
+from appliance.base.errors import NotFoundError
+
 _SCHEMA_VERSION = 1
 _WAIT_S = 30.0
 
@@ -23,18 +26,27 @@ class Catalog:
     """One open catalog. Close it when done."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         try:
-            self._database = self._open()
+            self._database = self._open_or_replace(path)
+        except sqlite3.OperationalError:
+            # A full or read-only disk: this run works without remembering anything.
+            self._database = self._open(":memory:")
+
+    def _open_or_replace(self, path: Path) -> sqlite_utils.Database:
+        try:
+            return self._open(path)
+        except sqlite3.OperationalError:
+            raise
         except sqlite3.DatabaseError:
             # Set aside, not deleted: somebody may want to know what happened.
-            with contextlib.suppress(FileNotFoundError):
-                path.replace(path.with_suffix(".damaged"))
-            self._database = self._open()
+            with contextlib.suppress(NotFoundError):
+                move_file(path, path.with_suffix(".damaged"))
+            return self._open(path)
 
-    def _open(self) -> sqlite_utils.Database:
-        connection = sqlite3.connect(self._path, timeout=_WAIT_S)
-        self._path.chmod(0o600)
+    def _open(self, path: Path | str) -> sqlite_utils.Database:
+        connection = sqlite3.connect(path, timeout=_WAIT_S)
+        if isinstance(path, Path):
+            path.chmod(0o600)
         database = sqlite_utils.Database(connection)
         version = connection.execute("pragma user_version").fetchone()[0]
         if version not in (0, _SCHEMA_VERSION):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Never
 
+from appliance.base.clock import SystemClock
 from appliance.base.progress import Progress, Snapshot
 from appliance.base.text import duration, size
 
@@ -28,6 +28,7 @@ class Console:
         self._drawn_s = 0.0
         self._is_cancelled = False
         self._lock = threading.Lock()
+        self._clock = SystemClock()
         self.progress = Progress(self._show)
 
     @property
@@ -68,7 +69,7 @@ class Console:
             self._show_alone(snapshot)
 
     def _show_alone(self, snapshot: Snapshot) -> None:
-        now_s = time.monotonic()
+        now_s = self._clock.monotonic_s()
         is_new = snapshot.phase != self._phase
         every_s = _REDRAW_S if sys.stderr.isatty() else _LINE_EVERY_S
         if not is_new and now_s - self._drawn_s < every_s:

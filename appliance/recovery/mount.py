@@ -1,100 +1,43 @@
 """FUSE mounts: serving one, starting one in the background, ending one, detaching dead ones.
 
-Owns the notes `STATE/run/mounts/ID.json`: who serves which directory. A note is written before its
-mount appears and removed after it is gone, so that whatever a killed process leaves is found by
-`detach_stale`. Never touches a mount that no note names, nor one that is not of our kind.
+Owns the processes that serve mounts. Never touches a mount that no note names (see `mount_note`),
+nor one that is not of our kind.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import secrets
 import signal
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
 
 from appliance.base import durable, process
 from appliance.base.errors import (
     BusyError,
     HoldfastError,
-    IntegrityError,
     NotFoundError,
     UsageError,
 )
 from appliance.base.progress import Progress
 from appliance.recovery.filesystem import PointFilesystem
-from appliance.recovery.points_view import PointsView
-from appliance.recovery.runtime import (
-    ProcessId,
-    Runtime,
-    disown,
-    last_line,
-    poll,
-    read_note,
-    write_note,
+from appliance.recovery.mount_note import (
+    FILESYSTEM_NAME,
+    Kind,
+    MountNote,
+    is_mounted,
+    list_mounts,
+    note_mount,
+    resolve,
 )
+from appliance.recovery.points_view import PointsView
+from appliance.recovery.runtime import Child, ProcessId, Runtime, disown, last_line, poll
 
-FILESYSTEM_NAME = "holdfast"
 START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 10.0
 QUIET_END_TIMEOUT_S = 1.0
-Kind = Literal["points", "vm"]
-_OCTAL = re.compile(r"\\([0-7]{3})")  # how the kernel writes spaces in mountinfo (proc(5))
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@dataclass(frozen=True)
-class MountNote:
-    """Who serves `directory` (absolute). `path` is where this is noted."""
-
-    path: Path
-    directory: Path
-    server: ProcessId
-    kind: Kind
-
-
-# ---- what is mounted ----------------------------------------------------------------------------
-
-
-def is_mounted(directory: Path) -> bool:
-    """Whether one of our filesystems, alive or dead, is mounted at `directory`."""
-    wanted = str(resolve(directory))
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        before, _, after = line.partition(" - ")
-        point = _OCTAL.sub(lambda octal: chr(int(octal[1], 8)), before.split(" ")[4])
-        if point == wanted and after.split(" ")[1] == FILESYSTEM_NAME:
-            return True
-    return False
-
-
-def resolve(directory: Path) -> Path:
-    """The absolute path without links; does not ask a mount at `directory` itself."""
-    return directory.parent.resolve() / directory.name if directory.name else directory.resolve()
-
-
-def list_mounts(runtime: Runtime) -> list[MountNote]:
-    """What the notes say, one for each mount; notes that nobody can read are removed."""
-    found = []
-    try:
-        names = os.listdir(runtime.mounts)
-    except FileNotFoundError:
-        return []
-    for path in (runtime.mounts / name for name in names if name.endswith(".json")):
-        try:
-            note = read_note(path)
-            kind: Kind = "vm" if note["kind"] == "vm" else "points"
-            found.append(MountNote(path, Path(note["directory"]), ProcessId.from_json(note), kind))
-        except NotFoundError:
-            continue
-        except (IntegrityError, KeyError, TypeError, ValueError):
-            durable.remove_file(path)
-    return found
 
 
 # ---- serving ------------------------------------------------------------------------------------
@@ -131,7 +74,7 @@ def serve_mount(
     """
     directory = prepare_directory(directory)
     fuse = _import_fuse()
-    with _noted(runtime, directory, kind), _default_signals():
+    with note_mount(runtime, directory, kind), _default_signals():
         try:
             fuse.FUSE(
                 PointFilesystem(view),
@@ -160,19 +103,6 @@ def _import_fuse() -> ModuleType:
         raise HoldfastError("libfuse is not installed: apt-get install libfuse2") from error
     module: ModuleType = fuse
     return module
-
-
-@contextmanager
-def _noted(runtime: Runtime, directory: Path, kind: Kind) -> Iterator[None]:
-    durable.make_directory(runtime.mounts)
-    server = ProcessId.of(os.getpid())
-    assert server is not None
-    path = runtime.mounts / f"{secrets.token_hex(8)}.json"
-    write_note(path, {"directory": str(directory), "kind": kind, **server.to_json()})
-    try:
-        yield
-    finally:
-        durable.remove_file(path)
 
 
 @contextmanager
@@ -222,11 +152,9 @@ def mount_in_background(
     return identity
 
 
-def _end_server(server: subprocess.Popen[bytes], directory: Path) -> None:
+def _end_server(server: Child, directory: Path) -> None:
     server.terminate()
-    try:
-        server.wait(END_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
+    if not poll(lambda: server.poll() is not None, END_TIMEOUT_S):
         server.kill()
         server.wait()
     if is_mounted(directory):
@@ -250,11 +178,10 @@ def unmount(directory: Path, runtime: Runtime, *, lazy: bool = False) -> None:
         try:
             _detach(directory, lazy=lazy)
         except HoldfastError as error:
-            if is_mounted(directory):
-                raise BusyError(
-                    f"{directory} is in use: close what reads there ('fuser -vm {directory}' "
-                    "lists it) and try again"
-                ) from error
+            raise BusyError(
+                f"{directory} is in use: close what reads there ('fuser -vm {directory}' lists it) "
+                "and try again"
+            ) from error
     for note in notes:
         _await_end(note, lazy=lazy)
 
@@ -307,4 +234,8 @@ def _detach(directory: Path, *, lazy: bool) -> None:
         argv = [process.find_program("umount", "mount"), *(["--lazy"] if lazy else [])]
     else:
         argv = [process.find_program("fusermount", "fuse3"), "-u", *(["-z"] if lazy else [])]
-    process.run([*argv, str(directory)], timeout_s=END_TIMEOUT_S)
+    try:
+        process.run([*argv, str(directory)], timeout_s=END_TIMEOUT_S)
+    except HoldfastError:
+        if is_mounted(directory):  # otherwise another command was faster
+            raise

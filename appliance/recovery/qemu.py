@@ -12,7 +12,6 @@ import os
 import secrets
 import signal
 import struct
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from appliance.base.errors import HoldfastError, IntegrityError
 from appliance.base.progress import Progress
 from appliance.recovery.accelerator import QEMU, QEMU_PACKAGE, Name
 from appliance.recovery.monitor import SOCKET, Monitor, MonitorError, query_run_state
-from appliance.recovery.runtime import ProcessId, disown, last_line, poll
+from appliance.recovery.runtime import Child, ProcessId, disown, last_line, poll
 
 MOUNT = "mnt"
 SERIAL_LOG = "serial.log"
@@ -151,7 +150,7 @@ def _open_doors(folder: Path, qemu: ProcessId, *, has_network: bool) -> Guest:
     return Guest(qemu, f"{vnc['host']}:{vnc['service']}", password, forwarded)
 
 
-def _kill(qemu: subprocess.Popen[bytes]) -> None:
+def _kill(qemu: Child) -> None:
     qemu.kill()
     qemu.wait()
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from appliance.base import durable
 from appliance.base.clock import Clock, SystemClock, boot_id
@@ -109,7 +108,27 @@ class ProcessId:
                 return
 
 
-def disown(process: subprocess.Popen[bytes]) -> ProcessId | None:
+class Child(Protocol):
+    """A process that `base.process.spawn` started."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    def poll(self) -> int | None:
+        """Its exit code, or None while it runs."""
+
+    def wait(self) -> int:
+        """Wait for its end."""
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+
+    def kill(self) -> None:
+        """End it."""
+
+
+def disown(process: Child) -> ProcessId | None:
     """Let `process` outlive us, reaped if it ends before; None if it has ended already."""
     identity = ProcessId.of(process.pid)
     threading.Thread(target=process.wait, daemon=True).start()

@@ -15,7 +15,8 @@ from appliance.base import durable
 from appliance.base.errors import BusyError, HoldfastError, IntegrityError, NotFoundError
 from appliance.recovery import qemu
 from appliance.recovery.monitor import query_run_state
-from appliance.recovery.mount import end_mount, is_mounted, list_mounts, resolve
+from appliance.recovery.mount import end_mount
+from appliance.recovery.mount_note import is_mounted, list_mounts, resolve
 from appliance.recovery.runtime import Runtime
 from appliance.recovery.vm_note import (
     NOTE,

@@ -11,8 +11,8 @@ from appliance.formats.page import EXTENT_BYTES, FLAG_DATA, LeafPage
 from appliance.store.chunks import ChunkReader, Wanted
 from appliance.store.extent_map import ExtentMap
 
-# Decoded chunks kept per disk for small reads: 64 MiB serve the working set of a booting guest.
-_CACHE_BYTES = 64 << 20
+# Decoded chunks kept per disk for small reads; the kernel's page cache lies above.
+_CACHE_BYTES = 128 << 20
 
 
 class DamagedRange(NamedTuple):

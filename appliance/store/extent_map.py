@@ -27,7 +27,8 @@ from appliance.store.chunks import ChunkReader
 _ZERO_ENTRY = Entry(FLAG_ZERO, None, b"")
 # Branch pages kept per disk: 64 of level 1 cover 32 GiB; each takes about 40 KiB of memory.
 _CACHED_BRANCHES = 64
-_CACHED_LEAVES = 64
+# 512 leaves cover 2 GiB of disk; each takes about 13 KiB.
+_CACHED_LEAVES = 512
 
 
 def absolute(reference: Reference, container: bytes | None) -> Reference:

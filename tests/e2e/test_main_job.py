@@ -146,7 +146,7 @@ def test_the_point_boots_and_keeps_what_the_guest_wrote(web1: ProtectedWeb1) -> 
     console = GuestConsole(booted["serial"])
     console.log_in()
     assert "web1" in console.run("hostname")
-    console.run("echo kept-by-overlay > /root/note && sync")
+    console.run("echo kept-by-overlay > /var/note && sync")
     console.close()
 
     assert holdfast("boot", "web1@latest", "--name", "vm1").code == 6
@@ -160,7 +160,7 @@ def test_the_point_boots_and_keeps_what_the_guest_wrote(web1: ProtectedWeb1) -> 
     assert again["kept_overlay"] is True
     console = GuestConsole(again["serial"])
     console.log_in()
-    assert "kept-by-overlay" in console.run("cat /root/note")
+    assert "kept-by-overlay" in console.run("cat /var/note")
     console.close()
 
     holdfast("stop", "vm1", "--discard", expect=0)
@@ -170,7 +170,7 @@ def test_the_point_boots_and_keeps_what_the_guest_wrote(web1: ProtectedWeb1) -> 
     ).json()
     console = GuestConsole(fresh["serial"])
     console.log_in()
-    assert "kept-by-overlay" not in console.run("cat /root/note")
+    assert "kept-by-overlay" not in console.run("cat /var/note")
     console.close()
     holdfast("stop", "vm1", "--discard", expect=0)
 

@@ -11,7 +11,8 @@ import pytest
 
 from appliance.base.errors import HoldfastError
 from appliance.recovery import vms
-from appliance.recovery.mount import detach_stale, end_mount, list_mounts, mount_in_background
+from appliance.recovery.mount import detach_stale, end_mount, mount_in_background
+from appliance.recovery.mount_note import list_mounts
 from appliance.recovery.runtime import ProcessId, Runtime
 
 SCRIPT = Path(__file__).with_name("mount_process.py")

@@ -14,7 +14,8 @@ from appliance.base.errors import BusyError, Cancelled, HoldfastError, NotFoundE
 from appliance.base.progress import Progress, Snapshot
 from appliance.recovery import accelerator, boot, vms
 from appliance.recovery.boot import BootOrder, BootResult
-from appliance.recovery.mount import is_mounted, unmount
+from appliance.recovery.mount import unmount
+from appliance.recovery.mount_note import is_mounted
 from appliance.recovery.ready import LOGIN, Wait
 from appliance.recovery.runtime import Runtime, poll
 from appliance.recovery.vm_note import parse_vm_name

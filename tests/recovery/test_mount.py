@@ -17,12 +17,11 @@ from appliance.base.errors import BusyError, HoldfastError, NotFoundError, Usage
 from appliance.recovery.mount import (
     detach_stale,
     end_mount,
-    is_mounted,
-    list_mounts,
     mount_in_background,
     prepare_directory,
     unmount,
 )
+from appliance.recovery.mount_note import is_mounted, list_mounts
 from appliance.recovery.runtime import ProcessId, Runtime, poll
 from tests.recovery.conftest import Lab
 from tests.recovery.mount_process import DAMAGED, MTIME_S

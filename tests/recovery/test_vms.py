@@ -18,7 +18,8 @@ from appliance.base.errors import (
 )
 from appliance.recovery import accelerator, boot, qemu, vms
 from appliance.recovery.boot import BootOrder
-from appliance.recovery.mount import detach_stale, is_mounted, list_mounts
+from appliance.recovery.mount import detach_stale
+from appliance.recovery.mount_note import is_mounted, list_mounts
 from appliance.recovery.ready import Wait
 from appliance.recovery.runtime import ProcessId, Runtime, poll
 from appliance.recovery.vm_note import VmNote, VmStatus, lock_vm, read_vm, write_vm
