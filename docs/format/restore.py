@@ -90,8 +90,8 @@ def parse_page(page: bytes, home: str, level: int, size: int) -> list[Entry]:
         ids, indexes, flags, lengths = (columns[k + n * i : k + n * (i + 1)] for i in range(4))
         if level > 0:
             span = 4 * MIB * 128 ** (level - 1)
-            lengths = tuple(min(span, size - begin) for begin in range(0, size, span))
-        require(len(lengths) == n and sum(lengths) == size and min(lengths) > 0, "has bad lengths")
+            lengths = tuple(min(span, size - span * i) for i in range(n))
+        require(sum(lengths) == size and min(lengths) > 0, "has wrong lengths")
         require(max(flags) <= (REFERENCE if level else GAP), "has unknown flags")
         names = {0: ""} | {i: name.hex() for i, name in enumerate(columns[:k])} | {0xFFFF: home}
         return [*zip(lengths, flags, ids, [names[i] for i in indexes], strict=True)]

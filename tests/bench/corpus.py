@@ -120,12 +120,12 @@ def _download(packages: Sequence[str], cache: DiskCache) -> list[Path]:
     apt = ["apt-get", "-o", "APT::Sandbox::User=root", "--quiet", "download"]
     printed = ask([*apt, "--print-uris", *packages], timeout_s=300).splitlines()
     archives, missing = [], []
-    for package, line in zip(packages, printed, strict=True):
+    for line in sorted(printed):
         _, name, size_bytes = shlex.split(line)[:3]
         archive = cache.downloads / name
         archives.append(archive)
         if not archive.exists() or archive.stat().st_size != int(size_bytes):
-            missing.append(package)
+            missing.append(name.partition("_")[0])
     for number, package in enumerate(missing, start=1):
         say(f"downloading {package} ({number} of {len(missing)})")
         run(["env", "-C", cache.downloads, *apt, package], log=cache.log)

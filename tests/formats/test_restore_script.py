@@ -22,6 +22,7 @@ from tests.formats.tiny_store import (
 )
 
 SCRIPT = Path(__file__).resolve().parents[2] / "docs/format/restore.py"
+MEMORY_BYTES = 1 << 30  # of address space: what a hostile store may make it use
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def image(tmp_path: Path) -> Path:
 def restore(store: TinyStore, *arguments: str | Path, out: Path | None = None) -> tuple[int, str]:
     """Run the script; its exit code and what it says, which is never more than it must be."""
     target = out or store.state / "out.raw"
-    argv: list[str | Path] = [sys.executable, SCRIPT, *arguments]
+    argv = ["prlimit", f"--as={MEMORY_BYTES}", sys.executable, SCRIPT, *arguments]
     with target.open("ab") as file:
         done = subprocess.run(argv, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
     assert "Traceback" not in done.stderr
@@ -310,3 +311,27 @@ def test_an_output_that_takes_nothing_is_told(store: TinyStore, image: Path) -> 
     name = store.write_disk(image)
     code, said = restore(store, store.state, store.key_file, name, out=Path("/dev/full"))
     assert (code, "No space left" in said) == (1, True)
+
+
+@pytest.mark.parametrize("size", [-1, 0, DISK_BYTES - 1, DISK_BYTES + 1, 1 << 60, 1 << 200])
+def test_a_size_that_the_map_does_not_have_is_damage(
+    store: TinyStore, image: Path, size: int
+) -> None:
+    store.stated_bytes = size
+    assert restore_point(store, store.write_disk(image))[0] == 4
+
+
+def test_garbage_anywhere_is_an_answer_in_one_line(store: TinyStore, image: Path) -> None:
+    name = store.write_disk(image)
+    files = sorted(path for path in store.folder.rglob("*") if path.is_file())
+    for path in files:
+        good = path.read_bytes()
+        for length in (0, 100, 5000):
+            path.write_bytes(store.random.randbytes(length))
+            code, said = restore_point(store, name)
+            box = path.name == "box.json"
+            assert (code == 0) if box else (code in (4, 8)), f"{path.name}: {code} {said}"
+        path.write_bytes(good)
+    (store.state / "out.raw").unlink()
+    assert restore_point(store, name) == (0, "")
+    assert is_equal(image, store.state / "out.raw")

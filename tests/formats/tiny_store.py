@@ -45,6 +45,7 @@ class TinyStore:
 
     state: Path
     seed: int
+    stated_bytes: int = DISK_BYTES  # the size that the point states
     lie: bool = False  # frames hold other chunks than their ids say
     chunks: list[bytes] = field(default_factory=list)  # the data chunks of the disk
     containers: list[Path] = field(default_factory=list)  # in the order of their writing
@@ -188,7 +189,7 @@ class TinyStore:
         chunk_id, container, ordinal = root
         reference = {"id": chunk_id.hex(), "container": container.hex(), "ordinal": ordinal}
         gaps = [[GAP_OFFSET, GAP_LENGTH]] if has_gap else []
-        disk = {"size_bytes": DISK_BYTES, "level": 2, "root": reference, "gaps": gaps}
+        disk = {"size_bytes": self.stated_bytes, "level": 2, "root": reference, "gaps": gaps}
         empty: dict[str, object] = {"size_bytes": 1000, "level": 1, "root": None, "gaps": []}
         point = {"format": 1, "machine": MACHINE, "time": TIME, "disks": [disk, empty]}
         point["state"] = "incomplete" if has_gap else "complete"

@@ -7,12 +7,11 @@ import pytest
 from appliance.base.errors import UsageError
 from appliance.recovery.ready import LOGIN, Wait, is_established
 
-# As QEMU 7.2 prints it while one of our connections to port 80 of a guest is up.
+# The layout in which QEMU 7.2 prints its table; the state of our connection is filled in.
 USERNET = """Hub -1 (net):
   Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ
   TCP[{state}]      21       127.0.0.1 34453       10.0.2.15    80     0     0
   TCP[HOST_FORWARD]   9       127.0.0.1 34453       10.0.2.15    80     0     0
-  UDP[236 sec]       22       10.0.2.15    68        10.0.2.2    67     0     0
 """
 
 
