@@ -71,7 +71,7 @@ def change_disk(disk: Path) -> None:
     Needs root, and leaves nothing mounted. Raises HoldfastError when a tool fails.
     """
     cache = open_cache()
-    with cache.workplace() as place:
+    with cache.workspace() as place:
         _change(disk, place / "root", cache)
 
 

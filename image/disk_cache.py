@@ -51,7 +51,7 @@ class DiskCache:
                 say(f"{generation}: taken from the cache ({finished.name})")
                 return finished
             say(f"{generation}: building (details in {self.log})")
-            with self.workplace() as place:
+            with self.workspace() as place:
                 build(place / "disk.raw", place / "root")
                 (place / "disk.raw").rename(finished)
             for outdated in self._directory.glob(f"{generation}-*.raw"):
@@ -61,7 +61,7 @@ class DiskCache:
         return finished
 
     @contextmanager
-    def workplace(self) -> Iterator[Path]:
+    def workspace(self) -> Iterator[Path]:
         """An empty directory for `disk.raw` and its mount `root`, cleared at the end."""
         for leftover in self._directory.glob(f"{_BUILDING}*"):
             _clear(leftover)

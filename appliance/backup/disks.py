@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -99,13 +100,14 @@ class DiskBackup:
             self._progress.phase("reading", total=total)
             streams = self._read(ingest, jobs)
             self._progress.phase("writing the point")
-            manifest = self._finish(ingest, pages, jobs, streams, base, started, began_s)
+            manifest = self._finish(
+                ingest, pages, jobs, streams, base=base, started=started, began_s=began_s
+            )
             manifest = self._store.points.commit(manifest, ingest.is_used)
         lease.release()
-        try:
+        # The point is made: without room the index learns its containers at the next start.
+        with suppress(NoSpaceError):
             index.spill()
-        except NoSpaceError:
-            pass  # the point is made; the index learns its containers at the next start
         return BackupResult(manifest, tuple(stream.stats for stream in streams))
 
     def _job(
@@ -185,7 +187,7 @@ class DiskBackup:
         for extent, result in zip(whole, stream.ingest(batch), strict=True):
             self._add(job.map_writer, extent, result)
         for place, extent, gaps in gapped:
-            self._add_gapped(stream, batch, job, place, extent, gaps)
+            self._add_gapped(stream, batch, job, place=place, extent=extent, gaps=gaps)
         with self._lock:
             self._read_bytes += read_bytes
         self._progress.advance(read_bytes)
@@ -200,13 +202,7 @@ class DiskBackup:
             target.add_zeros(0, extent)
 
     def _add_gapped(
-        self,
-        stream: Stream,
-        batch: Batch,
-        job: _Job,
-        place: int,
-        extent: int,
-        gaps: list[Gap],
+        self, stream: Stream, batch: Batch, job: _Job, *, place: int, extent: int, gaps: list[Gap]
     ) -> None:
         """Store what lies between the gaps; the extent gets no tag, so it is always read again."""
         start, length = extent * EXTENT_BYTES, job.extent_length(extent)
@@ -234,6 +230,7 @@ class DiskBackup:
         pages: PageStream,
         jobs: list[_Job],
         streams: list[Stream],
+        *,
         base: Manifest | None,
         started: datetime,
         began_s: float,

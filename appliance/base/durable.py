@@ -93,7 +93,7 @@ def open_durably(
             os.close(descriptor)
         if replace:
             with named_os_errors(path):
-                os.rename(temporary, path)
+                temporary.rename(path)
         else:
             os.link(temporary, path)
             temporary.unlink()
@@ -127,7 +127,7 @@ def write_file(
 def move_file(source: Path, target: Path) -> None:
     """Rename `source` to `target` on one filesystem, durably on return."""
     with named_os_errors(source):
-        os.rename(source, target)
+        source.rename(target)
         fsync_directory(target.parent)
         if target.parent != source.parent:
             fsync_directory(source.parent)

@@ -164,7 +164,7 @@ def open_target(path: Path, size_bytes: int, *, force: bool) -> Target:
         raise UsageError(f"{shown} holds data already: say --force to overwrite it")
     if room_bytes < size_bytes:
         raise UsageError(
-            f"{shown} has {size(room_bytes)} and the disk {size(size_bytes)}: choose a larger target"
+            f"{shown} has {size(room_bytes)} and the disk {size(size_bytes)}: choose a larger one"
         )
     return OverwriteTarget(path, size_bytes)
 

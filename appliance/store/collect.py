@@ -3,8 +3,8 @@
 1. Note which containers exist. Later ones are not candidates.
 2. Mark from all points, and from points that readers pin though they are forgotten.
 3. Under the commit lock: mark the points made meanwhile, make the condemned list durable.
-4. If no backup is left that began before the list: unlink what is condemned, forget it in the index,
-   clear the list. Otherwise the next collection does it.
+4. If no backup is left that began before the list: unlink what is condemned, forget it in the
+   index, clear the list. Otherwise the next collection does it.
 
 A kill at any moment leaves at most garbage, or a list that the next collection works off.
 """

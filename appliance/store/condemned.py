@@ -49,7 +49,9 @@ def write_condemned(layout: Layout, condemned: dict[bytes, str]) -> None:
 
 
 def rescue(layout: Layout, is_needed: Callable[[bytes], bool]) -> None:
-    """Take the containers that are needed off the list. The caller holds the commit lock and a writer lease.
+    """Take the containers that are needed off the list.
+
+    The caller holds the commit lock and a writer's lease.
 
     A writer's lease is older than the condemnation of anything it counts on, so these files are
     still there.

@@ -1,7 +1,7 @@
 """Leases: how processes that share a store know of each other.
 
-A lease is a file that its owner keeps locked; the lock dies with the process. Its text says what the
-owner does and which points it must keep although they may be forgotten meanwhile:
+A lease is a file that its owner keeps locked; the lock dies with the process. Its text says what
+the owner does and which points it must keep although they may be forgotten meanwhile:
 
 - A *writer* lease is taken before the first look-up in the index and given back after the point is
   written. While one is held that is older than a condemnation, nothing condemned is unlinked.

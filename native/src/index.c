@@ -519,8 +519,8 @@ static int make_cursors(const hf_index *index, int first_run, cursor *cursors, e
     /* Newest first: of two entries for one id, merge() keeps the first. */
     for (int i = index->run_count - 1; i >= first_run; i--) {
         const run *run = &index->runs[i];
-        cursors[count++] = (cursor){run->entries, run->entries + run->entry_count, run->slots,
-                                    run->name_count};
+        cursors[count++] =
+            (cursor){run->entries, run->entries + run->entry_count, run->slots, run->name_count};
     }
     return count;
 }

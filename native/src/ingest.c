@@ -1,5 +1,5 @@
-/* Extents in, references out: zero test, tag, cut, fingerprint, look up, and what is new goes to the
- * caller's writer. One ingester and one writer per thread; the index is shared.
+/* Extents in, references out: zero test, tag, cut, fingerprint, look up, and what is new goes to
+ * the caller's writer. One ingester and one writer per thread; the index is shared.
  */
 #include "internal.h"
 
@@ -78,8 +78,7 @@ int hf_ingest_chunk(hf_ingester *ingester, hf_writer *writer, const uint8_t *dat
 static int ingest_chunks(hf_ingester *ingester, hf_writer *writer, const uint8_t *data,
                          const hf_extent *extent, hf_ref *refs) {
     uint64_t began = now_ns();
-    int count =
-        gear_cut(&ingester->gear, data, extent->length, ingester->ends, EXTENT_CHUNKS_MAX);
+    int count = gear_cut(&ingester->gear, data, extent->length, ingester->ends, EXTENT_CHUNKS_MAX);
     ingester->stats.cut_ns += now_ns() - began;
     uint32_t start = 0;
     for (int i = 0; i < count; i++) {
@@ -87,8 +86,7 @@ static int ingest_chunks(hf_ingester *ingester, hf_writer *writer, const uint8_t
         if (is_zero(data + start, end - start)) {
             refs[i] = (hf_ref){.length = end - start, .flag = HF_REF_ZERO};
         } else {
-            int result =
-                ingest_known_or_new(ingester, writer, data + start, end - start, &refs[i]);
+            int result = ingest_known_or_new(ingester, writer, data + start, end - start, &refs[i]);
             if (result < 0)
                 return result;
         }

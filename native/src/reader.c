@@ -123,8 +123,8 @@ static int open_directory(hf_directory *directory, const uint8_t header[64], con
         uint8_t nonce[12], aad[DIRECTORY_AAD_BYTES];
         directory_nonce(nonce);
         directory_aad(aad, header, directory_offset);
-        result = gcm_open(gcm, directory->key, nonce, aad, sizeof aad, sealed, sealed_length,
-                          plain);
+        result =
+            gcm_open(gcm, directory->key, nonce, aad, sizeof aad, sealed, sealed_length, plain);
         if (result == HF_OK)
             result =
                 parse_directory(directory, plain, sealed_length - HF_TAG_BYTES, directory_offset);
@@ -250,7 +250,8 @@ static int read_exactly(int fd, uint8_t *to, size_t length, uint64_t offset) {
     return HF_OK;
 }
 
-static int unpack(hf_reader *reader, const frame_entry *entry, const uint8_t *opened, uint8_t *out) {
+static int unpack(hf_reader *reader, const frame_entry *entry, const uint8_t *opened,
+                  uint8_t *out) {
     size_t length = entry->stored_length - HF_TAG_BYTES;
     if (entry->codec == HF_CODEC_STORED) {
         memcpy(out, opened, length);

@@ -152,9 +152,9 @@ static int flush_frame(hf_writer *writer, hf_stats *stats) {
                   writer->lengths + entry->first_chunk);
     uint8_t nonce[12];
     frame_nonce(nonce, writer->frame_count);
-    int result = gcm_seal(writer->gcm, writer->key, nonce, writer->aad, aad_length,
-                          stored ? writer->pending : writer->scratch, length,
-                          writer->buffer + writer->used);
+    int result =
+        gcm_seal(writer->gcm, writer->key, nonce, writer->aad, aad_length,
+                 stored ? writer->pending : writer->scratch, length, writer->buffer + writer->used);
     writer->frame_count++; /* the number is burned even if sealing failed */
     writer->used += length + HF_TAG_BYTES;
     writer->pending_bytes = 0;
@@ -240,7 +240,6 @@ int hf_writer_finish(hf_writer *writer, uint8_t name[32], const uint8_t **data, 
     memcpy(trailer + 16, "HFCEND01", 8);
     *data = writer->buffer;
     *length = writer->used + sealed_length + HF_TRAILER_BYTES;
-    return EVP_Digest(writer->buffer, *length, name, NULL, EVP_sha256(), NULL) == 1
-               ? HF_OK
-               : HF_E_CRYPTO;
+    return EVP_Digest(writer->buffer, *length, name, NULL, EVP_sha256(), NULL) == 1 ? HF_OK
+                                                                                    : HF_E_CRYPTO;
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import time
@@ -18,7 +19,7 @@ class GuestConsole:
         self._socket.settimeout(1)
         # Unix socket paths are short, temporary directories are not.
         directory = Path(serial_socket).parent
-        with open_directory(directory) as number:
+        with OpenDirectory(directory) as number:
             self._socket.connect(f"/proc/self/fd/{number}/{Path(serial_socket).name}")
 
     def log_in(self) -> None:
@@ -57,19 +58,15 @@ def strip_escapes(data: bytes) -> bytes:
     return re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", data)
 
 
-class open_directory:  # noqa: N801
+class OpenDirectory:
     """A directory's descriptor for the length of a block."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def __enter__(self) -> int:
-        import os
-
         self._number = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
         return self._number
 
     def __exit__(self, *_: object) -> None:
-        import os
-
         os.close(self._number)
