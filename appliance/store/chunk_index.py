@@ -47,6 +47,7 @@ class ChunkIndex:
                 self.native.kill_slot(self.native.slot_of(name))
             self._catch_up(progress)
             self._compact()
+            self._version = self._read_version()
         self._loaded_runs = len(self._runs)
 
     def name_of(self, slot: int) -> bytes | None:
@@ -60,6 +61,10 @@ class ChunkIndex:
             return None
         name = self.native.slot_name(found[0])
         return None if name is None else (name, found[1])
+
+    def is_current(self) -> bool:
+        """Whether nobody changed the files since this was loaded."""
+        return self._version == self._read_version()
 
     def spill_if_large(self) -> None:
         """Keep memory bounded during a long backup."""
@@ -111,6 +116,13 @@ class ChunkIndex:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             self._folders = {}
             return []
+
+    def _read_version(self) -> tuple[int, int] | None:
+        try:
+            status = self._current.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns
 
     def _write_current(self, runs: list[str]) -> None:
         text = json.dumps({"format": 1, "runs": runs, "folders": self._folders})

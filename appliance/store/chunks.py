@@ -116,7 +116,8 @@ class ChunkReader:
 
     def _by_fresh_index(self, reference: Reference) -> tuple[bytes, int] | None:
         with self._index_lock:
-            self._index = self._load_index()
+            if self._index is None or not self._index.is_current():
+                self._index = self._load_index()
             return self._index.find(reference.chunk_id)
 
     def _reader(self) -> Reader:

@@ -94,12 +94,15 @@ class Points:
             raise IntegrityError(f"point file {file.key} is damaged: {error}") from error
         return manifest
 
+    def exists(self, name: PointName) -> bool:
+        """Whether there is a point of this name, readable or not."""
+        return (self._layout.points / self.file_of(name).key).exists()
+
     def open(self, name: PointName) -> Manifest:
         """The manifest of point `name`. Raises NotFoundError with a hint if there is none."""
-        file = self.file_of(name)
-        if not (self._layout.points / file.key).exists():
+        if not self.exists(name):
             raise NotFoundError(f"there is no point {name}: 'holdfast points' lists what there is")
-        return self.read(file)
+        return self.read(self.file_of(name))
 
     def latest(self, machine: str) -> PointName:
         """The newest complete point of `machine`. Raises NotFoundError if it has none."""

@@ -168,6 +168,8 @@ class Verification:
         self._progress.phase("finding hurt points", unit="items")
         hurts = []
         for manifest in manifests:
+            if not self._store.points.exists(manifest.name):
+                continue  # forgotten since, and perhaps collected: that is no damage
             ranges = [
                 (number, offset, length)
                 for number, disk in enumerate(manifest.disks)
