@@ -39,11 +39,9 @@ def init(session: Session, options: argparse.Namespace) -> int:
         except FileExistsError as error:
             raise UsageError(f"{out} exists already: choose a new file") from error
     keyring.write_descriptor(session.state, descriptor)
-    if out is None:
-        # Shown once and kept nowhere: also with --json it is for the person, not the program.
-        session.console.note(
-            "Recovery key. Keep it on paper, away from this box; it is shown only now:\n\n" + text
-        )
+    shown = f"Keep this on paper, away from the box; it is shown only now:\n\n{text}\n"
+    if out is None and session.console.is_json:
+        session.console.note(shown)  # for the person, not for the program
     session.console.result(
         {
             "store_id": descriptor.store_id,
@@ -51,7 +49,8 @@ def init(session: Session, options: argparse.Namespace) -> int:
             "recovery_out": None if out is None else str(out),
             "passphrase": session.passphrase is not None,
         },
-        f"store made in {session.state}"
+        (shown if out is None else "")
+        + f"store made in {session.state}"
         + (f"; recovery key written to {out}: keep it away from this box" if out else ""),
     )
     return DONE

@@ -77,9 +77,10 @@ class Layout:
         text = name.hex()
         return self.containers / text[:2] / text
 
-    def create(self) -> None:
-        """Make every folder, durably."""
-        for folder in (
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Every folder of the store but those of single containers and machines."""
+        return (
             self.containers,
             self.incoming,
             self.points,
@@ -88,8 +89,17 @@ class Layout:
             self.index,
             self.leases,
             self.locks,
-        ):
-            durable.make_directory(folder)
+        )
+
+    def make_missing_folders(self) -> None:
+        """Make folders that copying or cleaning up left out; durable."""
+        for folder in self.folders:
+            if not folder.is_dir():
+                durable.make_directory(folder)
+
+    def create(self) -> None:
+        """Make every folder, durably."""
+        self.make_missing_folders()
         for number in range(256):
             (self.containers / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
         durable.fsync_directory(self.containers)

@@ -23,10 +23,11 @@ from appliance.store.points import PointFile, Points
 
 
 class Store:
-    """A store for reading and writing. Opening it reads nothing but the key it is given."""
+    """A store for reading and writing. Opening it reads no data."""
 
     def __init__(self, state: Path, keys: MasterKey) -> None:
         self.layout = Layout(state)
+        self.layout.make_missing_folders()
         self.keys = keys
         self.points = Points(self.layout, keys)
         self.containers = ContainerCache(self.layout, keys)
@@ -35,9 +36,8 @@ class Store:
     @classmethod
     def create(cls, state: Path, keys: MasterKey) -> Store:
         """Make the folders of a new store, durably."""
-        store = cls(state, keys)
-        store.layout.create()
-        return store
+        Layout(state).create()
+        return cls(state, keys)
 
     def load_index(self, progress: Progress | None = None) -> ChunkIndex:
         """The chunk index as it is now; what is missing of it is rebuilt first."""
