@@ -45,7 +45,7 @@ enum { HF_CODEC_STORED = 0, HF_CODEC_ZSTD = 1 };
 enum { HF_EXTENT_ZERO = 0, HF_EXTENT_DATA = 1, HF_EXTENT_UNCHANGED = 2 };
 enum { HF_REF_ZERO = 0, HF_REF_DATA = 1 };
 
-/* ---- index: chunk id -> (slot of a container, ordinal); see index.c ---- */
+/* ---- index: chunk id -> (slot of a container, ordinal); see index.c, index_run.c ---- */
 typedef struct hf_index hf_index;
 HF_API hf_index *hf_index_new(void);
 HF_API void hf_index_free(hf_index *index);
