@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from appliance.base import durable
 from appliance.base.errors import NoSpaceError
 
 RESERVE_BYTES = 16 << 20
+RESERVE_STEP_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -107,12 +109,24 @@ class Layout:
 
     def refill_reserve(self) -> None:
         """Set the reserve aside again if there is room; without room there is none, silently."""
-        if self.reserve.exists():
+        if self.reserve.exists() and self.reserve.stat().st_size == RESERVE_BYTES:
             return
+        self.release_reserve()
         try:
             durable.write_file(self.reserve, bytes(RESERVE_BYTES))
         except NoSpaceError:
             return
+
+    def take_from_reserve(self) -> bool:
+        """Free a little of the reserve, for a small file on a full disk; false if it is used up."""
+        try:
+            rest = self.reserve.stat().st_size - RESERVE_STEP_BYTES
+            if rest <= 0:
+                return False
+            os.truncate(self.reserve, rest)
+        except FileNotFoundError:
+            return False
+        return True
 
     def release_reserve(self) -> None:
         """Give the reserve's space to whoever needs it now."""

@@ -15,7 +15,7 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,7 +23,7 @@ from typing import Literal
 from appliance.base import durable
 from appliance.base.clock import SystemClock
 from appliance.base.durable import named_os_errors
-from appliance.base.errors import BusyError
+from appliance.base.errors import BusyError, NoSpaceError
 from appliance.base.locks import FileLock, lock_descriptor, try_lock_descriptor
 from appliance.store.layout import Layout
 
@@ -44,21 +44,31 @@ class LeaseView:
 class Lease:
     """A lease of this process, from construction to `release`."""
 
-    def __init__(self, folder: Path, kind: Kind, pins: Iterable[str] = ()) -> None:
-        self._path = folder / f"{kind}-{os.getpid()}-{secrets.token_hex(6)}"
+    def __init__(self, layout: Layout, kind: Kind) -> None:
+        """Raises NoSpaceError when the disk is full and the reserve used up."""
+        self._layout = layout
+        self._path = layout.leases / f"{kind}-{os.getpid()}-{secrets.token_hex(6)}"
         self._kind = kind
-        self._pins: list[str] = list(pins)
+        self._pins: list[str] = []
         self._lock = threading.Lock()
         with named_os_errors(self._path):
             self._descriptor = os.open(
                 self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
             )
             lock_descriptor(self._descriptor)
-            self._write()
+        self._write()
 
     def _write(self) -> None:
         text = json.dumps({"kind": self._kind, "pid": os.getpid(), "pins": self._pins}).encode()
-        os.pwrite(self._descriptor, text.ljust(os.fstat(self._descriptor).st_size), 0)
+        data = text.ljust(os.fstat(self._descriptor).st_size)
+        try:
+            with named_os_errors(self._path):
+                os.pwrite(self._descriptor, data, 0)
+        except NoSpaceError:
+            # Reading and forgetting must go on when the disk is full.
+            if not self._layout.take_from_reserve():
+                raise
+            self._write()
 
     def pin(self, point: str) -> None:
         """Keep `point` until `unpin`. Pin first, then check that the point is still there."""
@@ -89,7 +99,7 @@ class Lease:
 def writer_lease(layout: Layout) -> Lease:
     """A writer's lease. If nobody else writes, what killed writers left half-made is removed."""
     with FileLock(layout.locks / "start"):
-        lease = Lease(layout.leases, "writer")
+        lease = Lease(layout, "writer")
         writers = [view for _, view in living(layout.leases) if view.kind == "writer"]
         if len(writers) == 1:
             durable.remove_temporaries(layout.incoming)

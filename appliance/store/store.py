@@ -45,7 +45,7 @@ class Store:
 
     def lease(self, kind: Kind) -> Lease:
         """Tell other processes that this one reads or writes."""
-        return Lease(self.layout.leases, kind)
+        return Lease(self.layout, kind)
 
     def open_point(self, name: PointName, lease: Lease) -> Manifest:
         """The manifest of a point that stays readable while `lease` is held, even if forgotten."""

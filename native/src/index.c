@@ -201,7 +201,9 @@ int hf_index_find(hf_index *index, const uint8_t id[32], uint32_t *slot, uint32_
 
 int hf_index_claim(hf_index *index, const uint8_t id[32], uint32_t *slot, uint32_t *ordinal) {
     pthread_mutex_lock(&index->lock);
-    int result = find(index, id, slot, ordinal) ? 1 : 0;
+    int result = HF_E_FORMAT;
+    if (*slot < index->slot_count)
+        result = find(index, id, slot, ordinal) ? 1 : 0;
     if (result == 0 && index->table_used * 3 >= index->table_capacity * 2)
         result = index_grow_table(index);
     if (result == 0) {

@@ -79,7 +79,7 @@ int hf_index_add_run(hf_index *index, int fd) {
 }
 
 uint64_t hf_index_run_entries(const hf_index *index, int number) {
-    return number < index->run_count ? index->runs[number].entry_count : 0;
+    return number >= 0 && number < index->run_count ? index->runs[number].entry_count : 0;
 }
 
 static uint64_t id_number(const uint8_t *id) { return __builtin_bswap64(get_u64(id)); }
@@ -112,8 +112,9 @@ const entry *run_find(const run *run, const uint8_t *id) {
     return NULL;
 }
 
-/* Keeps the entries whose container has no name yet: no run has those. */
-static int keep_open_entries(hf_index *index) {
+/* Keeps what the new run does not hold: entries of containers without a name, and of those that
+ * got theirs after the run was written. */
+static int keep_unwritten(hf_index *index, const run *fresh) {
     uint64_t capacity = index->table_capacity, kept = 0;
     entry *old = index->table;
     index->table = NULL;
@@ -124,7 +125,8 @@ static int keep_open_entries(hf_index *index) {
         return HF_E_MEMORY;
     }
     for (uint64_t i = 0; i < capacity; i++) {
-        if (old[i].slot == UINT32_MAX || index->states[old[i].slot] != SLOT_OPEN)
+        if (old[i].slot == UINT32_MAX || index->states[old[i].slot] == SLOT_DEAD ||
+            (index->states[old[i].slot] == SLOT_NAMED && run_find(fresh, old[i].id) != NULL))
             continue;
         kept++;
         while (kept * 3 >= index->table_capacity * 2)
@@ -150,7 +152,7 @@ int hf_index_replace(hf_index *index, int first_run, int fd) {
             run_drop(&index->runs[i]);
         index->runs[first_run] = fresh;
         index->run_count = first_run + 1;
-        result = keep_open_entries(index);
+        result = keep_unwritten(index, &index->runs[first_run]);
     }
     pthread_mutex_unlock(&index->lock);
     return result;
@@ -294,6 +296,8 @@ static int write_run(const hf_index *index, int first_run, plan *plan, entry *so
 }
 
 int hf_index_write(hf_index *index, int first_run, int fd) {
+    if (first_run < 0)
+        return HF_E_FORMAT;
     pthread_mutex_lock(&index->lock);
     plan plan = {.numbers = malloc(((size_t)index->slot_count + 1) * 4),
                  .slots = malloc(((size_t)index->slot_count + 1) * 4),

@@ -70,6 +70,8 @@ static int ingest_known_or_new(hf_ingester *ingester, hf_writer *writer, const u
 
 int hf_ingest_chunk(hf_ingester *ingester, hf_writer *writer, const uint8_t *data, uint32_t length,
                     hf_ref *ref) {
+    if (length == 0 || length > HF_FRAME_MAX) /* before the index learns of it */
+        return HF_E_FORMAT;
     if (!hf_writer_has_room(writer, length))
         return HF_E_FULL;
     return ingest_known_or_new(ingester, writer, data, length, ref);

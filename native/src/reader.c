@@ -112,7 +112,7 @@ static int parse_directory(hf_directory *directory, const uint8_t *plain, size_t
 static int open_directory(hf_directory *directory, const uint8_t header[64], const uint8_t *sealed,
                           size_t sealed_length, uint64_t directory_offset) {
     if (memcmp(header, "HFCONT01", 8) != 0 || get_u16(header + 8) != 1 ||
-        (header[10] != HF_KIND_DATA && header[10] != HF_KIND_PAGE))
+        (header[10] != HF_KIND_DATA && header[10] != HF_KIND_PAGE) || header[11] != 0)
         return HF_E_FORMAT;
     if (sealed_length < HF_TAG_BYTES || sealed_length > HF_CONTAINER_BYTES)
         return HF_E_FORMAT;
@@ -257,6 +257,9 @@ static int unpack(hf_reader *reader, const frame_entry *entry, const uint8_t *op
         memcpy(out, opened, length);
         return HF_OK;
     }
+    /* Alone, the decoder would take several frames in a row. */
+    if (ZSTD_findFrameCompressedSize(opened, length) != length)
+        return HF_E_FORMAT;
     size_t got = ZSTD_decompressDCtx(reader->zstd, out, entry->plain_length, opened, length);
     return got == entry->plain_length ? HF_OK : HF_E_FORMAT;
 }
@@ -346,8 +349,10 @@ static int verify_frame(hf_reader *reader, const hf_directory *directory, int fd
     int result = reserve(&cell->plain, &cell->capacity, CAPACITY);
     if (result < 0)
         return result;
-    bool readable =
-        hf_read_frame(reader, directory, fd, frame, cell->plain, cell->capacity) == HF_OK;
+    result = hf_read_frame(reader, directory, fd, frame, cell->plain, cell->capacity);
+    if (result == HF_E_MEMORY || result == HF_E_CRYPTO)
+        return result;
+    bool readable = result == HF_OK;
     const uint8_t *at = cell->plain;
     int damaged = 0;
     for (uint32_t i = entry->first_chunk; i < entry->first_chunk + entry->chunk_count; i++) {

@@ -18,6 +18,7 @@ struct hf_writer {
     uint8_t header[HF_HEADER_BYTES];
     uint8_t key[HF_KEY_BYTES];
     int kind;
+    bool is_sealed; /* the nonces of this container are used up */
     uint32_t slot;
     EVP_CIPHER_CTX *gcm;
     ZSTD_CCtx *zstd;
@@ -89,7 +90,7 @@ static size_t directory_bytes(size_t frames, size_t chunks) {
 int hf_writer_has_room(const hf_writer *writer, size_t plain_bytes) {
     size_t chunks = plain_bytes / HF_CHUNK_MIN + 2;
     size_t frames = plain_bytes / HF_FRAME_TARGET + 2;
-    if (writer->chunk_count + chunks > CHUNKS_MAX)
+    if (writer->is_sealed || writer->chunk_count + chunks > CHUNKS_MAX)
         return false;
     size_t worst = writer->used + writer->pending_bytes + plain_bytes + frames * HF_TAG_BYTES +
                    directory_bytes(writer->frame_count + frames, writer->chunk_count + chunks) +
@@ -215,7 +216,7 @@ int hf_writer_finish(hf_writer *writer, uint8_t name[32], const uint8_t **data, 
     int result = flush_frame(writer, NULL);
     if (result < 0)
         return result;
-    if (writer->chunk_count == 0)
+    if (writer->chunk_count == 0 || writer->is_sealed)
         return HF_E_FORMAT;
     size_t plain_length = directory_bytes(writer->frame_count, writer->chunk_count);
     size_t sealed_length = plain_length + HF_TAG_BYTES;
@@ -228,6 +229,7 @@ int hf_writer_finish(hf_writer *writer, uint8_t name[32], const uint8_t **data, 
     uint8_t nonce[12], aad[DIRECTORY_AAD_BYTES];
     directory_nonce(nonce);
     directory_aad(aad, writer->header, writer->used);
+    writer->is_sealed = true;
     result = gcm_seal(writer->gcm, writer->key, nonce, aad, sizeof aad, plain, plain_length,
                       writer->buffer + writer->used);
     free(plain);
