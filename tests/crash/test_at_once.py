@@ -43,7 +43,7 @@ def test_four_backups_at_once(tmp_path: Path, holdfast: Holdfast, seed: int) -> 
         for number, image in enumerate(images)
     ]
     for process in running:
-        process.wait(120)
+        process.communicate(timeout=120)
         assert process.returncode == 0
     listed = holdfast("--json", "points", expect=0).json()["points"]
     assert len({point["name"] for point in listed}) == 4

@@ -44,7 +44,7 @@ class Victim:
             process.wait(after_s)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
-            process.wait()
+        process.communicate()
         made = self.names() - known
         assert len(made) <= 1
         for name in made:  # the kill came after the point was written: then it is whole
