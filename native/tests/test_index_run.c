@@ -1,0 +1,288 @@
+/* Runs: written, mapped, merged, replaced, and malformed. */
+#define _GNU_SOURCE
+#include "check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { RUNS_MAX = 64, HEAD = 32, NAME = 32, ENTRY = 24 };
+
+static void make_id(uint64_t number, uint8_t id[32]) {
+    chance chance = {number * 1000003};
+    chance_fill(&chance, id, 32);
+}
+
+/* Containers are named by a number here. */
+static uint32_t slot_of(hf_index *index, uint32_t number) {
+    uint8_t name[32] = {0};
+    put_u32(name, number + 1);
+    return (uint32_t)hf_index_slot_of(index, name);
+}
+
+static void claim(hf_index *index, uint64_t number, uint32_t container, uint32_t ordinal) {
+    uint8_t id[32];
+    make_id(number, id);
+    uint32_t slot = slot_of(index, container);
+    CHECK(hf_index_claim(index, id, &slot, &ordinal) == 0);
+}
+
+/* "container,ordinal" of an id, or an empty text. */
+static const char *place(hf_index *index, uint64_t number) {
+    static char text[40];
+    uint8_t id[32], name[32];
+    uint32_t slot, ordinal;
+    make_id(number, id);
+    text[0] = '\0';
+    if (hf_index_find(index, id, &slot, &ordinal)) {
+        CHECK(hf_index_slot_name(index, slot, name) == HF_OK);
+        snprintf(text, sizeof text, "%u,%u", get_u32(name) - 1, ordinal);
+    }
+    return text;
+}
+
+static bool lies(hf_index *index, uint64_t number, uint32_t container, uint32_t ordinal) {
+    char wanted[40];
+    snprintf(wanted, sizeof wanted, "%u,%u", container, ordinal);
+    return strcmp(place(index, number), wanted) == 0;
+}
+
+static int written(hf_index *index, int first_run) {
+    int fd = file_of("", 0);
+    CHECK(hf_index_write(index, first_run, fd) == HF_OK);
+    return fd;
+}
+
+/* A run of `count` ids from `first` on, all in one container, ordinals from 0 on. */
+static int run_of(uint64_t first, uint32_t count, uint32_t container) {
+    hf_index *index = hf_index_new();
+    for (uint32_t i = 0; i < count; i++)
+        claim(index, first + i, container, i);
+    int fd = written(index, 0);
+    hf_index_free(index);
+    return fd;
+}
+
+static int add(hf_index *index, int fd) {
+    int number = hf_index_add_run(index, fd);
+    close(fd);
+    return number;
+}
+
+static void a_hundred_thousand_entries_come_back_from_a_run(void) {
+    enum { ENTRIES = 100000 };
+    hf_index *index = hf_index_new();
+    int fd = run_of(0, ENTRIES, 3);
+    struct stat status;
+    CHECK(fstat(fd, &status) == 0 && status.st_size == HEAD + NAME + ENTRY * ENTRIES);
+    CHECK(add(index, fd) == 0);
+    CHECK(hf_index_run_entries(index, 0) == ENTRIES);
+    CHECK(hf_index_run_entries(index, 1) == 0 && hf_index_run_entries(index, -1) == 0);
+    for (uint32_t i = 0; i < ENTRIES; i++)
+        CHECK(lies(index, i, 3, i));
+    for (uint32_t i = ENTRIES; i < 2 * ENTRIES; i++)
+        CHECK(*place(index, i) == '\0');
+    CHECK(hf_index_pending(index) == 0);
+    hf_index_free(index);
+}
+
+static void an_empty_run_is_a_run(void) {
+    hf_index *index = hf_index_new();
+    CHECK(add(index, run_of(0, 0, 0)) == 0);
+    CHECK(*place(index, 1) == '\0');
+    hf_index_free(index);
+}
+
+static void replacing_moves_memory_and_runs_into_one(void) {
+    hf_index *index = hf_index_new();
+    for (uint32_t i = 0; i < 3; i++)
+        CHECK(add(index, run_of(1000 * i, 1000, i)) == (int)i);
+    claim(index, 5000, 9, 4);
+    int fd = written(index, 1);
+    CHECK(hf_index_replace(index, 1, fd) == HF_OK);
+    close(fd);
+    CHECK(hf_index_pending(index) == 0);
+    CHECK(hf_index_run_entries(index, 0) == 1000 && hf_index_run_entries(index, 1) == 2001);
+    CHECK(hf_index_run_entries(index, 2) == 0);
+    CHECK(lies(index, 999, 0, 999) && lies(index, 1000, 1, 0) && lies(index, 2999, 2, 999));
+    CHECK(lies(index, 5000, 9, 4));
+    hf_index_free(index);
+}
+
+static void merging_drops_the_double_and_the_dead(void) {
+    hf_index *index = hf_index_new();
+    CHECK(add(index, run_of(0, 100, 0)) == 0);   /* 0..99, dead later */
+    CHECK(add(index, run_of(50, 100, 1)) == 1);  /* 50..149 */
+    CHECK(add(index, run_of(100, 100, 2)) == 2); /* 100..199, newer than container 1 */
+    CHECK(lies(index, 120, 2, 20));
+    hf_index_kill_slot(index, slot_of(index, 0));
+    CHECK(*place(index, 10) == '\0' && lies(index, 60, 1, 10));
+    claim(index, 10, 3, 7); /* stored again */
+    int fd = written(index, 0);
+    hf_index *fresh = hf_index_new();
+    CHECK(hf_index_add_run(fresh, fd) == 0);
+    CHECK(hf_index_run_entries(fresh, 0) == 151); /* 10 and 50..199 */
+    CHECK(lies(fresh, 10, 3, 7) && *place(fresh, 11) == '\0');
+    CHECK(lies(fresh, 60, 1, 10) && lies(fresh, 120, 2, 20) && lies(fresh, 199, 2, 99));
+    uint8_t dead[32] = {1};
+    CHECK(!hf_index_knows(fresh, dead) && hf_index_slot_count(fresh) == 3);
+    hf_index_free(index);
+    hf_index_free(fresh);
+    close(fd);
+}
+
+static void open_containers_stay_in_memory(void) {
+    hf_index *index = hf_index_new();
+    uint32_t slot = (uint32_t)hf_index_open_slot(index);
+    uint8_t id[32], name[32] = {77};
+    for (uint32_t i = 0; i < 10000; i++) {
+        uint32_t at = slot, ordinal = i;
+        make_id(i, id);
+        CHECK(hf_index_claim(index, id, &at, &ordinal) == 0);
+    }
+    claim(index, 20000, 1, 1);
+    int fd = written(index, 0);
+    CHECK(hf_index_replace(index, 0, fd) == HF_OK);
+    close(fd);
+    CHECK(hf_index_run_entries(index, 0) == 1 && hf_index_pending(index) == 10000);
+    CHECK(hf_index_name_slot(index, slot, name) == HF_OK);
+    fd = written(index, 0);
+    CHECK(hf_index_replace(index, 0, fd) == HF_OK);
+    close(fd);
+    CHECK(hf_index_run_entries(index, 0) == 10001 && hf_index_pending(index) == 0);
+    CHECK(lies(index, 9999, 76, 9999));
+    hf_index_free(index);
+}
+
+/* A sealer thread may name a container at any moment. */
+static void a_container_named_while_a_run_is_written_is_kept(void) {
+    hf_index *index = hf_index_new();
+    uint32_t slot = (uint32_t)hf_index_open_slot(index), at = slot, ordinal = 5;
+    uint8_t id[32], name[32] = {77};
+    make_id(1, id);
+    CHECK(hf_index_claim(index, id, &at, &ordinal) == 0);
+    int fd = written(index, 0);
+    CHECK(hf_index_name_slot(index, slot, name) == HF_OK);
+    CHECK(hf_index_replace(index, 0, fd) == HF_OK);
+    close(fd);
+    CHECK(lies(index, 1, 76, 5) && hf_index_pending(index) == 1);
+    hf_index_free(index);
+}
+
+static void a_full_disk_is_an_error_that_keeps_its_number(void) {
+    hf_index *index = hf_index_new();
+    claim(index, 1, 1, 1);
+    int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    CHECK(fd >= 0);
+    errno = 0;
+    CHECK(hf_index_write(index, 0, fd) == HF_E_IO && errno == ENOSPC);
+    close(fd);
+    CHECK(lies(index, 1, 1, 1) && hf_index_pending(index) == 1);
+    CHECK(hf_index_write(index, -1, 1) == HF_E_FORMAT);
+    hf_index_free(index);
+}
+
+static void there_is_a_limit_to_runs(void) {
+    hf_index *index = hf_index_new();
+    for (int i = 0; i < RUNS_MAX; i++)
+        CHECK(add(index, run_of((uint64_t)i, 1, 1)) == i);
+    CHECK(add(index, run_of(1000, 1, 1)) == HF_E_FULL);
+    int fd = written(index, 0);
+    CHECK(hf_index_replace(index, RUNS_MAX, fd) == HF_E_FORMAT);
+    CHECK(hf_index_replace(index, -1, fd) == HF_E_FORMAT);
+    CHECK(hf_index_replace(index, 0, fd) == HF_OK && hf_index_run_entries(index, 0) == RUNS_MAX);
+    close(fd);
+    hf_index_free(index);
+}
+
+/* ---- malformed files ---- */
+
+static int try_bytes(const uint8_t *bytes, size_t length) {
+    hf_index *index = hf_index_new();
+    claim(index, 7, 7, 7);
+    int result = add(index, file_of(bytes, length));
+    CHECK(lies(index, 7, 7, 7));
+    hf_index_free(index);
+    return result;
+}
+
+static void malformed_runs_are_refused(void) {
+    enum { LENGTH = HEAD + 2 * NAME + 3 * ENTRY };
+    uint8_t good[LENGTH + 1] = "HFINDEX1", bytes[LENGTH + 1];
+    put_u64(good + 8, 3);
+    put_u64(good + 16, 2);
+    CHECK(try_bytes(good, LENGTH) == 0);
+    for (size_t length = 0; length <= LENGTH + 1; length++)
+        CHECK(length == LENGTH ||
+              try_bytes(good, length) == (length < HEAD ? HF_E_SHORT : HF_E_FORMAT));
+    static const uint64_t COUNTS[] = {0,
+                                      1,
+                                      4,
+                                      5,
+                                      UINT32_MAX,
+                                      1ull << 32,
+                                      1ull << 59,
+                                      1ull << 61,
+                                      1ull << 63,
+                                      UINT64_MAX,
+                                      UINT64_MAX / ENTRY + 1};
+    for (size_t i = 0; i < sizeof COUNTS / sizeof *COUNTS; i++)
+        for (size_t at = 8; at <= 16; at += 8) {
+            memcpy(bytes, good, sizeof bytes);
+            put_u64(bytes + at, COUNTS[i]);
+            CHECK(try_bytes(bytes, LENGTH) == HF_E_FORMAT);
+        }
+    memcpy(bytes, good, sizeof bytes);
+    bytes[7] = '2';
+    CHECK(try_bytes(bytes, LENGTH) == HF_E_FORMAT);
+    hf_index *index = hf_index_new();
+    CHECK(hf_index_add_run(index, -1) == HF_E_IO);
+    hf_index_free(index);
+}
+
+/* Entries out of order and containers out of range cost hits, nothing else. */
+static void forged_entries_are_harmless(void) {
+    enum { ENTRIES = 2000 };
+    hf_index *index = hf_index_new();
+    int fd = run_of(0, ENTRIES, 3);
+    uint8_t *map =
+        mmap(NULL, HEAD + NAME + ENTRIES * ENTRY, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(map != MAP_FAILED);
+    chance chance = {1};
+    for (uint32_t i = 0; i < ENTRIES; i++) {
+        uint8_t *entry = map + HEAD + NAME + i * ENTRY;
+        if (i % 3 == 0)
+            put_u32(entry + 16, i % 2 == 0 ? 1 : UINT32_MAX);
+        if (i % 50 == 1)
+            chance_fill(&chance, entry, 16);
+    }
+    munmap(map, HEAD + NAME + ENTRIES * ENTRY);
+    CHECK(add(index, fd) == 0);
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < ENTRIES; i++)
+        found += *place(index, i) != '\0';
+    CHECK(found > ENTRIES / 4 && found < ENTRIES);
+    fd = written(index, 0);
+    CHECK(hf_index_replace(index, 0, fd) == HF_OK);
+    close(fd);
+    hf_index_free(index);
+}
+
+const test INDEX_RUN_TESTS[] = {
+    {"a hundred thousand entries come back from a run",
+     a_hundred_thousand_entries_come_back_from_a_run},
+    {"an empty run is a run", an_empty_run_is_a_run},
+    {"replacing moves memory and runs into one", replacing_moves_memory_and_runs_into_one},
+    {"merging drops the double and the dead", merging_drops_the_double_and_the_dead},
+    {"open containers stay in memory", open_containers_stay_in_memory},
+    {"a container named while a run is written is kept",
+     a_container_named_while_a_run_is_written_is_kept},
+    {"a full disk is an error that keeps its number",
+     a_full_disk_is_an_error_that_keeps_its_number},
+    {"there is a limit to runs", there_is_a_limit_to_runs},
+    {"malformed runs are refused", malformed_runs_are_refused},
+    {"forged entries are harmless", forged_entries_are_harmless},
+    {NULL, NULL},
+};
