@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ctypes import byref, c_uint32, create_string_buffer
+import os
+from ctypes import byref, c_uint32, create_string_buffer, get_errno
 
-from appliance.native.library import check, lib, required
+from appliance.native.library import E_IO, check, lib, required
 
 
 class Index:
@@ -82,5 +83,11 @@ class Index:
         return int(lib.hf_index_pending(self.handle))
 
     def write(self, first_run: int, descriptor: int) -> None:
-        """Write memory and the runs from `first_run` on as one sorted run, without dead slots."""
-        check(lib.hf_index_write(self.handle, first_run, descriptor), "index run")
+        """Write memory and the runs from `first_run` on as one sorted run, without dead slots.
+
+        Raises OSError as writing does; nothing is forgotten then.
+        """
+        code = lib.hf_index_write(self.handle, first_run, descriptor)
+        if code == E_IO:
+            raise OSError(get_errno(), os.strerror(get_errno()))
+        check(code, "index run")

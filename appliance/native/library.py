@@ -19,6 +19,7 @@ KIND_DATA = 1
 KIND_PAGE = 2
 
 OK = 0
+E_IO = -5
 E_ID = -7
 E_FULL = -8
 _MESSAGES = {

@@ -157,8 +157,8 @@ static size_t describe(const forged *forged, uint8_t *plain) {
     at += (size_t)forged->chunk_count * HF_ID_BYTES;
     memcpy(at, forged->lengths, (size_t)forged->chunk_count * sizeof(uint32_t));
     at += (size_t)forged->chunk_count * sizeof(uint32_t);
-    memset(at, 0xEE, forged->extension);
-    return (size_t)(at - plain) + forged->extension;
+    memset(at, 0xEE, forged->extension + forged->surplus);
+    return (size_t)(at - plain) + forged->extension + forged->surplus;
 }
 
 size_t forge(const forged *forged, uint8_t *out) {
@@ -182,6 +182,8 @@ size_t forge(const forged *forged, uint8_t *out) {
         used += length + HF_TAG_BYTES;
     }
     EVP_CIPHER_CTX_free(gcm);
+    memset(out + used, 0, forged->gap);
+    used += forged->gap;
     uint8_t plain[2048];
     return forge_directory(out, used, plain, describe(forged, plain));
 }

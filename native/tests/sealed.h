@@ -36,6 +36,8 @@ enum { FORGED_FRAMES = 3, FORGED_CHUNKS = 12, FORGED_PAYLOAD = 64 << 10 };
 typedef struct {
     uint8_t header[HF_HEADER_BYTES];
     uint32_t frame_count, chunk_count, base_count, extension;
+    uint32_t surplus; /* bytes behind the directory that it does not state */
+    uint32_t gap;     /* bytes between the last frame and the directory */
     struct {
         frame_entry entry; /* .offset and .stored_length are what the payload makes them */
         uint8_t flags;

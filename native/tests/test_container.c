@@ -32,9 +32,9 @@ static void a_golden_container_holds(void) {
 }
 
 static void chunks_of_all_kinds_come_back(void) {
-    static const uint32_t LENGTHS[] = {1,      2,      15,         16,    17,       4095,
-                                       4096,   65536,  70000,      1,     262143,   262144,
-                                       262145, 524288, LARGE - 16, LARGE, LARGE / 2};
+    static const uint32_t LENGTHS[] = {1,      2,      15,         16,   17,     4095,
+                                       4096,   65536,  70000,      1,    262143, 262144,
+                                       262145, 524288, LARGE - 16, 1000, LARGE,  LARGE / 2};
     enum { KINDS = 3, EACH = sizeof LENGTHS / sizeof *LENGTHS, CHUNKS = KINDS * EACH };
     filler filler = filler_new();
     uint8_t *chunks[CHUNKS];

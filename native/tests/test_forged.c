@@ -22,6 +22,8 @@ static void with_an_empty_frame(forged *forged) { forged->frames[0].entry.chunk_
 static void with_a_gap(forged *forged) { forged->frames[1].entry.first_chunk++; }
 static void with_an_overlap(forged *forged) { forged->frames[1].entry.first_chunk--; }
 static void with_a_frame_elsewhere(forged *forged) { forged->frames[1].offset_error = 1; }
+static void with_a_gap_at_the_end(forged *forged) { forged->gap = 1; }
+static void with_a_surplus(forged *forged) { forged->surplus = 1; }
 static void with_a_reserved_codec(forged *forged) { forged->frames[1].entry.codec = 2; }
 static void with_a_flag(forged *forged) { forged->frames[1].flags = 1; }
 static void with_a_base(forged *forged) { forged->frames[1].base = 0; }
@@ -98,6 +100,8 @@ static const rule RULES[] = {
     {"a gap", with_a_gap, HF_E_FORMAT, 0},
     {"an overlap", with_an_overlap, HF_E_FORMAT, 0},
     {"a frame elsewhere", with_a_frame_elsewhere, HF_E_FORMAT, 0},
+    {"a gap before the directory", with_a_gap_at_the_end, HF_E_FORMAT, 0},
+    {"bytes behind the directory", with_a_surplus, HF_E_FORMAT, 0},
     {"codec", with_a_reserved_codec, HF_E_FORMAT, 0},
     {"flags", with_a_flag, HF_E_FORMAT, 0},
     {"base", with_a_base, HF_E_FORMAT, 0},
