@@ -95,13 +95,25 @@ def open_durably(
             with named_os_errors(path):
                 temporary.rename(path)
         else:
-            os.link(temporary, path)
-            temporary.unlink()
+            _link_new(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     with named_os_errors(path):
         fsync_directory(path.parent)
+
+
+def _link_new(temporary: Path, path: Path) -> None:
+    """Give the file its name unless that is taken: FileExistsError, which callers await."""
+    with named_os_errors(path):
+        try:
+            os.link(temporary, path)
+        except FileExistsError as error:
+            taken = error
+        else:
+            temporary.unlink()
+            return
+    raise taken
 
 
 def write_all(descriptor: int, data: Bytes) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from appliance.base.durable import named_os_errors
 from appliance.base.errors import HoldfastError
 
 
@@ -55,7 +56,8 @@ def spawn(
     keep_descriptors: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start `argv` in a session of its own so that it outlives us; its output goes to `log`."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with named_os_errors(log):
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         return subprocess.Popen(
             list(argv),

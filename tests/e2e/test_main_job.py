@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,6 +108,10 @@ def test_points_made_later_appear_in_the_mount(web1: ProtectedWeb1, mounted: Pat
     small.write_bytes(b"later" * 100_000)
     made = web1.holdfast("--json", "backup", small, "--machine", "later", expect=0).json()
     shown = mounted / "later" / made["time"] / "disk0.raw"
+    deadline_s = time.monotonic() + 10
+    while not shown.exists():  # the mount looks again within a second
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
     assert shown.read_bytes() == small.read_bytes()
 
 
