@@ -8,14 +8,16 @@ changed, and the list of runs changes under a lock.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
 from appliance.base import clock, durable
-from appliance.base.errors import HoldfastError, IntegrityError, NoSpaceError
+from appliance.base.errors import HoldfastError, NoSpaceError
 from appliance.base.locks import FileLock
 from appliance.base.progress import Progress
 from appliance.native import Index
@@ -27,6 +29,16 @@ from appliance.store.layout import Layout
 PENDING_MAX_ENTRIES = 1 << 20
 # A folder that changed less than this ago may change again within the same timestamp.
 _SETTLED_NS = 2_000_000_000
+# What reading a garbage `current.json` may raise; RecursionError and OverflowError come from json.
+_MALFORMED = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    OverflowError,
+)
 
 
 class ChunkIndex:
@@ -45,8 +57,11 @@ class ChunkIndex:
             # Before anything is learned: what is condemned must not hide another copy.
             for name in read_condemned(layout):
                 self.native.kill_slot(self.native.slot_of(name))
-            self._catch_up(progress)
-            self._compact()
+            try:
+                self._catch_up(progress)
+                self._compact()
+            except NoSpaceError:
+                self._folders = {}  # it serves from memory; the next start tries again
             self._version = self._read_version()
         self._loaded_runs = len(self._runs)
 
@@ -105,15 +120,16 @@ class ChunkIndex:
             self._runs = self._read_current()
             for name in self._runs:
                 self._map(name, self.native.add_run)
-        except (OSError, IntegrityError):
+        except (OSError, ValueError, HoldfastError):
             self.native, self._runs, self._folders = Index(), [], {}
+        self._remove_leftovers()
 
     def _read_current(self) -> list[str]:
         try:
             raw = json.loads(self._current.read_bytes())
             self._folders = {str(key): int(value) for key, value in raw["folders"].items()}
             return [Path(str(name)).name for name in raw["runs"]]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except _MALFORMED:
             self._folders = {}
             return []
 
@@ -149,6 +165,13 @@ class ChunkIndex:
         self._runs = [*self._runs[:first], name]
         self._write_current(self._runs)
         self._remove_runs(gone)
+
+    def _remove_leftovers(self) -> None:
+        """Remove what no list names: runs are written and named under the lock."""
+        for path in self._layout.index.iterdir():
+            if path.name not in self._runs and path != self._current:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     def _remove_runs(self, names: set[str]) -> None:
         for name in names:
@@ -200,24 +223,21 @@ class ChunkIndex:
         now_ns = clock.wall_ns()
         settled = {key: at for key, at in changed.items() if now_ns - at > _SETTLED_NS}
         self._folders.update(settled)
-        try:
-            if gone or unknown:
-                self._rewrite(0 if gone else self._first_to_merge(0))
-            elif settled:
-                self._write_current(self._runs)
-        except NoSpaceError:
-            self._folders = {}  # the index serves from memory; the next start tries again
+        if gone or unknown:
+            self._rewrite(0 if gone else self._first_to_merge(0))
+        elif settled:
+            self._write_current(self._runs)
 
     def _changed_folders(self) -> dict[str, int]:
         changed = {}
         for number in range(256):
             folder = f"{number:02x}"
             try:
-                at = (self._layout.containers / folder).stat().st_mtime_ns
+                status = (self._layout.containers / folder).stat()
             except FileNotFoundError:
                 continue
-            if self._folders.get(folder) != at:
-                changed[folder] = at
+            if stat.S_ISDIR(status.st_mode) and self._folders.get(folder) != status.st_mtime_ns:
+                changed[folder] = status.st_mtime_ns
         return changed
 
     def _list(self, folder: str) -> list[bytes]:

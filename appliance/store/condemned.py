@@ -9,6 +9,7 @@ Every change is made under the commit lock.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 
 from appliance.base import durable
@@ -41,11 +42,17 @@ def read_condemned(layout: Layout) -> dict[bytes, str]:
 
 def write_condemned(layout: Layout, condemned: dict[bytes, str]) -> None:
     """Replace the list, durably. The caller holds the commit lock."""
-    if not condemned:
+    reprieved = read_condemned(layout).keys() - condemned.keys()
+    if condemned:
+        listed = {name.hex(): since for name, since in sorted(condemned.items())}
+        text = json.dumps({"format": 1, "containers": listed})
+        durable.write_file(layout.condemned, text.encode())
+    else:
         durable.remove_file(layout.condemned)
-        return
-    listed = {name.hex(): since for name, since in sorted(condemned.items())}
-    durable.write_file(layout.condemned, json.dumps({"format": 1, "containers": listed}).encode())
+    for name in reprieved:
+        # A run written meanwhile left it out: a changed folder is compared at the next start.
+        if layout.container(name).exists():
+            os.utime(layout.container(name).parent)
 
 
 def rescue(layout: Layout, is_needed: Callable[[bytes], bool]) -> None:

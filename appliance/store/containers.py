@@ -35,8 +35,9 @@ class Container:
         self.name = name
         path = layout.container(name)
         try:
-            self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError as error:
+            with named_os_errors(f"container {path}"):
+                self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except NotFoundError as error:
             raise NotFoundError(f"container {name.hex()} is missing") from error
         try:
             with named_os_errors(path):

@@ -110,7 +110,8 @@ def _is_alive(descriptor: int) -> bool:
     return not try_lock_descriptor(descriptor)
 
 
-def _read(descriptor: int, path: Path) -> LeaseView:
+def _read(descriptor: int, path: Path) -> LeaseView | None:
+    """What a lease says; None if its owner died while this waited for it to be written."""
     for _ in range(_READ_ATTEMPTS):
         try:
             raw = json.loads(os.pread(descriptor, _LEASE_MAX_BYTES, 0))
@@ -118,6 +119,8 @@ def _read(descriptor: int, path: Path) -> LeaseView:
             return LeaseView(raw["kind"], int(raw["pid"]), pins)
         except (ValueError, KeyError, TypeError):
             SystemClock().sleep_s(0.01)  # its owner is writing it at this moment
+            if not _is_alive(descriptor):
+                return None
     raise BusyError(f"{path} cannot be read although its process is alive: try again")
 
 
@@ -126,11 +129,13 @@ def living(folder: Path) -> Iterator[tuple[str, LeaseView]]:
     for path in sorted(folder.glob("*-*")):
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             continue
         try:
             if _is_alive(descriptor):
-                yield path.name, _read(descriptor, path)
+                lease = _read(descriptor, path)
+                if lease is not None:
+                    yield path.name, lease
             elif _is_complete(descriptor):
                 path.unlink(missing_ok=True)
         finally:

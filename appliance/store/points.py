@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from appliance.base import durable
-from appliance.base.errors import IntegrityError, NotFoundError
+from appliance.base.errors import AccessError, HoldfastError, IntegrityError, NotFoundError
 from appliance.formats.names import PointName, PointSelector
 from appliance.formats.point import COMPLETE, Manifest, decode_manifest, encode_manifest
 from appliance.store.condemned import commit_lock, rescue
@@ -84,8 +84,13 @@ class Points:
 
     def read_path(self, path: Path, file: PointFile) -> Manifest:
         """The manifest of point `file`, which lies at `path`."""
-        with durable.named_os_errors(path), path.open("rb") as stream:
-            data = stream.read(_POINT_MAX_BYTES)
+        try:
+            with durable.named_os_errors(path), path.open("rb") as stream:
+                data = stream.read(_POINT_MAX_BYTES)
+        except (NotFoundError, AccessError):
+            raise
+        except HoldfastError as error:
+            raise IntegrityError(f"point file {file.key} cannot be read: {error}") from error
         try:
             manifest = decode_manifest(self._keys.open_point(data))
             if self.file_of(manifest.name) != file:
@@ -136,7 +141,12 @@ class Points:
             durable.make_directory(folder)
             rescue(self._layout, is_needed)
             while True:
-                path = self._layout.points / self.file_of(manifest.name).key
+                file = self.file_of(manifest.name)
+                if self.trashed(file).exists():
+                    # A pin names a point: a namesake of one still read would take its place.
+                    manifest = replace(manifest, time=manifest.time + timedelta(seconds=1))
+                    continue
+                path = self._layout.points / file.key
                 data = self._keys.seal_point(encode_manifest(manifest))
                 try:
                     durable.write_file(path, data, replace=False, staging=self._layout.incoming)
