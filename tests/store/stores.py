@@ -30,7 +30,12 @@ SETTLED_NS = 2 * 3600 * 10**9
 
 
 def make_store(state: Path) -> Store:
-    return Store.create(state, KEYS)
+    """A new store without the reserve, which takes its time to be written."""
+    layout = Layout(state)
+    layout.make_missing_folders()
+    for number in range(256):
+        (layout.containers / f"{number:02x}").mkdir()
+    return Store(state, KEYS)
 
 
 def load_index(layout: Layout, progress: Progress | None = None) -> ChunkIndex:

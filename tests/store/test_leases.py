@@ -243,6 +243,7 @@ def let_the_disk_be_full(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
 def test_a_lease_on_a_full_disk_lives_from_the_reserve(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    layout.refill_reserve()
     before = layout.reserve.stat().st_size
     let_the_disk_be_full(monkeypatch, 2)
     with Lease(layout, "reader") as lease:
@@ -255,7 +256,6 @@ def test_a_full_disk_without_reserve_is_an_error(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lease = Lease(layout, "reader")
-    layout.release_reserve()
     let_the_disk_be_full(monkeypatch, 1)
     with pytest.raises(NoSpaceError, match="leases/reader"):
         lease.pin("a")
