@@ -104,10 +104,11 @@ class DiskBackup:
                 ingest, pages, jobs, streams, base=base, started=started, began_s=began_s
             )
             manifest = self._store.points.commit(manifest, ingest.is_used)
-        lease.release()
-        # The point is made: without room the index learns its containers at the next start.
+        # The point is made: without room the index learns its containers at the next start. The
+        # lease lasts until then, or a collection could free what the index is about to name.
         with suppress(NoSpaceError):
             index.spill()
+        lease.release()
         return BackupResult(manifest, tuple(stream.stats for stream in streams))
 
     def _job(

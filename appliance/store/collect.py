@@ -72,7 +72,10 @@ class Collection:
         self._mark_pinned(live)
         self._refuse_if_unsure(live)
         with commit_lock(self._layout):
+            # Nothing is made or forgotten now. A point made since and forgotten again is in the
+            # trash, and whoever reads it had pinned it before that.
             self._mark_points(live)
+            self._mark_pinned(live)
             self._refuse_if_unsure(live)
             now = format_time(self._clock.now().replace(microsecond=0))
             condemned = dict.fromkeys(candidates, now) | read_condemned(self._layout)
@@ -80,7 +83,7 @@ class Collection:
                 name: since for name, since in condemned.items() if not live.has_live(name)
             }
             write_condemned(self._layout, condemned)
-        self._purge_trash()
+            self._purge_trash()
         return self._unlink()
 
     def _refuse_if_unsure(self, live: LiveChunks) -> None:
