@@ -164,9 +164,7 @@ def test_restore_names_exactly_what_is_lost(shop: Shop, damage: Damage) -> None:
     target = shop.folder / "restored.raw"
     with store.lease("reader") as lease:
         reader = store.disk_reader(store.open_point(name, lease), 0)
-        restored = Restore(
-            reader, open_target(target, len(image), force=False), Progress()
-        ).run()
+        restored = Restore(reader, open_target(target, len(image), force=False), Progress()).run()
     assert restored.damaged
     got, want = bytearray(target.read_bytes()), bytearray(image)
     for offset, length in restored.damaged:
@@ -190,8 +188,11 @@ def test_verification_names_the_same_ranges_as_restore(shop: Shop, damage: Damag
     said = {hurt["name"]: hurt for hurt in report["hurt_points"]}
     assert set(said) == {shop.points[1]}
     image, restored = shop.images[1], shop.holdfast("restore", shop.points[1], "-").stdout
-    differing = {at // 512 for at in range(0, len(image), 512) if
-                 image[at : at + 512] != restored[at : at + 512]}
+    differing = {
+        at // 512
+        for at in range(0, len(image), 512)
+        if image[at : at + 512] != restored[at : at + 512]
+    }
     named = {
         sector
         for piece in said[shop.points[1]]["ranges"]
