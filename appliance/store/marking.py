@@ -39,9 +39,12 @@ class LiveChunks:
         self._progress = progress
         self._bits: dict[bytes, bytearray] = {}
         self._pages: set[bytes] = set()
+        self._unreadable: set[bytes] = set()
         self.lost: set[bytes] = set()
         """Ids that something refers to and no container holds."""
         self.lost_pages: set[bytes] = set()
+        self.last_seen: set[bytes] = set()
+        """The containers in which the lost ids were when they were referred to."""
 
     def mark_point(self, manifest: Manifest) -> None:
         """Mark all that a point refers to. What is lost is noted, not raised."""
@@ -55,8 +58,8 @@ class LiveChunks:
         return bits is not None and bool(bits[ordinal // 8] & (1 << ordinal % 8))
 
     def has_live(self, container: bytes) -> bool:
-        """Whether anything refers to this container."""
-        return container in self._bits
+        """Whether anything refers to this container, or may: one that cannot be read counts."""
+        return container in self._bits or container in self._unreadable
 
     def containers(self) -> Iterator[bytes]:
         """Containers that something refers to."""
@@ -67,6 +70,8 @@ class LiveChunks:
             try:
                 directory = self._containers.get(name).directory
             except HoldfastError:
+                # What cannot be read today may be read again, or repaired, tomorrow.
+                self._unreadable.add(name)
                 continue
             location = directory.locate(reference.chunk_id, hint)
             if location is None:
@@ -75,6 +80,8 @@ class LiveChunks:
             bits[location.ordinal // 8] |= 1 << location.ordinal % 8
             return True
         self.lost.add(reference.chunk_id)
+        assert reference.container is not None
+        self.last_seen.add(reference.container)
         return False
 
     def _places(self, reference: Reference) -> Iterator[tuple[bytes, int]]:

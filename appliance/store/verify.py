@@ -87,6 +87,7 @@ class Verification:
         for name in names:
             self._check(name)
             self._progress.advance(sizes[name])
+        self._name_last_seen(live.last_seen)
         lost = live.lost | self._lost_ids(names)
         hurts = self._hurts(manifests, lost) if lost else []
         return Report(
@@ -130,6 +131,17 @@ class Verification:
         if bad:
             ids = container.directory.ids()
             self._bad[name] = {ids[ordinal] for ordinal in bad}
+
+    def _name_last_seen(self, names: set[bytes]) -> None:
+        """Say of the containers that should hold lost chunks what became of them."""
+        told = {damage.what for damage in self._damages}
+        for name in sorted(names):
+            what = f"container {name.hex()}"
+            if what in told:
+                continue
+            is_there = self._store.layout.container(name).exists()
+            fault = "does not hold what points refer to" if is_there else "is missing"
+            self._damages.append(Damage(what, f"{what} {fault}"))
 
     def _lost_ids(self, names: list[bytes]) -> set[bytes]:
         """Damaged chunks of which no container holds a sound copy."""
