@@ -87,9 +87,10 @@ class Verification:
         for name in names:
             self._check(name)
             self._progress.advance(sizes[name])
-        self._name_last_seen(live.last_seen)
         lost = live.lost | self._lost_ids(names)
         hurts = self._hurts(manifests, lost) if lost else []
+        if hurts:  # else what was lost belonged to points that were forgotten meanwhile
+            self._name_last_seen(live.last_seen)
         return Report(
             depth=self._depth,
             checked_containers=len(names),
