@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterator, Sequence
 
-from appliance.formats.page import EXTENT_BYTES, FANOUT
+from appliance.formats.page import BLOCK_BYTES, EXTENT_BYTES, FANOUT
 from appliance.sources.disk import DiskSource
 from appliance.store.map_writer import MapWriter
 
@@ -48,6 +48,24 @@ class ReadPlan:
         else:
             for child in range(self._target.entries_of(level, number)):
                 yield from self._walk(level - 1, number * FANOUT + child)
+
+    def changed_blocks(self, extent: int) -> int | None:
+        """The mask of the blocks of an extent that may have changed; None without a list."""
+        if self._changed is None:
+            return None
+        start = extent * EXTENT_BYTES
+        end = min(start + EXTENT_BYTES, self._target.size_bytes)
+        mask = 0
+        for place in range(
+            max(bisect.bisect_right(self._starts, start) - 1, 0), len(self._changed)
+        ):
+            offset, length = self._changed[place]
+            if offset >= end:
+                break
+            first, last = max(offset, start) - start, min(offset + length, end) - 1 - start
+            if first <= last:
+                mask |= (2 << last // BLOCK_BYTES) - (1 << first // BLOCK_BYTES)
+        return mask
 
     def _is_changed(self, start: int, end: int) -> bool:
         assert self._changed is not None

@@ -12,7 +12,7 @@ from appliance.base.durable import make_directory, write_file
 from appliance.base.errors import UsageError
 from appliance.cli.exit_codes import DONE
 from appliance.cli.session import Session
-from appliance.formats.keyfile import StoreDescriptor
+from appliance.formats.keyfile import STORE_FORMAT, StoreDescriptor
 from appliance.formats.names import format_time
 from appliance.formats.recovery_key import format_recovery_file, parse_recovery_key
 from appliance.keys import keyring
@@ -28,7 +28,7 @@ def init(session: Session, options: argparse.Namespace) -> int:
     if out is not None and out.exists():
         raise UsageError(f"{out} exists already: choose a new file for the recovery key")
     created = format_time(session.clock.now().replace(microsecond=0))
-    descriptor = StoreDescriptor(1, secrets.token_hex(16), created)
+    descriptor = StoreDescriptor(STORE_FORMAT, secrets.token_hex(16), created)
     make_directory(session.state)
     master, recovery_key = keyring.create_keys(session.state, descriptor, session.passphrase)
     Store.create(session.state, master)

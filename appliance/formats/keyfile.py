@@ -13,6 +13,8 @@ from appliance.base.errors import HoldfastError, IntegrityError
 from appliance.formats.fields import Fields
 from appliance.formats.names import parse_time
 
+# The number of the whole store (docs/format/README.md, "Versions"); files carry their own.
+STORE_FORMAT = 2
 FORMAT = 1
 KEY_BYTES = 32
 STORE_ID_BYTES = 16
@@ -74,14 +76,19 @@ def encode_descriptor(descriptor: StoreDescriptor) -> bytes:
 def decode_descriptor(data: bytes) -> StoreDescriptor:
     """Read `store.json`.
 
-    Raises IntegrityError if it is damaged, HoldfastError if the store is newer than this program.
+    Raises IntegrityError if it is damaged, HoldfastError if this program does not read its format.
     """
     fields = Fields.parse(data, "store.json", FILE_MAX_BYTES)
-    version = fields.integer("format", FORMAT)
-    if version > FORMAT:
+    version = fields.integer("format", 1)
+    if version > STORE_FORMAT:
         raise HoldfastError(
-            f"the store has format {version}, newer than the {FORMAT} this program knows: "
+            f"the store has format {version}, newer than the {STORE_FORMAT} this program knows: "
             "upgrade holdfast"
+        )
+    if version < STORE_FORMAT:
+        raise HoldfastError(
+            f"the store has format {version} of before 1.0, this program reads {STORE_FORMAT}: "
+            "restore it with the restore.py of its time, and begin a new store"
         )
     created = fields.text("created")
     if parse_time(created) is None:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from appliance.base.errors import IntegrityError
 
 EXTENT_BYTES = 4 << 20
+BLOCK_BYTES = 64 << 10
 FANOUT = 128
 FLAG_ZERO = 0
 FLAG_DATA = 1
@@ -25,7 +26,7 @@ ID_BYTES = 32
 TAG_BYTES = 16
 
 _MAGIC = b"HFPG"
-_VERSION = 1
+_VERSION = 2
 _HEADER = struct.Struct("<4sBBHII")  # magic, version, level, K, N, zero
 _OWN_CONTAINER = 0xFFFF
 _ENTRY_BYTES = ID_BYTES + 2 + 4 + 1  # id, container index, ordinal, flag
@@ -62,9 +63,13 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class LeafPage:
-    """Level 0: the pieces of one extent, in order."""
+    """Level 0: the pieces of one extent, in order.
+
+    `block_tags` are the tags of its blocks, 16 bytes each; all zero when they are not known.
+    """
 
     pieces: tuple[Piece, ...]
+    block_tags: bytes
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,11 @@ class BranchPage:
 def extent_count(size_bytes: int) -> int:
     """How many extents a disk of `size_bytes` has."""
     return -(-size_bytes // EXTENT_BYTES)
+
+
+def block_count(length: int) -> int:
+    """How many blocks `length` bytes of an extent have."""
+    return -(-length // BLOCK_BYTES)
 
 
 def root_level(extents: int) -> int:
@@ -98,7 +108,9 @@ def encode(page: LeafPage | BranchPage) -> bytes:
     if isinstance(page, LeafPage):
         lengths = [piece.length for piece in page.pieces]
         _check(all(0 < length <= EXTENT_BYTES for length in lengths), "a piece has no length")
-        tail = struct.pack(f"<{len(lengths)}I", *lengths)
+        tags_bytes = TAG_BYTES * block_count(sum(lengths))
+        _check(len(page.block_tags) == tags_bytes, "its block tags have the wrong length")
+        tail = struct.pack(f"<{len(lengths)}I", *lengths) + page.block_tags
         return _encode(0, page.pieces, FLAG_GAP, tail)
     _check(1 <= page.level <= 0xFF, f"level {page.level} is no branch")
     _check_tags(page.entries, TAG_BYTES if page.level == 1 else 0)
@@ -111,14 +123,16 @@ def decode_leaf(data: bytes, extent_length: int) -> LeafPage:
 
     Raises IntegrityError for anything that the format does not allow.
     """
-    flags, references, tail = _decode(data, 0, _LENGTH_BYTES, FLAG_GAP)
-    lengths = struct.unpack(f"<{len(flags)}I", tail)
+    tags_bytes = TAG_BYTES * block_count(extent_length)
+    flags, references, tail = _decode(data, 0, _LENGTH_BYTES, FLAG_GAP, tags_bytes)
+    lengths = struct.unpack_from(f"<{len(flags)}I", tail)
     _check(0 not in lengths, "a piece has no length")
     _check(
         sum(lengths) == extent_length,
         f"its pieces have {sum(lengths)} bytes, the extent {extent_length}",
     )
-    return LeafPage(tuple(map(Piece, lengths, flags, references)))
+    pieces = tuple(map(Piece, lengths, flags, references))
+    return LeafPage(pieces, tail[_LENGTH_BYTES * len(flags) :])
 
 
 def decode_branch(data: bytes, level: int, entries: int) -> BranchPage:
@@ -127,7 +141,7 @@ def decode_branch(data: bytes, level: int, entries: int) -> BranchPage:
     Raises IntegrityError for anything that the format does not allow.
     """
     tag_bytes = TAG_BYTES if level == 1 else 0
-    flags, references, tail = _decode(data, level, tag_bytes, FLAG_DATA)
+    flags, references, tail = _decode(data, level, tag_bytes, FLAG_DATA, 0)
     _check(len(flags) == entries, f"it has {len(flags)} entries, not {entries}")
     tags = [tail[at : at + tag_bytes] for at in range(0, tag_bytes * entries, tag_bytes or 1)]
     page = BranchPage(level, tuple(map(Entry, flags, references, tags or [b""] * entries)))
@@ -162,9 +176,9 @@ def _encode(level: int, entries: Sequence[Piece | Entry], highest_flag: int, tai
 
 
 def _decode(
-    data: bytes, level: int, tail_bytes: int, highest_flag: int
+    data: bytes, level: int, tail_bytes: int, highest_flag: int, more_bytes: int
 ) -> tuple[bytes, list[Reference | None], bytes]:
-    """The flags, references and, `tail_bytes` for each entry, the rest of the page."""
+    """The flags, references and the rest: `tail_bytes` for each entry and `more_bytes`."""
     _check(len(data) >= _HEADER.size, f"{len(data)} bytes are too short")
     magic, version, found_level, names, count, zero = _HEADER.unpack_from(data)
     _check(magic == _MAGIC and zero == 0, "the header is not that of a page")
@@ -174,7 +188,7 @@ def _decode(
     arrays_at = ids_at + ID_BYTES * count
     tail_at = ids_at + _ENTRY_BYTES * count
     _check(
-        names < _OWN_CONTAINER and len(data) == tail_at + tail_bytes * count,
+        names < _OWN_CONTAINER and len(data) == tail_at + tail_bytes * count + more_bytes,
         f"{len(data)} bytes do not fit {names} containers and {count} entries",
     )
     table: dict[int, bytes | None] = dict(enumerate(_split(data, _HEADER.size, ids_at)))

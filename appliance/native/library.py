@@ -9,6 +9,9 @@ from pathlib import Path
 from appliance.base.errors import HoldfastError, IntegrityError
 
 EXTENT_BYTES = 4 << 20
+BLOCK_BYTES = 64 << 10
+EXTENT_BLOCKS = EXTENT_BYTES // BLOCK_BYTES
+TAG_BYTES = 16
 CONTAINER_MAX_BYTES = 32 << 20
 FRAME_MAX_BYTES = 1 << 20
 CHUNK_MIN_BYTES = 16 << 10
@@ -53,14 +56,22 @@ class ExtentStruct(ctypes.Structure):
 
     _fields_ = (
         ("offset", c_uint64),
+        ("disk_offset", c_uint64),
         ("length", c_uint32),
+        ("fd", c_int),
+        ("loaded", c_uint64),
+        ("tagged", c_uint64),
+        ("base_block_tags", c_void_p),
+        ("base_ends", c_void_p),
+        ("base_count", c_uint32),
         ("has_base", c_uint32),
-        ("base_tag", ctypes.c_uint8 * 16),
-        ("tag", ctypes.c_uint8 * 16),
+        ("base_tag", ctypes.c_uint8 * TAG_BYTES),
+        ("tag", ctypes.c_uint8 * TAG_BYTES),
         ("status", c_uint32),
         ("first_ref", c_uint32),
         ("ref_count", c_uint32),
-        ("reserved", c_uint32),
+        ("read_bytes", c_uint32),
+        ("block_tags", ctypes.c_uint8 * (TAG_BYTES * EXTENT_BLOCKS)),
     )
 
 
@@ -79,6 +90,7 @@ class StatsStruct(ctypes.Structure):
             "new_bytes",
             "new_chunks",
             "known_chunks",
+            "reused_chunks",
         )
     )
 

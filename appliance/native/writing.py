@@ -5,15 +5,18 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from ctypes import byref, c_char, c_size_t, c_uint32, c_void_p, create_string_buffer
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from appliance.native.index import Index
 from appliance.native.library import (
+    BLOCK_BYTES,
     CHUNK_MIN_BYTES,
     E_FULL,
+    EXTENT_BLOCKS,
     EXTENT_BYTES,
+    TAG_BYTES,
     ExtentStruct,
     StatsStruct,
     check,
@@ -23,26 +26,46 @@ from appliance.native.library import (
 
 _REF = struct.Struct("<32sIIII")
 _REFS_PER_EXTENT = EXTENT_BYTES // CHUNK_MIN_BYTES + 1
-STATUS_ZERO = 0
-STATUS_DATA = 1
-STATUS_UNCHANGED = 2
+STATUS_PENDING = 0
+STATUS_ZERO = 1
+STATUS_DATA = 2
+STATUS_UNCHANGED = 3
+STATUS_CHANGED = 4
+STATUS_UNREAD = 5
+REF_ZERO = 0
+REF_DATA = 1
+REF_BASE = 2
+ALL_BLOCKS = 2**EXTENT_BLOCKS - 1
 
 
 class Ref(NamedTuple):
-    """Where one chunk of an extent is; `is_data` false means a run of zeros."""
+    """A piece of an extent: zeros, a chunk, or the base's piece `ordinal` (`flag` is REF_*)."""
 
     chunk_id: bytes
     slot: int
     ordinal: int
     length: int
-    is_data: int
+    flag: int
+
+
+class Base(NamedTuple):
+    """What is known of an extent from the base point: where its pieces end, and its block tags."""
+
+    ends: Sequence[int]
+    block_tags: bytes
 
 
 class ExtentResult(NamedTuple):
-    """What became of one extent: `status` is STATUS_*, `refs` is empty unless it is DATA."""
+    """What became of one extent.
+
+    ZERO, DATA and UNCHANGED are final. CHANGED: it differs from the base, `Batch.retry` it with the
+    base's pieces or without. UNREAD: the source could not be read. `refs` is empty unless DATA.
+    """
 
     status: int
     tag: bytes
+    block_tags: bytes
+    read_bytes: int
     refs: list[Ref]
 
 
@@ -58,6 +81,7 @@ class Stats(NamedTuple):
     new_bytes: int
     new_chunks: int
     known_chunks: int
+    reused_chunks: int
 
 
 class Writer:
@@ -109,22 +133,66 @@ class Batch:
         self._extents = (ExtentStruct * extents_max)()
         self._refs = (c_char * (_REF.size * _REFS_PER_EXTENT * extents_max))()
         self._capacity = _REFS_PER_EXTENT * extents_max
+        self._kept: list[ctypes.Array[Any]] = []
         self.count = 0
 
     def clear(self) -> None:
         """Forget the extents of the last round."""
         self.count = 0
+        self._kept.clear()
 
     def add(self, offset: int, length: int, base_tag: bytes | None) -> None:
         """Take the `length` bytes at `offset` of the buffer as the next extent.
 
-        With `base_tag` the extent is only compared: an equal tag means that it is unchanged.
+        With `base_tag` the extent is compared with the base's first.
         """
-        extent = self._extents[self.count]
-        extent.offset, extent.length = offset, length
+        self._append(ExtentStruct(offset=offset, length=length, loaded=ALL_BLOCKS), base_tag)
+
+    def add_changes(
+        self,
+        offset: int,
+        length: int,
+        place: tuple[int, int],
+        *,
+        changed_blocks: int,
+        base_tag: bytes,
+        base: Base,
+    ) -> None:
+        """The next extent, of which only blocks of the mask `changed_blocks` may have changed.
+
+        `place` is (descriptor of the source, offset there); what is needed is read to `offset` of
+        the buffer.
+        """
+        extent = ExtentStruct(offset=offset, length=length, fd=place[0], disk_offset=place[1])
+        extent.tagged = ALL_BLOCKS & ~changed_blocks
+        ctypes.memmove(extent.block_tags, base.block_tags, len(base.block_tags))
+        self._set_base(extent, base)
+        self._append(extent, base_tag)
+
+    def retry(self, bases: Mapping[int, Base | None]) -> None:
+        """Keep only these extents, by number, for another round: with their base or without."""
+        kept = [ExtentStruct.from_buffer_copy(self._extents[number]) for number in bases]
+        self.clear()
+        for extent, base in zip(kept, bases.values(), strict=True):
+            extent.status = STATUS_PENDING
+            if base is None:
+                self._append(extent, None)
+            else:
+                self._set_base(extent, base)
+                self._append(extent, bytes(extent.base_tag))
+
+    def _set_base(self, extent: ExtentStruct, base: Base) -> None:
+        ends = (c_uint32 * len(base.ends))(*base.ends)
+        tags = create_string_buffer(base.block_tags, len(base.block_tags))
+        self._kept += [ends, tags]  # the library is given their addresses
+        extent.base_ends, extent.base_count = ctypes.addressof(ends), len(base.ends)
+        extent.base_block_tags = ctypes.addressof(tags)
+
+    def _append(self, extent: ExtentStruct, base_tag: bytes | None) -> None:
         extent.has_base = base_tag is not None
         if base_tag is not None:
-            ctypes.memmove(extent.base_tag, base_tag, 16)
+            ctypes.memmove(extent.base_tag, base_tag, TAG_BYTES)
+        self._extents[self.count] = extent
         self.count += 1
 
     def ingest(self, ingester: Ingester, writer: Writer, first: int) -> list[ExtentResult]:
@@ -151,7 +219,8 @@ class Batch:
         start = extent.first_ref * _REF.size
         stop = start + extent.ref_count * _REF.size
         refs = [Ref._make(fields) for fields in _REF.iter_unpack(raw[start:stop])]
-        return ExtentResult(extent.status, bytes(extent.tag), refs)
+        tags = bytes(extent.block_tags)[: -(-extent.length // BLOCK_BYTES) * TAG_BYTES]
+        return ExtentResult(extent.status, bytes(extent.tag), tags, extent.read_bytes, refs)
 
 
 class Ingester:

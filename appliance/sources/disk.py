@@ -49,6 +49,11 @@ class DiskSource:
             os.close(self._descriptor)
             raise
 
+    @property
+    def descriptor(self) -> int:
+        """The open file, to read from by position."""
+        return self._descriptor
+
     def has_data(self, start: int, end: int) -> bool:
         """Whether anything but a hole lies in bytes [start, end). One system call."""
         if not self._has_hole_map:

@@ -12,11 +12,13 @@ from appliance.formats.page import (
     FANOUT,
     FLAG_DATA,
     FLAG_ZERO,
+    TAG_BYTES,
     BranchPage,
     Entry,
     LeafPage,
     Piece,
     Reference,
+    block_count,
     decode_branch,
     decode_leaf,
     entry_count,
@@ -88,7 +90,8 @@ class ExtentMap:
         length = self.extent_length(extent)
         entry = self.node(0, extent)
         if entry.reference is None:
-            return LeafPage((Piece(length, FLAG_ZERO, None),))
+            no_tags = bytes(TAG_BYTES * block_count(length))
+            return LeafPage((Piece(length, FLAG_ZERO, None),), no_tags)
         page = decode_leaf(self._chunks.read_chunk(entry.reference), length)
         container = entry.reference.container
         pieces = (
@@ -97,7 +100,7 @@ class ExtentMap:
             else piece._replace(reference=absolute(piece.reference, container))
             for piece in page.pieces
         )
-        return LeafPage(tuple(pieces))
+        return LeafPage(tuple(pieces), page.block_tags)
 
     def _branch(self, level: int, number: int) -> BranchPage | None:
         key = (level, number)

@@ -19,7 +19,7 @@ from appliance.store.containers import ContainerKeys, store_container
 from appliance.store.layout import Layout
 
 # Level 3 against 1 on ordinary files: 6 % smaller for 25 % more time (docs/DECISIONS.md).
-COMPRESSION_LEVEL = 3
+COMPRESSION_LEVEL = 1
 SEALER_THREADS = 2
 # Containers that wait for the disk; 32 MiB of memory each.
 SEALING_MAX = 3

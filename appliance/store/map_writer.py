@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from appliance.base.errors import IntegrityError
 from appliance.formats.page import (
     EXTENT_BYTES,
     FANOUT,
@@ -38,11 +39,14 @@ _PAGE_ROOM_BYTES = 64 << 10
 
 
 class PendingPiece(NamedTuple):
-    """A piece of an extent whose chunk may lie in a container that is still open."""
+    """A piece of an extent: zeros, a gap, a piece of the base, or a chunk of this backup.
+
+    The latter's container may be open still.
+    """
 
     length: int
     flag: int
-    ref: Ref | None
+    ref: Ref | Reference | None
 
 
 class _Child(NamedTuple):
@@ -59,6 +63,7 @@ class _Child(NamedTuple):
 class _PendingLeaf(NamedTuple):
     extent: int
     tag: bytes
+    block_tags: bytes
     pieces: Sequence[PendingPiece]
 
 
@@ -121,17 +126,21 @@ class MapWriter:
         """Whether the base has a node here that covers the same bytes of the disk."""
         if self._base is None or level > self._base.level:
             return False
-        if self._base.size_bytes == self.size_bytes:
-            return True
         whole = min(self._base.size_bytes, self.size_bytes) // EXTENT_BYTES
-        return (number + 1) * int(FANOUT**level) <= whole
+        covers_same = (
+            self._base.size_bytes == self.size_bytes or (number + 1) * int(FANOUT**level) <= whole
+        )
+        return covers_same and self._base_entry(level, number) is not None
 
     def base_tag(self, extent: int) -> bytes | None:
         """The tag to compare an extent with; None if it must be stored whatever it holds."""
-        if self._base is None or not self.can_reuse(0, extent):
-            return None
-        tag = self._base.node(0, extent).tag
-        return tag if tag and tag != _NO_TAG else None
+        entry = self._base_entry(0, extent) if self.can_reuse(0, extent) else None
+        return entry.tag if entry and entry.tag and entry.tag != _NO_TAG else None
+
+    def base_leaf(self, extent: int) -> LeafPage:
+        """The base's pieces of an extent that has a `base_tag`. Raises IntegrityError."""
+        assert self._base is not None
+        return self._base.leaf(extent)
 
     def reuse(self, level: int, number: int) -> None:
         """Take the base's node over as it is. Ask `can_reuse` first."""
@@ -146,10 +155,12 @@ class MapWriter:
             )
             self._fill(level, number, _ZERO, is_changed=not same)
 
-    def add_leaf(self, extent: int, tag: bytes, pieces: Sequence[PendingPiece]) -> None:
-        """This extent consists of `pieces`; `tag` is zero when it has a gap."""
+    def add_leaf(
+        self, extent: int, tag: bytes, block_tags: bytes, pieces: Sequence[PendingPiece]
+    ) -> None:
+        """This extent consists of `pieces`; the tags are zero when it has a gap."""
         with self._lock:
-            self._leaves.append(_PendingLeaf(extent, tag, pieces))
+            self._leaves.append(_PendingLeaf(extent, tag, block_tags, pieces))
 
     def pending_leaves(self) -> int:
         """How many leaves wait for containers to become durable."""
@@ -177,17 +188,24 @@ class MapWriter:
 
     # ---- the tree ----
 
-    def _base_child(self, level: int, number: int) -> _Child:
+    def _base_entry(self, level: int, number: int) -> Entry | None:
+        """The base's node; None when a page on the way is damaged: nothing to compare with."""
         assert self._base is not None
-        entry = self._base.node(level, number)
-        if entry.reference is None:
+        try:
+            return self._base.node(level, number)
+        except IntegrityError:
+            return None
+
+    def _base_child(self, level: int, number: int) -> _Child:
+        entry = self._base_entry(level, number)
+        if entry is None or entry.reference is None:
             return _ZERO
         chunk_id, container, ordinal = entry.reference
         return _Child(FLAG_DATA, chunk_id, container, -1, ordinal, entry.tag)
 
     def _is_durable(self, leaf: _PendingLeaf, names: dict[int, bytes]) -> bool:
         for piece in leaf.pieces:
-            if piece.ref is None or piece.ref.slot in names:
+            if not isinstance(piece.ref, Ref) or piece.ref.slot in names:
                 continue
             name = self._index.name_of(piece.ref.slot)
             if name is None:
@@ -198,12 +216,12 @@ class MapWriter:
 
     def _write_leaf(self, leaf: _PendingLeaf, names: dict[int, bytes]) -> None:
         pieces = tuple(
-            Piece(length, flag, None)
-            if ref is None
-            else Piece(length, flag, Reference(ref.chunk_id, names[ref.slot], ref.ordinal))
+            Piece(length, flag, Reference(ref.chunk_id, names[ref.slot], ref.ordinal))
+            if isinstance(ref, Ref)
+            else Piece(length, flag, ref)
             for length, flag, ref in leaf.pieces
         )
-        ref = self._pages.write(encode(LeafPage(pieces)))
+        ref = self._pages.write(encode(LeafPage(pieces, leaf.block_tags)))
         self._fill(0, leaf.extent, self._child(ref, leaf.tag), is_changed=True)
 
     @staticmethod

@@ -83,9 +83,9 @@ def parse_page(page: bytes, home: str, level: int, size: int) -> list[Entry]:
     """page.md, Layout and validity; `size` is how much of the disk the page covers."""
     with naming(f"page in container {home}"):
         magic, version, own_level, k, n = struct.unpack_from("<4sBBHI", page)
-        require((magic, version, own_level) == (b"HFPG", 1, level), "is not a page of its level")
+        require((magic, version, own_level) == (b"HFPG", 2, level), "is not a page of its level")
         require(32 * k + 39 * n <= len(page), "is too short")
-        tail = {0: f"{n}I", 1: f"{16 * n}x"}.get(level, "")
+        tail = {0: f"{n}I{16 * -(-size // 65536)}x", 1: f"{16 * n}x"}.get(level, "")
         columns = struct.unpack("<16x" + "32s" * (k + n) + f"{n}H{4 * n}x{n}B{tail}", page)
         ids, indexes, flags, lengths = (columns[k + n * i : k + n * (i + 1)] for i in range(4))
         if level > 0:
@@ -106,8 +106,8 @@ class Store:
         with naming(f"{path}", DAMAGE if path.exists() else NOT_FOUND):
             descriptor = json.loads(path.read_bytes())
             self.id = bytes.fromhex(descriptor["store_id"])
-            if descriptor["format"] > 1:
-                raise RefusalError(FAILED, f"{path}: its format is newer than this program")
+            if descriptor["format"] != 2:
+                raise RefusalError(FAILED, f"{path}: its format is not 2: use its own restore.py")
         self.master = self._unwrap(secret)
         self.directory = lru_cache(maxsize=64)(self._read_directory)
         self.frame = lru_cache(maxsize=64)(self._read_frame)

@@ -20,6 +20,8 @@ enum {
     HF_TRAILER_BYTES = 32,
     HF_CONTAINER_BYTES = 32 << 20,
     HF_EXTENT_BYTES = 4 << 20,
+    HF_BLOCK_BYTES = 64 << 10, /* an extent's blocks are tagged one by one */
+    HF_EXTENT_BLOCKS = 64,
     HF_FRAME_TARGET = 256 << 10,
     HF_FRAME_MAX = 1 << 20,
     HF_CHUNK_MIN = 16 << 10,
@@ -42,8 +44,15 @@ enum {
 
 enum { HF_KIND_DATA = 1, HF_KIND_PAGE = 2 };
 enum { HF_CODEC_STORED = 0, HF_CODEC_ZSTD = 1 };
-enum { HF_EXTENT_ZERO = 0, HF_EXTENT_DATA = 1, HF_EXTENT_UNCHANGED = 2 };
-enum { HF_REF_ZERO = 0, HF_REF_DATA = 1 };
+enum {
+    HF_EXTENT_PENDING = 0, /* in: to be done; every other status is passed over */
+    HF_EXTENT_ZERO = 1,
+    HF_EXTENT_DATA = 2,
+    HF_EXTENT_UNCHANGED = 3,
+    HF_EXTENT_CHANGED = 4, /* differs from the base: say its pieces (base_ends) and come again */
+    HF_EXTENT_UNREAD = 5,  /* a block could not be read from fd */
+};
+enum { HF_REF_ZERO = 0, HF_REF_DATA = 1, HF_REF_BASE = 2 /* the base's piece number `ordinal` */ };
 
 /* ---- index: chunk id -> (slot of a container, ordinal); see index.c, index_run.c ---- */
 typedef struct hf_index hf_index;
@@ -92,21 +101,32 @@ typedef struct {
     uint32_t flag; /* HF_REF_* */
 } hf_ref;
 
+/* One extent on its way in. Blocks are the units of comparison with the base: bit b of a mask
+ * stands for block b. A caller that knows what changed tags the other blocks as the base has them,
+ * loads nothing, and gives `fd`: only what is needed is read then. */
 typedef struct {
-    uint64_t offset; /* in the data buffer */
+    uint64_t offset; /* in the data buffer, where there is room for `length` bytes */
+    uint64_t disk_offset;
     uint32_t length;
+    int32_t fd;      /* where blocks that are not loaded are read from */
+    uint64_t loaded; /* in and out: blocks that are in the buffer */
+    uint64_t tagged; /* in and out: blocks whose block_tags are known */
+    const uint8_t *base_block_tags;
+    const uint32_t *base_ends; /* ends of the base's pieces, NULL when not known */
+    uint32_t base_count;
     uint32_t has_base; /* base_tag is the extent's tag in the base point */
     uint8_t base_tag[16];
     uint8_t tag[16]; /* out */
-    uint32_t status; /* out: HF_EXTENT_* */
+    uint32_t status; /* in and out: HF_EXTENT_* */
     uint32_t first_ref;
     uint32_t ref_count;
-    uint32_t reserved;
+    uint32_t read_bytes; /* out: bytes read from fd */
+    uint8_t block_tags[HF_EXTENT_BLOCKS][16];
 } hf_extent;
 
 typedef struct {
     uint64_t tag_ns, cut_ns, fingerprint_ns, lookup_ns, compress_ns, seal_ns;
-    uint64_t new_bytes, new_chunks, known_chunks;
+    uint64_t new_bytes, new_chunks, known_chunks, reused_chunks;
 } hf_stats;
 
 typedef struct hf_ingester hf_ingester;
@@ -116,9 +136,8 @@ HF_API void hf_ingester_free(hf_ingester *ingester);
 HF_API void hf_ingester_stats(const hf_ingester *ingester, hf_stats *stats);
 /* Extents -> refs; new chunks go to `writer`. Gives the number of extents done: fewer than asked
  * when the container or the refs array is full. `refs_used` counts what was filled. */
-HF_API int hf_ingest(hf_ingester *ingester, hf_writer *writer, const uint8_t *data,
-                     hf_extent *extents, int extent_count, hf_ref *refs, uint32_t ref_capacity,
-                     uint32_t *refs_used);
+HF_API int hf_ingest(hf_ingester *ingester, hf_writer *writer, uint8_t *data, hf_extent *extents,
+                     int extent_count, hf_ref *refs, uint32_t ref_capacity, uint32_t *refs_used);
 /* One chunk as it is (a page, or a chunk that moves). HF_E_FULL: seal and come again. */
 HF_API int hf_ingest_chunk(hf_ingester *ingester, hf_writer *writer, const uint8_t *data,
                            uint32_t length, hf_ref *ref);

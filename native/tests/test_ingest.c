@@ -23,7 +23,8 @@ static batch *batch_new(void) {
     chance chance = {21};
     chance_fill(&chance, batch->data, (size_t)EXTENTS * EXTENT);
     for (uint32_t i = 0; i < EXTENTS; i++)
-        batch->extents[i] = (hf_extent){.offset = (uint64_t)i * EXTENT, .length = EXTENT};
+        batch->extents[i] = (hf_extent){
+            .offset = (uint64_t)i * EXTENT, .length = EXTENT, .loaded = UINT64_MAX, .fd = -1};
     return batch;
 }
 
@@ -33,7 +34,12 @@ static void batch_free(batch *batch) {
     free(batch);
 }
 
+/* From the beginning, whatever became of the extents before. */
 static int ingest(batch *batch, int first, int count) {
+    for (int i = first; i < first + count; i++) {
+        batch->extents[i].status = HF_EXTENT_PENDING;
+        batch->extents[i].tagged = 0;
+    }
     return hf_ingest(batch->filler.ingester, batch->filler.writer, batch->data,
                      batch->extents + first, count, batch->refs, EXTENTS * EXTENT_REFS,
                      &batch->used);
@@ -113,6 +119,9 @@ static void an_equal_tag_means_unchanged(void) {
     batch->data[EXTENT + 5]++;
     CHECK(ingest(batch, 0, 2) == 2);
     CHECK(batch->extents[0].status == HF_EXTENT_UNCHANGED && batch->extents[0].ref_count == 0);
+    CHECK(batch->extents[1].status == HF_EXTENT_CHANGED && batch->used == 0);
+    batch->extents[1].has_base = 0; /* without its pieces all is cut */
+    CHECK(ingest(batch, 1, 1) == 1);
     CHECK(batch->extents[1].status == HF_EXTENT_DATA && batch->extents[1].first_ref == 0);
     /* One chunk differs; all others are known. */
     CHECK(stats_of(batch).new_chunks == added + 1);
@@ -149,6 +158,8 @@ static void references_that_do_not_fit_are_left_for_the_next_call(void) {
     CHECK(hf_ingest(batch->filler.ingester, batch->filler.writer, batch->data, batch->extents, 3,
                     batch->refs, EXTENT_REFS, &used) == 1);
     CHECK(used == batch->extents[0].ref_count);
+    CHECK(batch->extents[1].status == HF_EXTENT_PENDING);
+    batch->extents[0].status = HF_EXTENT_PENDING;
     CHECK(hf_ingest(batch->filler.ingester, batch->filler.writer, batch->data, batch->extents, 3,
                     batch->refs, EXTENT_REFS - 1, &used) == 0);
     batch_free(batch);

@@ -15,11 +15,13 @@ from appliance.formats.page import (
     FLAG_DATA,
     FLAG_GAP,
     FLAG_ZERO,
+    TAG_BYTES,
     BranchPage,
     Entry,
     LeafPage,
     Piece,
     Reference,
+    block_count,
 )
 from appliance.formats.point import Disk, Manifest
 
@@ -41,7 +43,8 @@ LEAF = LeafPage(
         Piece(70000, FLAG_DATA, Reference(ID_B, None, 0xFFFFFFFF)),
         Piece(4096, FLAG_DATA, Reference(ID_C, CONTAINER_B, 0)),
         Piece(EXTENT_BYTES - 140144, FLAG_ZERO, None),
-    )
+    ),
+    bytes(range(128)) * 8,
 )
 BRANCH = BranchPage(
     1,
@@ -73,9 +76,15 @@ MANIFEST = Manifest(
     base=PointName("Büro 1", TIME.replace(hour=8)),
     program="holdfast 0.1.0",
 )
-DESCRIPTOR = StoreDescriptor(1, STORE_ID.hex(), "2026-11-21T09:30:00Z")
+DESCRIPTOR = StoreDescriptor(2, STORE_ID.hex(), "2026-11-21T09:30:00Z")
 PASSPHRASE = "Grüße aus dem Büro"
 SMALL_SCRYPT = ScryptCost(n=1024, r=8, p=2)
+
+
+def leaf_of(*pieces: Piece) -> LeafPage:
+    """A leaf whose block tags are not known."""
+    length = sum(piece.length for piece in pieces)
+    return LeafPage(pieces, bytes(TAG_BYTES * block_count(length)))
 
 
 def read_golden(name: str) -> bytes:

@@ -55,8 +55,15 @@ def test_unknown_members_are_ignored() -> None:
 
 
 def test_a_newer_store_asks_for_an_upgrade() -> None:
-    data = changed(keyfile.encode_descriptor(DESCRIPTOR), format=2, created=None, store_id=0)
-    with pytest.raises(HoldfastError, match=r"format 2.*upgrade") as caught:
+    data = changed(keyfile.encode_descriptor(DESCRIPTOR), format=3, created=None, store_id=0)
+    with pytest.raises(HoldfastError, match=r"format 3.*upgrade") as caught:
+        keyfile.decode_descriptor(data)
+    assert not isinstance(caught.value, IntegrityError)
+
+
+def test_a_store_of_an_older_format_is_refused_not_misread() -> None:
+    data = changed(keyfile.encode_descriptor(DESCRIPTOR), format=1)
+    with pytest.raises(HoldfastError, match=r"format 1 of before 1\.0") as caught:
         keyfile.decode_descriptor(data)
     assert not isinstance(caught.value, IntegrityError)
 
@@ -115,5 +122,5 @@ def test_mutated_key_files_raise_nothing_but_our_errors(seed: int) -> None:
 
 
 def test_a_descriptor_round_trips() -> None:
-    other = StoreDescriptor(1, "ab" * 16, "2030-01-01T00:00:00Z")
+    other = StoreDescriptor(2, "ab" * 16, "2030-01-01T00:00:00Z")
     assert keyfile.decode_descriptor(keyfile.encode_descriptor(other)) == other

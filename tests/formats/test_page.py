@@ -18,6 +18,7 @@ from tests.formats.examples import (
     ID_A,
     LEAF,
     assert_survives,
+    leaf_of,
     read_golden,
 )
 
@@ -43,7 +44,7 @@ def entries(tag_bytes: int) -> st.SearchStrategy[Entry]:
 
 @given(st.lists(pieces, max_size=40))
 def test_leaves_read_what_they_write(found: list[Piece]) -> None:
-    leaf = LeafPage(tuple(found))
+    leaf = leaf_of(*found)
     assert page.decode_leaf(page.encode(leaf), sum(piece.length for piece in found)) == leaf
 
 
@@ -67,10 +68,11 @@ def test_the_golden_pages_hold_the_examples() -> None:
 
 
 def test_the_layout_is_that_of_the_format_page() -> None:
-    leaf = LeafPage((Piece(9, 1, Reference(ID_A, CONTAINER_A, 5)), Piece(3, 2, None)))
+    pieces = Piece(9, 1, Reference(ID_A, CONTAINER_A, 5)), Piece(3, 2, None)
+    leaf = LeafPage(pieces, b"T" * 16)
     assert page.encode(leaf) == b"".join(
         [
-            b"HFPG\x01\x00",
+            b"HFPG\x02\x00",
             struct.pack("<HII", 1, 2, 0),
             CONTAINER_A,
             ID_A + bytes(32),
@@ -78,13 +80,14 @@ def test_the_layout_is_that_of_the_format_page() -> None:
             struct.pack("<II", 5, 0),
             b"\x01\x02",
             struct.pack("<II", 9, 3),
+            b"T" * 16,
         ]
     )
 
 
 def test_a_container_used_twice_is_named_once() -> None:
     piece = Piece(1, 1, Reference(ID_A, CONTAINER_A, 5))
-    assert page.encode(LeafPage((piece,) * 9)).count(CONTAINER_A) == 1
+    assert page.encode(leaf_of(*[piece] * 9)).count(CONTAINER_A) == 1
 
 
 @pytest.mark.parametrize(
@@ -120,7 +123,7 @@ LENGTHS_AT = FLAGS_AT + 5
     ("at", "value", "fault"),
     [
         (0, b"X", "header"),
-        (4, b"\2", "version 2"),
+        (4, b"\3", "version 3"),
         (5, b"\1", "level 1, not 0"),
         (6, b"\xff\xff", "do not fit"),
         (8, b"\xff\xff\xff\xff", "do not fit"),
@@ -147,7 +150,7 @@ def test_a_leaf_of_another_length_is_refused(data: bytes) -> None:
 
 
 def test_no_table_may_reach_the_index_that_means_the_own_container() -> None:
-    data = struct.pack("<4sBBHII", b"HFPG", 1, 1, 0xFFFF, 0, 0) + bytes(32 * 0xFFFF)
+    data = struct.pack("<4sBBHII", b"HFPG", 2, 1, 0xFFFF, 0, 0) + bytes(32 * 0xFFFF)
     with pytest.raises(IntegrityError, match="do not fit"):
         page.decode_branch(data, 1, 0)
 
@@ -166,16 +169,16 @@ def test_a_branch_must_be_what_the_tree_demands() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        LeafPage((Piece(0, 0, None),)),
-        LeafPage((Piece(-1, 0, None),)),
-        LeafPage((Piece(2**32, 0, None),)),
-        LeafPage((Piece(1, 1, None),)),
-        LeafPage((Piece(1, 0, Reference(ID_A, None, 0)),)),
-        LeafPage((Piece(1, 3, None),)),
-        LeafPage((Piece(1, 1, Reference(b"", None, 0)),)),
-        LeafPage((Piece(1, 1, Reference(ID_A, b"short", 0)),)),
-        LeafPage((Piece(1, 1, Reference(ID_A, None, -1)),)),
-        LeafPage((Piece(1, 1, Reference(ID_A, None, 2**32)),)),
+        leaf_of(Piece(0, 0, None)),
+        leaf_of(Piece(-1, 0, None)),
+        leaf_of(Piece(2**32, 0, None)),
+        leaf_of(Piece(1, 1, None)),
+        leaf_of(Piece(1, 0, Reference(ID_A, None, 0))),
+        leaf_of(Piece(1, 3, None)),
+        leaf_of(Piece(1, 1, Reference(b"", None, 0))),
+        leaf_of(Piece(1, 1, Reference(ID_A, b"short", 0))),
+        leaf_of(Piece(1, 1, Reference(ID_A, None, -1))),
+        leaf_of(Piece(1, 1, Reference(ID_A, None, 2**32))),
         BranchPage(1, (Entry(0, None, b""),)),
         BranchPage(1, (Entry(0, None, b"T" * 16),)),
         BranchPage(1, (Entry(2, None, bytes(16)),)),

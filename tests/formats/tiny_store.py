@@ -56,7 +56,7 @@ class TinyStore:
         self.id, self.master = self.random.randbytes(16), self.random.randbytes(32)
         self.recovery_key = self.random.randbytes(32)
         (self.folder / "keys").mkdir(parents=True)
-        descriptor = {"format": 1, "store_id": self.id.hex(), "created": TIME, "colour": "unknown"}
+        descriptor = {"format": 2, "store_id": self.id.hex(), "created": TIME, "colour": "unknown"}
         (self.folder / "store.json").write_text(json.dumps(descriptor))
         self.write_wrap("box", self.random.randbytes(32))
         self.write_wrap("recovery", self.recovery_key)
@@ -129,13 +129,14 @@ class TinyStore:
         n, indexes = len(pieces), [names.index(place[1]) if place[1] else HERE for place in places]
         for at, (flag, _, _) in enumerate(pieces):
             indexes[at] = indexes[at] if flag == REFERENCE else 0
-        page = struct.pack("<4sBBHII", b"HFPG", 1, level, len(names), n, 0)
+        page = struct.pack("<4sBBHII", b"HFPG", 2, level, len(names), n, 0)
         page += b"".join(names) + b"".join(place[0] for place in places)
         page += struct.pack(f"<{n}H{n}I", *indexes, *(place[2] for place in places))
         page += bytes(flag for flag, _, _ in pieces)
         if level == 0:
             page += struct.pack(f"<{n}I", *(length for _, length, _ in pieces))
-        return page + (self.random.randbytes(16 * n) if level == 1 else b"")
+        blocks = -(-sum(length for _, length, _ in pieces) // 65536)
+        return page + self.random.randbytes({0: 16 * blocks, 1: 16 * n}.get(level, 0))
 
     def here(self, page: bytes, ordinal: int) -> Piece:
         """A reference to a page of the container that the referring page will be in."""

@@ -16,14 +16,14 @@ from appliance.base.errors import (
     NotFoundError,
     UsageError,
 )
-from appliance.formats.keyfile import StoreDescriptor, encode_descriptor
+from appliance.formats.keyfile import STORE_FORMAT, StoreDescriptor, encode_descriptor
 from appliance.keys import keyring, wraps
 from appliance.keys.hierarchy import MasterKey
 from appliance.keys.keyring import load_master_key, lock, open_with_recovery_key, unlock
 from tests.formats.examples import PASSPHRASE, SMALL_SCRYPT
 
 # Random, because runs at the same time share the memory of this machine.
-DESCRIPTOR = StoreDescriptor(1, secrets.token_hex(16), "2026-11-21T09:30:00Z")
+DESCRIPTOR = StoreDescriptor(STORE_FORMAT, secrets.token_hex(16), "2026-11-21T09:30:00Z")
 
 
 @pytest.fixture(autouse=True)
@@ -162,7 +162,7 @@ def test_a_missing_store_names_init(state: Path) -> None:
 
 def test_a_newer_store_is_refused_before_any_key_is_tried(state: Path) -> None:
     make_store(state)
-    newer = StoreDescriptor(2, DESCRIPTOR.store_id, DESCRIPTOR.created)
+    newer = StoreDescriptor(STORE_FORMAT + 1, DESCRIPTOR.store_id, DESCRIPTOR.created)
     (state / "store" / "store.json").write_bytes(encode_descriptor(newer))
     with pytest.raises(HoldfastError, match="upgrade"):
         load_master_key(state, None)

@@ -25,7 +25,13 @@ from appliance.native import (
     Writer,
     cut,
 )
-from appliance.native.writing import STATUS_DATA, STATUS_UNCHANGED, STATUS_ZERO
+from appliance.native.writing import (
+    REF_DATA,
+    STATUS_CHANGED,
+    STATUS_DATA,
+    STATUS_UNCHANGED,
+    STATUS_ZERO,
+)
 from tests.native.containers import (
     CONTAINER_ID,
     CONTAINER_KEY,
@@ -78,7 +84,7 @@ def read_extent(refs: Sequence[Ref], sealed: dict[int, Sealed], reader: Reader) 
     out = bytearray(sum(ref.length for ref in refs))
     items, at = [], 0
     for ref in refs:
-        if ref.is_data:
+        if ref.flag == REF_DATA:
             items.append(sealed[ref.slot].item(ref, at))
         at += ref.length
     assert reader.read(items, out) == []
@@ -98,7 +104,10 @@ def test_statuses_say_what_became_of_an_extent() -> None:
     fill(batch, [data, data[:-1]], [first.tag, first.tag])
     same, shorter = batch.ingest(ingester, writer, 0)
     assert (same.status, same.tag, same.refs) == (STATUS_UNCHANGED, first.tag, [])
-    assert shorter.status == STATUS_DATA
+    assert shorter.status == STATUS_CHANGED
+    batch.retry({1: None})
+    (shorter,) = batch.ingest(ingester, writer, 0)
+    assert (shorter.status, sum(ref.length for ref in shorter.refs)) == (STATUS_DATA, len(data) - 1)
     assert ingester.stats().new_bytes <= len(data) + 1 + 2 * 65536 * 4
 
 

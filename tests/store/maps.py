@@ -13,7 +13,9 @@ from appliance.formats.page import (
     FLAG_DATA,
     FLAG_GAP,
     FLAG_ZERO,
+    TAG_BYTES,
     Reference,
+    block_count,
     extent_count,
 )
 from appliance.native import Ref
@@ -77,13 +79,18 @@ def fake_ref(index: ChunkIndex, chunk_id: bytes, length: int) -> Ref:
     return Ref(chunk_id, slot, chunk_id[1], length, 1)
 
 
+def no_block_tags(length: int) -> bytes:
+    """The block tags of an extent of which they are not known."""
+    return bytes(TAG_BYTES * block_count(length))
+
+
 def describe(writer: MapWriter, extent: int, tag: bytes, pieces: Pieces) -> None:
     index = writer._index
     pending = [
         PendingPiece(length, flag, fake_ref(index, chunk_id, length) if flag == FLAG_DATA else None)
         for length, flag, chunk_id in pieces
     ]
-    writer.add_leaf(extent, tag, pending)
+    writer.add_leaf(extent, tag, no_block_tags(sum(length for length, _, _ in pieces)), pending)
 
 
 class Description:

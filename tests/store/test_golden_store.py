@@ -1,4 +1,4 @@
-"""A store that format 1 wrote, committed once: every later program of format 1 must read it."""
+"""A store that format 2 wrote, committed once: every later program of format 2 must read it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.command import ROOT, Holdfast
 
-GOLDEN = ROOT / "tests" / "golden" / "store-1"
+GOLDEN = ROOT / "tests" / "golden" / "store-2"
 # SHA-256 of what was backed up, noted when the store was made.
 FIRST, SECOND = "golden@2026-11-21T09:00:00Z", "golden@2026-11-21T09:00:01Z"
 DISKS = {

@@ -25,7 +25,15 @@ from appliance.native import Ref
 from appliance.store.extent_map import ExtentMap
 from appliance.store.ingest import Ingest
 from appliance.store.map_writer import MapWriter, PendingPiece
-from tests.store.maps import CountedPages, MapStore, Model, Written, fake_ref, mismatches
+from tests.store.maps import (
+    CountedPages,
+    MapStore,
+    Model,
+    Written,
+    fake_ref,
+    mismatches,
+    no_block_tags,
+)
 from tests.store.stores import KEYS, make_store
 
 SIZES = [
@@ -207,7 +215,7 @@ def test_a_leaf_waits_until_its_container_is_durable(maps: MapStore) -> None:
         writer = MapWriter(pages, EXTENT_BYTES, None)
         slot = maps.index.native.open_slot()
         piece = PendingPiece(EXTENT_BYTES, FLAG_DATA, Ref(b"i" * 32, slot, 0, EXTENT_BYTES, 1))
-        writer.add_leaf(0, b"t" * 16, [piece])
+        writer.add_leaf(0, b"t" * 16, no_block_tags(EXTENT_BYTES), [piece])
         writer.settle()
         assert (pages.written, writer.pending_leaves()) == (0, 1)
         assert not ingest.is_used(b"n" * 32)
@@ -275,7 +283,8 @@ class Change:
         elif level == 0:
             chunk_id = number.to_bytes(32, "little")
             ref = fake_ref(self._writer._index, chunk_id, EXTENT_BYTES)
-            self._writer.add_leaf(number, b"n" * 16, [PendingPiece(EXTENT_BYTES, FLAG_DATA, ref)])
+            piece = PendingPiece(EXTENT_BYTES, FLAG_DATA, ref)
+            self._writer.add_leaf(number, b"n" * 16, no_block_tags(EXTENT_BYTES), [piece])
             yield number
         else:
             for child in range(self._writer.entries_of(level, number)):
