@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Callable
@@ -215,11 +216,7 @@ def test_the_key_of_another_store_opens_nothing(damaged: Damaged, tmp_path: Path
 
 def test_a_newer_store_is_refused_by_its_version(damaged: Damaged) -> None:
     descriptor = damaged.state / "store" / "store.json"
-    descriptor.write_text(
-        descriptor.read_text()
-        .replace('"format":1', '"format":7')
-        .replace('"format": 1', '"format": 7')
-    )
+    descriptor.write_text(json.dumps(json.loads(descriptor.read_text()) | {"format": 7}))
     refused = damaged.holdfast("points")
     assert refused.code != 0
     assert "7" in refused.err
