@@ -11,6 +11,7 @@ the owner does and which points it must keep although they may be forgotten mean
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -85,7 +86,9 @@ class Lease:
     def release(self) -> None:
         """Give the lease back."""
         if self._descriptor >= 0:
-            self._path.unlink(missing_ok=True)
+            # What cannot be unlinked now is a dead lease: whoever looks next removes it.
+            with contextlib.suppress(OSError):
+                self._path.unlink()
             os.close(self._descriptor)
             self._descriptor = -1
 

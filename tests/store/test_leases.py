@@ -260,3 +260,18 @@ def test_a_full_disk_without_reserve_is_an_error(
     with pytest.raises(NoSpaceError, match="leases/reader"):
         lease.pin("a")
     lease.release()
+
+
+def test_a_lease_that_cannot_be_unlinked_is_given_back_all_the_same(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        with Lease(layout, "writer"):
+            pass
+        assert len(files(layout)) == 1
+    assert views(layout) == []
+    assert files(layout) == []
