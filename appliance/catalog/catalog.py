@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import sqlite_utils
 
 from appliance.base.durable import move_file
-from appliance.base.errors import NotFoundError
+from appliance.base.errors import HoldfastError, NotFoundError
 
 _SCHEMA_VERSION = 1
 _WAIT_S = 30.0
@@ -30,41 +30,40 @@ class Catalog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        try:
-            self._database = self._open_or_replace()
-        except sqlite3.OperationalError:
-            # A full or read-only disk: this run works without remembering anything.
-            self._database = self._open(":memory:")
+        self._database = self._open_usable()
 
-    def _open_or_replace(self) -> sqlite_utils.Database:
-        try:
-            return self._open(self._path)
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:
-            return self._replace()
+    def _open_usable(self) -> sqlite_utils.Database:
+        for attempt in (self._open, self._replace):
+            try:
+                return attempt(self._path)
+            except sqlite3.OperationalError:
+                break  # a full or read-only disk: this run works without remembering anything
+            except (sqlite3.DatabaseError, HoldfastError):
+                continue
+        return self._open(":memory:")
 
-    def _replace(self) -> sqlite_utils.Database:
+    def _replace(self, path: Path) -> sqlite_utils.Database:
         # Set aside, not deleted: somebody may want to know what happened.
         with contextlib.suppress(NotFoundError):
-            move_file(self._path, self._path.with_suffix(".damaged"))
-        return self._open(self._path)
+            move_file(path, path.with_suffix(".damaged"))
+        return self._open(path)
 
     def _do(self, work: Callable[[sqlite_utils.Database], _Result]) -> _Result:
         """Do `work`; without what was remembered when the file is malformed or unusable."""
         try:
             return work(self._database)
         except sqlite3.OperationalError:
-            # A full disk, a busy file: what cannot be noted now is found out again later.
-            fresh = self._open(":memory:")
+            pass  # a full disk, a busy file: what cannot be noted now is found out again later
         except _MALFORMED:
-            try:
-                fresh = self._replace()
-            except sqlite3.OperationalError:
-                fresh = self._open(":memory:")
+            with contextlib.suppress(HoldfastError, *_MALFORMED):
+                self._use(self._replace(self._path))
+                return work(self._database)
+        self._use(self._open(":memory:"))
+        return work(self._database)
+
+    def _use(self, fresh: sqlite_utils.Database) -> None:
         self._database.conn.close()
         self._database = fresh
-        return work(fresh)
 
     def _open(self, path: Path | str) -> sqlite_utils.Database:
         connection = sqlite3.connect(path, timeout=_WAIT_S)

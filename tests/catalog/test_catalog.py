@@ -10,7 +10,7 @@ import pytest
 from appliance.catalog.catalog import Catalog
 
 PAGE_BYTES = 4096
-NAMES = [f"m/{number}.point" for number in range(200)]
+NAMES = [f"m/{number}.point" for number in range(80)]
 ROW = ("1:2:3", {"name": "m@2026-11-21T09:30:00Z"})
 
 
@@ -61,6 +61,16 @@ def test_a_spoiled_catalog_is_set_aside_and_made_anew(path: Path) -> None:
         catalog.put_summaries({"m/new.point": ROW})
     assert path.with_suffix(".damaged").exists()
     with Catalog(path) as catalog:
+        assert catalog.summaries() == {"m/new.point": ROW}
+
+
+def test_a_file_that_never_becomes_a_catalog_is_done_without(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.catalog.catalog.move_file", lambda source, target: None)
+    path.write_bytes(b"garbage" * 1000)  # as if the disk gave nothing else
+    with Catalog(path) as catalog:
+        catalog.put_summaries({"m/new.point": ROW})
         assert catalog.summaries() == {"m/new.point": ROW}
 
 
