@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -270,4 +271,13 @@ NAME_LIKE(lstat64, (const char *restrict path, struct stat64 *restrict out), (pa
 DIR *opendir(const char *path) {
     REAL(opendir);
     return below_top(path) && fails(LIST) ? NULL : real(path);
+}
+
+/* For programs that cannot be told otherwise: the first write below a folder hangs. */
+__attribute__((constructor)) static void plan_from_environment(void) {
+    const char *folder = getenv("HOLDFAST_FAULT_TOP"), *hang_ms = getenv("HOLDFAST_FAULT_HANG_MS");
+    if (folder == NULL || hang_ms == NULL)
+        return;
+    fault_watch(folder);
+    fault_plan(WRITE, 0, WAIT, 0, false, atoi(hang_ms));
 }

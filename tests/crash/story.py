@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import io
 import json
 import os
@@ -27,6 +28,7 @@ from appliance.cli import parser
 from appliance.cli.main import main
 from appliance.store import layout
 from tests.crash.operations import open_store
+from tests.crash.power_cut import Tree
 
 Disks = tuple[bytes, ...]
 IGNORED = frozenset({"catalog"})
@@ -221,6 +223,16 @@ def spoil_catalog(state: Path, how: str) -> None:
         path.write_bytes(data[:4096])
     else:
         path.write_bytes(data[:4096] + bytes(512) + data[4608:])
+
+
+def fingerprint(tree: Tree, promise: Promise) -> bytes:
+    """Equal for states in which the same is there and the same is owed."""
+    owed = (sorted(promise.required), sorted(promise.optional), promise.making is None)
+    digest = hashlib.sha256(repr(owed).encode())
+    for path, number in tree.paths():
+        digest.update(f"{path}\0".encode())
+        digest.update(hashlib.sha256(tree.files.get(number, b"")).digest())
+    return digest.digest()
 
 
 # ---- are promises kept? -------------------------------------------------------------------------

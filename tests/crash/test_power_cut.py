@@ -6,7 +6,6 @@ power cut may leave is put into a folder, and the store there has to keep its pr
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import random
 import shutil
@@ -39,6 +38,7 @@ from tests.crash.story import (
     Scene,
     Story,
     check,
+    fingerprint,
     one_thread,
     rest_a_while,
     spoil_catalog,
@@ -115,15 +115,6 @@ def cuts(recorder: Recorder[Fact], chooser: random.Random, each: int) -> Iterato
         elif not isinstance(item, Promise):
             disk.note(item)
     yield from ((tree, promise) for tree in disk.states(chooser, each))
-
-
-def fingerprint(tree: Tree, promise: Promise) -> bytes:
-    """Equal for states in which the same is there and the same is owed."""
-    digest = hashlib.sha256(repr((sorted(promise.required), sorted(promise.optional))).encode())
-    for path, number in tree.paths():
-        digest.update(f"{path}\0{tree.mtimes_ns.get(number, 0)}\0".encode())
-        digest.update(hashlib.sha256(tree.files.get(number, b"")).digest())
-    return digest.digest()
 
 
 class Laboratory:
