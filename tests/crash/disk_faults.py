@@ -1,6 +1,6 @@
 """Every disk fault at every call that the program makes: run with `faulty_disk.c` preloaded.
 
-    LD_PRELOAD=faulty_disk.so python -m tests.crash.disk_faults FOLDER SEED COUNT PART PARTS
+    LD_PRELOAD=faulty_disk.so python -m tests.crash.disk_faults FOLDER SEED COUNT PART PARTS [KIND]
 
 Commands run in this process, one after the other, each on a fresh copy of a store. A first run
 counts its calls; then one of them fails, or all from there on. The command has to end with the
@@ -19,7 +19,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -236,13 +236,18 @@ class Laboratory:
             self._checked.add(left)
 
 
-def main(folder: Path, seed: int, count: int, part: int, parts: int) -> int:
-    """Run every `parts`-th case, or `count` of those if it is not 0; gives the failures."""
+def main(arguments: Sequence[str]) -> int:
+    """Run every PARTS-th case, or COUNT of those if it is not 0; gives the failures.
+
+    With KIND only calls of that kind fail.
+    """
+    seed, count, part, parts = map(int, arguments[1:5])
+    kind = "".join(arguments[5:])
     began_s = time.monotonic()
     failures = 0
     with one_thread():
-        laboratory = Laboratory(folder, seed)
-        cases = list(laboratory.cases())[part::parts]
+        laboratory = Laboratory(Path(arguments[0]), seed)
+        cases = [case for case in laboratory.cases() if kind in ("", case.kind)][part::parts]
         chosen = random.Random(seed).sample(cases, count) if 0 < count < len(cases) else cases
         for case in chosen:
             try:
@@ -257,4 +262,4 @@ def main(folder: Path, seed: int, count: int, part: int, parts: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(bool(main(Path(sys.argv[1]), *map(int, sys.argv[2:]))))
+    sys.exit(bool(main(sys.argv[1:])))

@@ -152,10 +152,12 @@ class Scene:
 class Story:
     """A sequence of operations on one state; `tell` hears of every change of the promise."""
 
-    def __init__(self, scene: Scene, state: Path, tell: Callable[[Promise], None]) -> None:
+    def __init__(
+        self, scene: Scene, state: Path, tell: Callable[[Promise], None], promise: Promise
+    ) -> None:
         self.scene = scene
         self.state = state
-        self.promise = scene.promise
+        self.promise = promise
         self._tell = tell
 
     def perform(self, operation: str) -> None:

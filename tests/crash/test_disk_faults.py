@@ -76,6 +76,37 @@ def test_every_fault_at_every_call(faulty_disk: Path, folder: Path, seed: int, p
     assert run_cases(faulty_disk, folder, seed, part=part, parts=SLOW_PARTS) > FAST_CASES // 2
 
 
+STUBBORN = """
+import os, sys
+from tests.crash import disk_faults
+
+sync = os.fsync
+
+def sync_again(descriptor):
+    try:
+        sync(descriptor)
+    except OSError:
+        sync(descriptor)
+
+os.fsync = sync_again
+sys.exit(disk_faults.main([sys.argv[1], "1", "40", "0", "1", "sync"]) > 0)
+"""
+
+
+def test_a_program_that_syncs_again_after_a_failure_is_caught(
+    faulty_disk: Path, folder: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STUBBORN, folder],
+        env={**os.environ, "LD_PRELOAD": str(faulty_disk), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "a descriptor was synced again" in done.stdout
+
+
 def test_a_disk_that_hangs_and_comes_back_costs_the_time_only(
     tmp_path: Path, state: Path, holdfast: Holdfast, faulty_disk: Path, seed: int
 ) -> None:

@@ -38,9 +38,11 @@ from tests.crash.story import (
     Scene,
     Story,
     check,
+    check_points,
     fingerprint,
     one_thread,
     rest_a_while,
+    restore_all,
     spoil_catalog,
 )
 
@@ -51,6 +53,8 @@ SEQUENCES = [
 RICHEST = [("second",), ("backup", "second"), ("forget", "collect", "second")]
 # What a mutated store is led through.
 MUTATED = [("backup",), ("forget",), ("second", "forget")]
+# This share of states suffers a second power cut, in whatever heals the first.
+AGAIN = 0.1
 # States of each sequence's last operation; what comes before it is the business of a shorter one.
 FAST_STATES = 2000
 SLOW_STATES = 50_000
@@ -79,11 +83,15 @@ Cut = tuple[Tree, Promise]
 
 
 def record(
-    scene: Scene, state: Path, sequence: tuple[str, ...], chooser: random.Random
+    scene: Scene,
+    state: Path,
+    sequence: tuple[str, ...],
+    chooser: random.Random,
+    promise: Promise,
 ) -> Recorder[Fact]:
     """Perform a sequence, now and then with a pause between two operations."""
     recorder: Recorder[Fact] = Recorder(state, IGNORED)
-    story = Story(scene, state, recorder.log.append)
+    story = Story(scene, state, recorder.log.append, promise)
     recorder.log.append(story.promise)
     with recorder.watch():
         for number, operation in enumerate(sequence):
@@ -129,7 +137,7 @@ class Laboratory:
     def examine(self, sequence: tuple[str, ...], count: int) -> None:
         """Look at `count` different states after the sequence, or at all if they are fewer."""
         recorded = self._scene.copy_state(self.folder / "recorded")
-        recorder = record(self._scene, recorded, sequence, self._chooser)
+        recorder = record(self._scene, recorded, sequence, self._chooser, self._scene.promise)
         each = 2 + count // 8
         found = {fingerprint(*cut): cut for cut in cuts(recorder, self._chooser, each)}
         keys = list(found)
@@ -147,6 +155,8 @@ class Laboratory:
             shutil.copy(catalog, state)
             spoil_catalog(state, self._chooser.choice(CATALOG_LEFTOVERS))
         try:
+            if self._chooser.random() < AGAIN:
+                promise = self._cut_again(state, promise)
             check(self._scene, state, promise)
         except BaseException:
             print(f"power cut in the last of {sequence}, state {self.states}:")
@@ -154,6 +164,18 @@ class Laboratory:
             raise
         shutil.rmtree(state)
         self.states += 1
+
+    def _cut_again(self, state: Path, promise: Promise) -> Promise:
+        """The power fails again while the next operation heals what the first cut left."""
+        found = restore_all(state)
+        check_points(found, promise)
+        operation = self._chooser.choice(list(OPERATIONS))
+        recorder = record(self._scene, state, (operation,), self._chooser, Promise(found))
+        tree, promise = self._chooser.choice(list(cuts(recorder, self._chooser, 4)))
+        shutil.rmtree(state)
+        state.mkdir()
+        write_tree(tree, state)
+        return promise
 
 
 def describe(tree: Tree) -> Iterator[str]:
