@@ -85,6 +85,7 @@ class DiskBackup:
             manifest = self._finish(
                 ingest, pages, jobs, streams, base=base, started=started, began_s=began_s
             )
+            self._progress.check()  # a cancellation while containers were on their way
             manifest = self._store.points.commit(manifest, ingest.is_used)
         # The point is made: without room the index learns its containers at the next start. The
         # lease lasts until then, or a collection could free what the index is about to name.

@@ -9,39 +9,61 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlite_utils
 
 from appliance.base.durable import move_file
-from appliance.base.errors import NotFoundError
+from appliance.base.errors import HoldfastError, NotFoundError
 
 _SCHEMA_VERSION = 1
 _WAIT_S = 30.0
+# A spoiled page shows when it is read: as an error of SQLite or as text that is no summary.
+_MALFORMED = (sqlite3.DatabaseError, ValueError, TypeError)
+_Result = TypeVar("_Result")
 
 
 class Catalog:
     """One open catalog. Close it when done."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            self._database = self._open_or_replace(path)
-        except sqlite3.OperationalError:
-            # A full or read-only disk: this run works without remembering anything.
-            self._database = self._open(":memory:")
+        self._path = path
+        self._database = self._open_usable()
 
-    def _open_or_replace(self, path: Path) -> sqlite_utils.Database:
+    def _open_usable(self) -> sqlite_utils.Database:
+        for attempt in (self._open, self._replace):
+            try:
+                return attempt(self._path)
+            except sqlite3.OperationalError:
+                break  # a full or read-only disk: this run works without remembering anything
+            except (sqlite3.DatabaseError, HoldfastError):
+                continue
+        return self._open(":memory:")
+
+    def _replace(self, path: Path) -> sqlite_utils.Database:
+        # Set aside, not deleted: somebody may want to know what happened.
+        with contextlib.suppress(NotFoundError):
+            move_file(path, path.with_suffix(".damaged"))
+        return self._open(path)
+
+    def _do(self, work: Callable[[sqlite_utils.Database], _Result]) -> _Result:
+        """Do `work`; without what was remembered when the file is malformed or unusable."""
         try:
-            return self._open(path)
+            return work(self._database)
         except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:
-            # Set aside, not deleted: somebody may want to know what happened.
-            with contextlib.suppress(NotFoundError):
-                move_file(path, path.with_suffix(".damaged"))
-            return self._open(path)
+            pass  # a full disk, a busy file: what cannot be noted now is found out again later
+        except _MALFORMED:
+            with contextlib.suppress(HoldfastError, *_MALFORMED):
+                self._use(self._replace(self._path))
+                return work(self._database)
+        self._use(self._open(":memory:"))
+        return work(self._database)
+
+    def _use(self, fresh: sqlite_utils.Database) -> None:
+        self._database.conn.close()
+        self._database = fresh
 
     def _open(self, path: Path | str) -> sqlite_utils.Database:
         connection = sqlite3.connect(path, timeout=_WAIT_S)
@@ -62,8 +84,12 @@ class Catalog:
 
     def summaries(self) -> dict[str, tuple[str, dict[str, Any]]]:
         """Point file key -> (stamp of the file it was made from, summary)."""
-        rows = self._database.table("points").rows
-        return {row["key"]: (row["stamp"], json.loads(row["summary"])) for row in rows}
+        return self._do(
+            lambda database: {
+                row["key"]: (row["stamp"], json.loads(row["summary"]))
+                for row in database.table("points").rows
+            }
+        )
 
     def put_summaries(self, summaries: Mapping[str, tuple[str, dict[str, Any]]]) -> None:
         """Note summaries of points."""
@@ -71,19 +97,22 @@ class Catalog:
             {"key": key, "stamp": stamp, "summary": json.dumps(summary)}
             for key, (stamp, summary) in summaries.items()
         ]
-        with _optional():
-            self._database.table("points").upsert_all(rows, pk="key")
+        self._do(lambda database: database.table("points").upsert_all(rows, pk="key"))
 
     def remove_summaries(self, keys: set[str]) -> None:
         """Points that are gone."""
-        with _optional(), self._database.conn:
-            self._database.conn.executemany(
-                "delete from points where key = ?", [(key,) for key in keys]
-            )
+
+        def remove(database: sqlite_utils.Database) -> None:
+            with database.conn:
+                database.conn.executemany(
+                    "delete from points where key = ?", [(key,) for key in keys]
+                )
+
+        self._do(remove)
 
     def damaged_points(self) -> set[str]:
         """Names of points that the last verification found hurt."""
-        return {row["point"] for row in self._database.table("damage").rows}
+        return self._do(lambda database: {row["point"] for row in database.table("damage").rows})
 
     def set_damage(self, checked: set[str], hurt: Mapping[str, int], noticed: str) -> None:
         """Replace what is known of `checked` points by `hurt`: point -> bytes."""
@@ -91,11 +120,15 @@ class Catalog:
             {"point": point, "hurt_bytes": count, "noticed": noticed}
             for point, count in hurt.items()
         ]
-        with _optional(), self._database.conn:
-            self._database.conn.executemany(
-                "delete from damage where point = ?", [(point,) for point in checked]
-            )
-            self._database.table("damage").upsert_all(rows, pk="point")
+
+        def replace(database: sqlite_utils.Database) -> None:
+            with database.conn:
+                database.conn.executemany(
+                    "delete from damage where point = ?", [(point,) for point in checked]
+                )
+                database.table("damage").upsert_all(rows, pk="point")
+
+        self._do(replace)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -106,10 +139,3 @@ class Catalog:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-@contextlib.contextmanager
-def _optional() -> Iterator[None]:
-    """What cannot be noted now (a full disk, a busy file) is found out again later."""
-    with contextlib.suppress(sqlite3.OperationalError):
-        yield

@@ -11,6 +11,7 @@ the owner does and which points it must keep although they may be forgotten mean
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -56,14 +57,20 @@ class Lease:
                 self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
             )
             lock_descriptor(self._descriptor)
-        self._write()
+        try:
+            self._write()
+        except BaseException:
+            self.release()  # nobody must wait for a lease that says nothing
+            raise
 
     def _write(self) -> None:
         text = json.dumps({"kind": self._kind, "pid": os.getpid(), "pins": self._pins}).encode()
         data = text.ljust(os.fstat(self._descriptor).st_size)
         try:
             with named_os_errors(self._path):
-                os.pwrite(self._descriptor, data, 0)
+                done = 0
+                while done < len(data):
+                    done += os.pwrite(self._descriptor, data[done:], done)
         except NoSpaceError:
             # Reading and forgetting must go on when the disk is full.
             if not self._layout.take_from_reserve():
@@ -85,7 +92,9 @@ class Lease:
     def release(self) -> None:
         """Give the lease back."""
         if self._descriptor >= 0:
-            self._path.unlink(missing_ok=True)
+            # What cannot be unlinked now is a dead lease: whoever looks next removes it.
+            with contextlib.suppress(OSError):
+                self._path.unlink()
             os.close(self._descriptor)
             self._descriptor = -1
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from appliance.base.durable import TEMPORARY_PREFIX
-from appliance.base.errors import BusyError, NoSpaceError
+from appliance.base.errors import BusyError, HoldfastError, NoSpaceError
 from appliance.store import leases
 from appliance.store.layout import RESERVE_STEP_BYTES, Layout
 from appliance.store.leases import Kind, Lease, LeaseView, living, writer_lease
@@ -260,3 +260,43 @@ def test_a_full_disk_without_reserve_is_an_error(
     with pytest.raises(NoSpaceError, match="leases/reader"):
         lease.pin("a")
     lease.release()
+
+
+def test_a_lease_that_cannot_be_unlinked_is_given_back_all_the_same(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        with Lease(layout, "writer"):
+            pass
+        assert len(files(layout)) == 1
+    assert views(layout) == []
+    assert files(layout) == []
+
+
+def test_a_lease_that_cannot_be_written_is_given_back(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int, data: object, offset: int) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", fail)
+        with pytest.raises(HoldfastError, match="Input/output error"):
+            Lease(layout, "writer")
+    assert files(layout) == []
+    assert views(layout) == []
+
+
+def test_a_lease_is_written_whole_in_short_writes(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, at: write(file, data[:7], at))
+    with Lease(layout, "reader") as lease:
+        lease.pin("m/1.point")
+        (view,) = views(layout)
+        assert view.pins == {"m/1.point"}
