@@ -194,7 +194,8 @@ def _verify(parser: argparse.ArgumentParser) -> None:
         "--depth",
         choices=("structure", "ciphertext", "full"),
         default="full",
-        help="structure: everything is there; ciphertext: and unchanged; full: and decrypts",
+        help="structure: everything is there; ciphertext: and unchanged (without the key: "
+        "containers only); full: and decrypts",
     )
 
 
@@ -217,7 +218,9 @@ COMMANDS: dict[str, _Command] = {
     "points": _Command("protect", "points", "list recovery points", _points),
     "forget": _Command("protect", "forget", "remove a recovery point", _forget),
     "collect": _Command("protect", "collect", "free what no point needs", _none),
-    "verify": _Command("protect", "verify", "read and authenticate, name what is damaged", _verify),
+    "verify": _Command(
+        "integrity", "verify", "read and authenticate, name what is damaged", _verify
+    ),
     "status": _Command("protect", "status", "what is protected, space, health", _none),
     "restore": _Command("recover", "restore", "write a disk back", _restore),
     "mount": _Command("virtual", "mount", "show all points as files (FUSE)", _mount),

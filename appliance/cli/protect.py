@@ -1,4 +1,4 @@
-"""backup, points, forget, collect, verify, status."""
+"""backup, points, forget, collect, status."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from appliance.cli.exit_codes import DONE, DONE_WITH_GAPS, exit_code
 from appliance.cli.ranges import named_ranges
 from appliance.cli.session import Session
 from appliance.formats.changed import parse_changed
-from appliance.formats.names import PointName, PointSelector, format_time, parse_machine_name
+from appliance.formats.names import PointName, PointSelector, parse_machine_name
 from appliance.formats.point import COMPLETE, Gap, Manifest
 from appliance.native import Stats
 from appliance.sources.disk import DiskSource
@@ -27,7 +27,6 @@ from appliance.store.collect import Collection
 from appliance.store.containers import list_names
 from appliance.store.leases import Lease, writer_lease
 from appliance.store.store import Store
-from appliance.store.verify import Report, Verification
 
 CHANGED_MAX_BYTES = 256 << 20
 
@@ -177,62 +176,6 @@ def collect(session: Session, _: argparse.Namespace) -> int:
         )
     session.console.result({**collected.__dict__}, text)
     return DONE
-
-
-def verify(session: Session, options: argparse.Namespace) -> int:
-    """Read and authenticate; name what is damaged and which points it hurts."""
-    store, console = session.store, session.console
-    only = None
-    if options.point is not None:
-        only = store.points.file_of(store.points.resolve(options.point))
-    with store.lease("reader"):
-        report = Verification(store, console.progress, options.depth).run(only)
-    with Catalog(session.state / "catalog.db") as catalog:
-        hurt = {hurt.point: hurt.hurt_bytes for hurt in report.hurts}
-        now = format_time(session.clock.now().replace(microsecond=0))
-        catalog.set_damage(set(report.points), hurt, now)
-    console.result(_report_json(report), _report_text(report))
-    return DONE if report.is_sound else exit_code(IntegrityError())
-
-
-def _report_json(report: Report) -> dict[str, Any]:
-    return {
-        "sound": report.is_sound,
-        "depth": report.depth,
-        "checked_containers": report.checked_containers,
-        "checked_bytes": report.checked_bytes,
-        "checked_points": report.checked_points,
-        "damages": [{"what": damage.what, "reason": damage.reason} for damage in report.damages],
-        "hurt_points": [
-            {
-                "name": hurt.point,
-                "hurt_bytes": hurt.hurt_bytes,
-                "ranges": [
-                    {"disk": disk, "offset": offset, "length": length}
-                    for disk, offset, length in hurt.ranges
-                ],
-            }
-            for hurt in report.hurts
-        ],
-    }
-
-
-def _report_text(report: Report) -> str:
-    checked = (
-        f"{report.checked_points} points, {report.checked_containers} containers, "
-        f"{size(report.checked_bytes)} checked ({report.depth})"
-    )
-    if report.is_sound:
-        return f"sound: {checked}"
-    lines = [f"damaged: {checked}"]
-    lines += [f"  {damage.reason}" for damage in report.damages]
-    for hurt in report.hurts:
-        ranges = ", ".join(f"disk{disk} {at}+{length}" for disk, at, length in hurt.ranges)
-        lines.append(f"  hurts {hurt.point}: {size(hurt.hurt_bytes)} at {ranges}")
-    if not report.hurts:
-        lines.append("  no point is hurt")
-    lines.append("  everything else restores; a new backup of the machines makes whole points")
-    return "\n".join(lines)
 
 
 def status(session: Session, _: argparse.Namespace) -> int:

@@ -51,6 +51,12 @@ class PointFile:
         """The path below the points folder: what leases pin and caches remember."""
         return f"{self.folder}/{self.stem}{SUFFIX}"
 
+    @classmethod
+    def parse(cls, key: str) -> PointFile:
+        """The file of a `key`."""
+        folder, _, stem = key.removesuffix(SUFFIX).partition("/")
+        return cls(folder, stem)
+
 
 class Points:
     """The points of one store."""
