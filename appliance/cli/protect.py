@@ -25,10 +25,12 @@ from appliance.native import Stats
 from appliance.sources.disk import DiskSource
 from appliance.store.collect import Collection
 from appliance.store.containers import list_names
+from appliance.store.findings import read_findings
 from appliance.store.leases import Lease, writer_lease
 from appliance.store.store import Store
 
 CHANGED_MAX_BYTES = 256 << 20
+FINDINGS_SHOWN = 10
 
 
 def backup(session: Session, options: argparse.Namespace) -> int:
@@ -45,6 +47,8 @@ def backup(session: Session, options: argparse.Namespace) -> int:
             sources.append(source)
         lease = stack.enter_context(writer_lease(store.layout))
         base = _base(store, lease, machine, options.base)
+        if base is None and options.base is not None:
+            console.note(f"holdfast: {options.base} is damaged: everything is read instead")
         changed = _changed(options.changed, base, len(sources))
         job = DiskBackup(store, session.clock, console.progress, machine, sources)
         result = job.run(lease, base, changed)
@@ -71,9 +75,15 @@ def backup(session: Session, options: argparse.Namespace) -> int:
 
 def _base(store: Store, lease: Lease, machine: str, text: str | None) -> Manifest | None:
     """The point to compare with, pinned: the one named, or the machine's newest readable one."""
+    findings = read_findings(store.layout)
     if text is not None:
-        return store.open_point(store.points.resolve(text), lease)
+        name = store.points.resolve(text)
+        if findings.is_hurt(store.points.file_of(name).key):
+            return None  # what was taken over from it unread would stay hurt
+        return store.open_point(name, lease)
     for file in sorted(store.points.files(machine), key=lambda file: file.stem, reverse=True):
+        if findings.is_hurt(file.key):
+            continue
         try:
             name = PointName.from_file_time(machine, file.stem)
             return store.open_point(name, lease)
@@ -201,6 +211,10 @@ def status(session: Session, _: argparse.Namespace) -> int:
             machine["newest"] = point.time
             age = now - PointName.parse(point.name).time
             machine["newest_age_s"] = max(0, int(age.total_seconds()))
+    findings = [
+        {"severity": finding.severity, "what": finding.what, "hurt_points": finding.hurt_points}
+        for finding in read_findings(session.store.layout).findings
+    ]
     usage = psutil.disk_usage(str(session.state))
     layout = session.store.layout
     containers = [layout.container(name) for name in list_names(layout)]
@@ -215,7 +229,10 @@ def status(session: Session, _: argparse.Namespace) -> int:
             "total_bytes": usage.total,
         },
         "unreadable_points": len(found.unreadable),
-        "healthy": not found.unreadable and not any(m["damaged"] for m in machines.values()),
+        "findings": findings,
+        "healthy": not found.unreadable
+        and not any(m["damaged"] for m in machines.values())
+        and not any(finding["severity"] != "notice" for finding in findings),
     }
     console.result(value, _status_text(value))
     return DONE
@@ -228,7 +245,7 @@ def _status_text(value: dict[str, Any]) -> str:
     if not machines:
         lines = ["Nothing is protected yet: 'holdfast backup SOURCE --machine NAME'."]
     elif bad or value["unreadable_points"]:
-        lines = ["Damage was found: 'holdfast verify' names it."]
+        lines = ["Damage was found: 'holdfast verify' names it, 'holdfast scrub' what healed."]
     elif late:
         lines = [f"{len(late)} of {len(machines)} machines have no complete point."]
     else:
@@ -245,6 +262,12 @@ def _status_text(value: dict[str, Any]) -> str:
             f"  {machine['name']}: {newest}, {machine['points']} points since "
             f"{machine['since']}{damaged}"
         )
+    lines += [
+        f"  {finding['severity']}: {finding['what']}, {finding['hurt_points']} points are hurt"
+        for finding in value["findings"][:FINDINGS_SHOWN]
+    ]
+    if len(value["findings"]) > FINDINGS_SHOWN:
+        lines.append(f"  and {len(value['findings']) - FINDINGS_SHOWN} more findings")
     store = value["store"]
     lines.append(
         f"Store: {size(store['stored_bytes'])} in {store['containers']} containers, "
