@@ -167,12 +167,10 @@ def _report_json(report: Report) -> dict[str, Any]:
 def _damages(report: Report) -> list[tuple[str, str]]:
     """(what, reason) of all that is damaged or missing."""
     found = report.assessment or Assessment()
-    known = {fault.name for fault in report.faults}
-    missing = [name.hex() for name in sorted(found.consequences.keys() - known)]
     return [
         *((f"point file {key}", reason) for key, reason in found.unreadable.items()),
         *((f"container {fault.name.hex()}", fault.reason) for fault in report.faults),
-        *((f"container {name}", f"container {name} gives not what it should") for name in missing),
+        *((f"container {name.hex()}", reason) for name, reason in report.missing),
     ]
 
 

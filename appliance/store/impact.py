@@ -20,6 +20,7 @@ from appliance.formats.point import Disk, Manifest
 from appliance.store.checks import Fault
 from appliance.store.containers import list_names
 from appliance.store.extent_map import absolute
+from appliance.store.layout import Layout
 from appliance.store.marking import read_page, references
 from appliance.store.points import PointFile
 from appliance.store.store import Store
@@ -291,3 +292,10 @@ class Impact:
         with contextlib.suppress(NoSpaceError):
             self._index.spill()
         return bool(self._copies)
+
+
+def fate_of(layout: Layout, container: bytes) -> str:
+    """What became of a container that should give what is lost, where no check named it."""
+    is_there = layout.container(container).exists()
+    fate = "does not hold what points refer to" if is_there else "is missing"
+    return f"container {container.hex()} {fate}"

@@ -37,7 +37,7 @@ from appliance.store.findings import (
     read_findings,
     write_findings,
 )
-from appliance.store.impact import Assessment, Consequence, Impact
+from appliance.store.impact import Assessment, Consequence, Impact, fate_of
 from appliance.store.ingest import Ingest, Stream
 from appliance.store.leases import writer_lease
 from appliance.store.points import PointFile
@@ -185,7 +185,7 @@ class Quarantine:
         keys = {str(hurt.point): key for key, hurt in assessment.hurts.items()}
         for name in sorted(assessment.consequences.keys() | aside | faults.keys()):
             what = CONTAINER + name.hex()
-            reason = faults[name].reason if name in faults else f"{what} gives not what it should"
+            reason = faults[name].reason if name in faults else fate_of(self._store.layout, name)
             yield self._finding(
                 before.get(what),
                 what,

@@ -7,13 +7,13 @@ that what is missing is noticed too. Memory does not grow with the store but for
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliance.base.errors import HoldfastError
 from appliance.base.progress import Progress
 from appliance.store.checks import Checked, ContainerCheck, Depth, Fault, check_all
 from appliance.store.containers import list_names, total_bytes
-from appliance.store.impact import Assessment, Impact
+from appliance.store.impact import Assessment, Impact, fate_of
 from appliance.store.layout import Layout
 from appliance.store.points import PointFile
 from appliance.store.store import Store
@@ -32,6 +32,9 @@ class Report:
     faults: tuple[Fault, ...]
     assessment: Assessment | None
     """None where no key was there to read points with."""
+
+    missing: tuple[tuple[bytes, str], ...] = ()
+    """Containers that were not damaged when they were read, yet do not give what they should."""
 
     @property
     def is_sound(self) -> bool:
@@ -58,7 +61,9 @@ class Verification:
         self._tally.count(check_all(names, check.check, self._progress))
         impact = Impact(self._store, self._tally.faults, self._progress)
         assessment = impact.assess(files)
-        return self._tally.report(self._depth, assessment)
+        names_hurting = sorted(assessment.consequences.keys() - self._tally.faults.keys())
+        missing = tuple((name, fate_of(self._store.layout, name)) for name in names_hurting)
+        return replace(self._tally.report(self._depth, assessment), missing=missing)
 
     def _containers(self, only: PointFile | None) -> tuple[Iterable[bytes], int]:
         layout = self._store.layout
