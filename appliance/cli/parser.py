@@ -194,8 +194,31 @@ def _verify(parser: argparse.ArgumentParser) -> None:
         "--depth",
         choices=("structure", "ciphertext", "full"),
         default="full",
-        help="structure: everything is there; ciphertext: and unchanged; full: and decrypts",
+        help="structure: everything is there; ciphertext: and unchanged (without the key: "
+        "containers only); full: and decrypts",
     )
+
+    parser.add_argument(
+        "--look-only",
+        action="store_true",
+        help="change nothing: leave damaged containers where they are",
+    )
+
+
+def _scrub(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--days", metavar="N", type=float, default=30.0, help="a full pass in N days (default 30)"
+    )
+    parser.add_argument(
+        "--rate",
+        metavar="MiB/s",
+        type=float,
+        default=64.0,
+        help="read no faster than this (default 64; 0: no limit)",
+    )
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("--for", metavar="SECONDS", type=float, dest="for_s", help="then stop")
+    amount.add_argument("--all", action="store_true", help="read everything, not the share due")
 
 
 def _forget(parser: argparse.ArgumentParser) -> None:
@@ -217,7 +240,10 @@ COMMANDS: dict[str, _Command] = {
     "points": _Command("protect", "points", "list recovery points", _points),
     "forget": _Command("protect", "forget", "remove a recovery point", _forget),
     "collect": _Command("protect", "collect", "free what no point needs", _none),
-    "verify": _Command("protect", "verify", "read and authenticate, name what is damaged", _verify),
+    "verify": _Command(
+        "integrity", "verify", "read and authenticate, name what is damaged", _verify
+    ),
+    "scrub": _Command("integrity", "scrub", "read the share that is due, save the sound", _scrub),
     "status": _Command("protect", "status", "what is protected, space, health", _none),
     "restore": _Command("recover", "restore", "write a disk back", _restore),
     "mount": _Command("virtual", "mount", "show all points as files (FUSE)", _mount),

@@ -1,4 +1,4 @@
-"""backup, points, forget, collect, verify, status."""
+"""backup, points, forget, collect, status."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from appliance.cli.exit_codes import DONE, DONE_WITH_GAPS, exit_code
 from appliance.cli.ranges import named_ranges
 from appliance.cli.session import Session
 from appliance.formats.changed import parse_changed
-from appliance.formats.names import PointName, PointSelector, format_time, parse_machine_name
+from appliance.formats.names import PointName, PointSelector, parse_machine_name
 from appliance.formats.point import COMPLETE, Gap, Manifest
 from appliance.native import Stats
 from appliance.sources.disk import DiskSource
 from appliance.store.collect import Collection
 from appliance.store.containers import list_names
+from appliance.store.findings import read_findings
 from appliance.store.leases import Lease, writer_lease
 from appliance.store.store import Store
-from appliance.store.verify import Report, Verification
 
 CHANGED_MAX_BYTES = 256 << 20
+FINDINGS_SHOWN = 10
 
 
 def backup(session: Session, options: argparse.Namespace) -> int:
@@ -46,6 +47,8 @@ def backup(session: Session, options: argparse.Namespace) -> int:
             sources.append(source)
         lease = stack.enter_context(writer_lease(store.layout))
         base = _base(store, lease, machine, options.base)
+        if base is None and options.base is not None:
+            console.note(f"holdfast: {options.base} is damaged: everything is read instead")
         changed = _changed(options.changed, base, len(sources))
         job = DiskBackup(store, session.clock, console.progress, machine, sources)
         result = job.run(lease, base, changed)
@@ -72,9 +75,15 @@ def backup(session: Session, options: argparse.Namespace) -> int:
 
 def _base(store: Store, lease: Lease, machine: str, text: str | None) -> Manifest | None:
     """The point to compare with, pinned: the one named, or the machine's newest readable one."""
+    findings = read_findings(store.layout)
     if text is not None:
-        return store.open_point(store.points.resolve(text), lease)
+        name = store.points.resolve(text)
+        if findings.is_hurt(store.points.file_of(name).key):
+            return None  # what was taken over from it unread would stay hurt
+        return store.open_point(name, lease)
     for file in sorted(store.points.files(machine), key=lambda file: file.stem, reverse=True):
+        if findings.is_hurt(file.key):
+            continue
         try:
             name = PointName.from_file_time(machine, file.stem)
             return store.open_point(name, lease)
@@ -179,62 +188,6 @@ def collect(session: Session, _: argparse.Namespace) -> int:
     return DONE
 
 
-def verify(session: Session, options: argparse.Namespace) -> int:
-    """Read and authenticate; name what is damaged and which points it hurts."""
-    store, console = session.store, session.console
-    only = None
-    if options.point is not None:
-        only = store.points.file_of(store.points.resolve(options.point))
-    with store.lease("reader"):
-        report = Verification(store, console.progress, options.depth).run(only)
-    with Catalog(session.state / "catalog.db") as catalog:
-        hurt = {hurt.point: hurt.hurt_bytes for hurt in report.hurts}
-        now = format_time(session.clock.now().replace(microsecond=0))
-        catalog.set_damage(set(report.points), hurt, now)
-    console.result(_report_json(report), _report_text(report))
-    return DONE if report.is_sound else exit_code(IntegrityError())
-
-
-def _report_json(report: Report) -> dict[str, Any]:
-    return {
-        "sound": report.is_sound,
-        "depth": report.depth,
-        "checked_containers": report.checked_containers,
-        "checked_bytes": report.checked_bytes,
-        "checked_points": report.checked_points,
-        "damages": [{"what": damage.what, "reason": damage.reason} for damage in report.damages],
-        "hurt_points": [
-            {
-                "name": hurt.point,
-                "hurt_bytes": hurt.hurt_bytes,
-                "ranges": [
-                    {"disk": disk, "offset": offset, "length": length}
-                    for disk, offset, length in hurt.ranges
-                ],
-            }
-            for hurt in report.hurts
-        ],
-    }
-
-
-def _report_text(report: Report) -> str:
-    checked = (
-        f"{report.checked_points} points, {report.checked_containers} containers, "
-        f"{size(report.checked_bytes)} checked ({report.depth})"
-    )
-    if report.is_sound:
-        return f"sound: {checked}"
-    lines = [f"damaged: {checked}"]
-    lines += [f"  {damage.reason}" for damage in report.damages]
-    for hurt in report.hurts:
-        ranges = ", ".join(f"disk{disk} {at}+{length}" for disk, at, length in hurt.ranges)
-        lines.append(f"  hurts {hurt.point}: {size(hurt.hurt_bytes)} at {ranges}")
-    if not report.hurts:
-        lines.append("  no point is hurt")
-    lines.append("  everything else restores; a new backup of the machines makes whole points")
-    return "\n".join(lines)
-
-
 def status(session: Session, _: argparse.Namespace) -> int:
     """What is protected, since when, space, health, in one screen."""
     console = session.console
@@ -258,6 +211,10 @@ def status(session: Session, _: argparse.Namespace) -> int:
             machine["newest"] = point.time
             age = now - PointName.parse(point.name).time
             machine["newest_age_s"] = max(0, int(age.total_seconds()))
+    findings = [
+        {"severity": finding.severity, "what": finding.what, "hurt_points": finding.hurt_points}
+        for finding in read_findings(session.store.layout).findings
+    ]
     usage = psutil.disk_usage(str(session.state))
     layout = session.store.layout
     containers = [layout.container(name) for name in list_names(layout)]
@@ -272,7 +229,10 @@ def status(session: Session, _: argparse.Namespace) -> int:
             "total_bytes": usage.total,
         },
         "unreadable_points": len(found.unreadable),
-        "healthy": not found.unreadable and not any(m["damaged"] for m in machines.values()),
+        "findings": findings,
+        "healthy": not found.unreadable
+        and not any(m["damaged"] for m in machines.values())
+        and not any(finding["severity"] != "notice" for finding in findings),
     }
     console.result(value, _status_text(value))
     return DONE
@@ -285,7 +245,7 @@ def _status_text(value: dict[str, Any]) -> str:
     if not machines:
         lines = ["Nothing is protected yet: 'holdfast backup SOURCE --machine NAME'."]
     elif bad or value["unreadable_points"]:
-        lines = ["Damage was found: 'holdfast verify' names it."]
+        lines = ["Damage was found: 'holdfast verify' names it, 'holdfast scrub' what healed."]
     elif late:
         lines = [f"{len(late)} of {len(machines)} machines have no complete point."]
     else:
@@ -302,6 +262,12 @@ def _status_text(value: dict[str, Any]) -> str:
             f"  {machine['name']}: {newest}, {machine['points']} points since "
             f"{machine['since']}{damaged}"
         )
+    lines += [
+        f"  {finding['severity']}: {finding['what']}, {finding['hurt_points']} points are hurt"
+        for finding in value["findings"][:FINDINGS_SHOWN]
+    ]
+    if len(value["findings"]) > FINDINGS_SHOWN:
+        lines.append(f"  and {len(value['findings']) - FINDINGS_SHOWN} more findings")
     store = value["store"]
     lines.append(
         f"Store: {size(store['stored_bytes'])} in {store['containers']} containers, "

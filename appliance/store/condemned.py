@@ -33,7 +33,7 @@ def read_condemned(layout: Layout) -> dict[bytes, str]:
     try:
         raw = json.loads(text)
         listed = {container_name(name): str(since) for name, since in raw["containers"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IntegrityError(
             f"{layout.condemned} is damaged: delete it, nothing is lost"
         ) from error

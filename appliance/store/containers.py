@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -104,16 +105,42 @@ class ContainerCache:
                 self._open.popitem(last=False)
         return container
 
+    def drop(self, name: bytes) -> None:
+        """Forget a container whose file has moved away."""
+        with self._lock:
+            self._open.pop(name, None)
+
 
 def list_names(layout: Layout) -> Iterator[bytes]:
-    """The names of all containers, folder by folder; foreign files are passed over."""
+    """The names of all containers in order, folder by folder; foreign files are passed over."""
+    for folder in list_folders(layout):
+        yield from folder_names(layout, folder)
+
+
+def list_folders(layout: Layout) -> list[str]:
+    """The folders of containers there are, in order."""
     with named_os_errors(layout.containers):
-        folders = sorted(entry.name for entry in os.scandir(layout.containers) if entry.is_dir())
-    for folder in folders:
-        for entry in os.scandir(layout.containers / folder):
-            name = container_name(entry.name)
-            if name is not None and name.hex().startswith(folder):
-                yield name
+        return sorted(entry.name for entry in os.scandir(layout.containers) if entry.is_dir())
+
+
+def folder_names(layout: Layout, folder: str) -> list[bytes]:
+    """The names of the containers in one folder, in order; none if it is gone."""
+    try:
+        files = os.listdir(layout.containers / folder)
+    except FileNotFoundError:
+        return []
+    names = map(container_name, files)
+    return sorted(name for name in names if name is not None and name.hex().startswith(folder))
+
+
+def total_bytes(layout: Layout) -> int:
+    """What all containers take, for progress: those that vanish meanwhile do not matter."""
+    total = 0
+    for folder in list_folders(layout):
+        with contextlib.suppress(FileNotFoundError):
+            for entry in os.scandir(layout.containers / folder):
+                total += entry.stat().st_size
+    return total
 
 
 def container_name(text: str) -> bytes | None:
@@ -137,6 +164,8 @@ def check_name(layout: Layout, name: bytes) -> None:
         raise NotFoundError(f"container {name.hex()} is missing")
     try:
         with named_os_errors(path), path.open("rb") as file:
+            # What lies in memory says nothing about the disk.
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             digest = hashlib.file_digest(file, "sha256").digest()
     except HoldfastError as error:
         raise IntegrityError(f"container {name.hex()} cannot be read: {error}") from error

@@ -50,6 +50,16 @@ class Layout:
         return self.root / "quarantine"
 
     @property
+    def findings(self) -> Path:
+        """Damage that is known, and which points it hurts."""
+        return self.root / "findings.json"
+
+    @property
+    def scrub(self) -> Path:
+        """When which containers were last read."""
+        return self.root / "scrub.json"
+
+    @property
     def index(self) -> Path:
         """Derived index files."""
         return self.root / "index"

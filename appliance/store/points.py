@@ -19,6 +19,7 @@ from appliance.base.errors import AccessError, HoldfastError, IntegrityError, No
 from appliance.formats.names import PointName, PointSelector
 from appliance.formats.point import COMPLETE, Manifest, decode_manifest, encode_manifest
 from appliance.store.condemned import commit_lock, rescue
+from appliance.store.findings import note_doubt
 from appliance.store.layout import Layout
 
 SUFFIX = ".point"
@@ -50,6 +51,12 @@ class PointFile:
     def key(self) -> str:
         """The path below the points folder: what leases pin and caches remember."""
         return f"{self.folder}/{self.stem}{SUFFIX}"
+
+    @classmethod
+    def parse(cls, key: str) -> PointFile:
+        """The file of a `key`."""
+        folder, _, stem = key.removesuffix(SUFFIX).partition("/")
+        return cls(folder, stem)
 
 
 class Points:
@@ -148,6 +155,8 @@ class Points:
                     continue
                 path = self._layout.points / file.key
                 data = self._keys.seal_point(encode_manifest(manifest))
+                base_key = None if manifest.base is None else self.file_of(manifest.base).key
+                note_doubt(self._layout, file.key, base_key, is_needed)
                 try:
                     durable.write_file(path, data, replace=False, staging=self._layout.incoming)
                 except FileExistsError:

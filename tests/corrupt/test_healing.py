@@ -258,8 +258,8 @@ def test_swapped_containers_give_no_wrong_byte(shop: Shop) -> None:
     first.rename(aside)
     second.rename(first)
     aside.rename(second)
-    for depth in ("structure", "ciphertext", "full"):
-        report = shop.holdfast("verify", "--depth", depth, expect=4)
+    for depth in ("ciphertext", "full"):
+        report = shop.holdfast("verify", "--look-only", "--depth", depth, expect=4)
         assert first.name in report.out
         assert second.name in report.out
     for number in (0, 2):
@@ -282,7 +282,7 @@ def test_only_the_content_of_a_point_needs_to_be_sound(shop: Shop) -> None:
     flip(container, -3)
     shop.holdfast("verify", "--depth", "structure", expect=0)
     for depth in ("ciphertext", "full"):
-        report = shop.holdfast("verify", "--depth", depth, expect=4)
+        report = shop.holdfast("verify", "--look-only", "--depth", depth, expect=4)
         assert container.name in report.out
         assert "no point is hurt" in report.out
     shop.check_all()

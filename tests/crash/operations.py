@@ -16,10 +16,11 @@ from appliance.formats.names import PointName
 from appliance.formats.point import Manifest
 from appliance.keys import keyring
 from appliance.sources.disk import DiskSource
+from appliance.store.checks import Depth
 from appliance.store.collect import Collected, Collection
 from appliance.store.leases import writer_lease
 from appliance.store.store import Store
-from appliance.store.verify import Depth, Report, Verification
+from appliance.store.verify import Report, Verification
 from tests.crash.gates import STUCK_S
 
 Result = TypeVar("Result")

@@ -59,7 +59,9 @@ class Scene:
             assert content(self.state, name) == self.images[number], f"{name} is lost"
         report = verify(self.state)
         assert report.is_sound, report
-        assert set(report.points) == {str(name) for name in points}
+        assert set(report.assessment.names if report.assessment else []) == {
+            str(name) for name in points
+        }
 
 
 @pytest.fixture
@@ -286,7 +288,7 @@ def test_verification_sees_no_damage_in_what_is_forgotten_and_collected_meanwhil
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone, kept = scene.back_up(0, "gone"), scene.back_up(1, "kept")
-    reading = gate_after(monkeypatch, Verification, "_read_points")
+    reading = gate_after(monkeypatch, Verification, "_containers")
     verification = Task(lambda: verify(scene.state))
     reading.wait()
     forget(scene.state, gone)
@@ -300,7 +302,7 @@ def test_verification_sees_no_damage_in_what_is_backed_up_meanwhile(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = scene.back_up(0, "first")
-    reading = gate_after(monkeypatch, Verification, "_read_points")
+    reading = gate_after(monkeypatch, Verification, "_containers")
     verification = Task(lambda: verify(scene.state))
     reading.wait()
     second = scene.back_up(1, "second")
