@@ -1,4 +1,4 @@
-"""The catalog database: summaries of points, and which of them are known to be damaged.
+"""The catalog database: summaries of points and of sealed records, and which points are damaged.
 
 Derived and disposable: a missing or malformed file is replaced by an empty one, and when the disk
 is full what could not be noted is found out again later.
@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import sqlite_utils
 
@@ -20,6 +20,7 @@ from appliance.base.errors import NotFoundError
 
 _SCHEMA_VERSION = 1
 _WAIT_S = 30.0
+Table = Literal["points", "records"]
 
 
 class Catalog:
@@ -51,35 +52,40 @@ class Catalog:
         version = connection.execute("pragma user_version").fetchone()[0]
         if version not in (0, _SCHEMA_VERSION):
             raise sqlite3.DatabaseError(f"catalog version {version}")
-        database.table("points").create(
-            {"key": str, "stamp": str, "summary": str}, pk="key", if_not_exists=True
-        )
+        for table in ("points", "records"):
+            database.table(table).create(
+                {"key": str, "stamp": str, "summary": str}, pk="key", if_not_exists=True
+            )
         database.table("damage").create(
             {"point": str, "hurt_bytes": int, "noticed": str}, pk="point", if_not_exists=True
         )
         connection.execute(f"pragma user_version = {_SCHEMA_VERSION}")
         return database
 
-    def summaries(self) -> dict[str, tuple[str, dict[str, Any]]]:
-        """Point file key -> (stamp of the file it was made from, summary)."""
-        rows = self._database.table("points").rows
+    def summaries(self, table: Table = "points") -> dict[str, tuple[str, dict[str, Any]]]:
+        """Key of a file -> (stamp of the file it was made from, summary)."""
+        rows = self._database.table(table).rows
         return {row["key"]: (row["stamp"], json.loads(row["summary"])) for row in rows}
 
-    def put_summaries(self, summaries: Mapping[str, tuple[str, dict[str, Any]]]) -> None:
-        """Note summaries of points."""
+    def put_summaries(
+        self, summaries: Mapping[str, tuple[str, dict[str, Any]]], table: Table = "points"
+    ) -> None:
+        """Note summaries of points, or of sealed records."""
         rows = [
             {"key": key, "stamp": stamp, "summary": json.dumps(summary)}
             for key, (stamp, summary) in summaries.items()
         ]
         with _optional():
-            self._database.table("points").upsert_all(rows, pk="key")
+            self._database.table(table).upsert_all(rows, pk="key")
 
-    def remove_summaries(self, keys: set[str]) -> None:
-        """Points that are gone."""
+    def remove_summaries(self, keys: set[str], table: Table = "points") -> None:
+        """Files that are gone."""
+        statement = {
+            "points": "delete from points where key = ?",
+            "records": "delete from records where key = ?",
+        }[table]
         with _optional(), self._database.conn:
-            self._database.conn.executemany(
-                "delete from points where key = ?", [(key,) for key in keys]
-            )
+            self._database.conn.executemany(statement, [(key,) for key in keys])
 
     def damaged_points(self) -> set[str]:
         """Names of points that the last verification found hurt."""
