@@ -103,9 +103,9 @@ def prune(session: Session, options: argparse.Namespace) -> int:
         _demand_root("prune --trust-clock")
         if not options.simulate:
             store.points.timekeeper.trust()
+    if not options.simulate:
+        refuse_in_doubt(store)
     with Catalog(session.state / "catalog.db") as catalog:
-        if not options.simulate:
-            refuse_in_doubt(store, catalog)
         plan = plan_prune(store, catalog, lambda name: _booted(session, name), machine, override)
     forgotten: list[str] = []
     troubles = list(plan.troubles)

@@ -133,10 +133,8 @@ def carry_out(store: Store, plan: Plan, progress: Progress) -> Pruned:
     return Pruned(tuple(forgotten), tuple(troubles))
 
 
-def refuse_in_doubt(store: Store, catalog: Catalog) -> None:
+def refuse_in_doubt(store: Store) -> None:
     """Raise HoldfastError if the clock must not be believed."""
-    newest = max((point.time for point in list_points(store, catalog).points), default=None)
-    seen = None if newest is None else PointName.parse(f"any@{newest}").time
-    doubt = store.points.timekeeper.doubt(seen)
+    doubt = store.points.timekeeper.doubt()
     if doubt is not None:
         raise HoldfastError(f"nothing was pruned: {doubt}")

@@ -63,7 +63,7 @@ class BackupNotes:
                     f"back that machine up once more, or delete {self._records.path(place)}"
                 ) from error
             is_over = note.renewed + SPARED <= self._timekeeper.now()
-            if not (is_over and self._timekeeper.doubt(note.renewed) is None):
+            if not (is_over and self._timekeeper.doubt() is None):
                 yield note
 
 

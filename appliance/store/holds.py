@@ -76,7 +76,7 @@ class Holds:
     def _has_ended(self, hold: Hold) -> bool:
         if hold.until is None or hold.until > self._timekeeper.now():
             return False
-        return self._timekeeper.doubt(hold.made) is None
+        return self._timekeeper.doubt() is None
 
 
 def _place(label: str) -> str:

@@ -10,12 +10,18 @@ says that it is right.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from appliance.base.clock import Clock, boot_id
 from appliance.base.errors import IntegrityError, NoSpaceError
-from appliance.formats.names import format_time
-from appliance.formats.record import ClockMark, decode_clock_mark, encode_clock_mark
+from appliance.formats.names import PointName, format_time
+from appliance.formats.record import (
+    ClockMark,
+    decode_clock_mark,
+    decode_trash_note,
+    encode_clock_mark,
+)
 from appliance.store.records import Records
 
 # A clock that is set by hand or corrected by NTP moves by minutes, one in the wrong zone by hours.
@@ -47,23 +53,18 @@ class Timekeeper:
             mark = None
         return self.now() if mark is None else max(self.now(), expected_time(mark, self._present()))
 
-    def doubt(self, seen: datetime | None = None) -> str | None:
-        """Why the clock must not be believed, with the way out; None if it may.
-
-        `seen` is a time that some other sealed file gives: without a mark it takes its place.
-        """
+    def doubt(self) -> str | None:
+        """Why the clock must not be believed, with the way out; None if it may."""
         try:
-            mark = self._read()
+            mark = self._read() or self._witness()
         except IntegrityError as error:
             return f"the clock cannot be checked, {error}: {_WAY_OUT}"
-        if mark is None and seen is not None:
-            mark = ClockMark(seen, "", 0.0)
         return None if mark is None else doubt_of(mark, self._present())
 
     def note(self) -> None:
         """Remember the time, if it is believed; without room on the disk it is left."""
         with contextlib.suppress(IntegrityError, NoSpaceError):
-            mark, present = self._read(), self._present()
+            mark, present = self._read() or self._witness(), self._present()
             if mark is None:
                 self._write(present)
             elif doubt_of(mark, present) is None:
@@ -83,6 +84,24 @@ class Timekeeper:
     def _read(self) -> ClockMark | None:
         data = self._records.read(_PLACE)
         return None if data is None else decode_clock_mark(data)
+
+    def _witness(self) -> ClockMark | None:
+        """In place of a mark that is gone: the latest time that points and records give."""
+        times = [
+            time
+            for place in self._records.places("trash", ".note")
+            for time in self._forgotten(place)
+        ]
+        for path in self._records.path("points").glob("*/*.point"):
+            with contextlib.suppress(IntegrityError):
+                times.append(PointName.from_file_time("", path.stem).time)
+        return ClockMark(max(times), "", 0.0) if times else None
+
+    def _forgotten(self, place: str) -> Iterator[datetime]:
+        with contextlib.suppress(IntegrityError):
+            data = self._records.read(place)
+            if data is not None:
+                yield decode_trash_note(data).forgotten
 
     def _write(self, mark: ClockMark) -> None:
         self._records.write(_PLACE, encode_clock_mark(mark))

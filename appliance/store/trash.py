@@ -81,24 +81,24 @@ class Trash:
     def refuse_if_over(self, label: str, name: PointName) -> None:
         """Raise NotFoundError if the point may be on its way out already."""
         note = self.entry(label).note
-        if note is not None and self._is_over(note, self._doubt([note])):
+        if note is not None and self._is_over(note, self._timekeeper.doubt()):
             when = "" if note.ends is None else f" at {format_time(note.ends)}"
             raise NotFoundError(f"{name} was forgotten for good{when}: it cannot be brought back")
 
     def kept(self) -> set[str]:
         """Labels of the points that stay: in their window, in doubt, or held."""
         entries = self.entries()
-        doubt = self._doubt([entry.note for entry in entries if entry.note is not None])
+        doubt = self._timekeeper.doubt() if entries else None
         return {entry.label for entry in entries if not self._may_go(entry, doubt)}
 
     def troubles(self) -> Iterator[str]:
         """Why points stay longer than their window, each with the way out."""
         entries = self.entries()
-        doubt = self._doubt([entry.note for entry in entries if entry.note is not None])
+        doubt = self._timekeeper.doubt() if entries else None
         for entry in entries:
             if entry.trouble is not None:
                 yield entry.trouble
-        if doubt is not None and entries:
+        if doubt is not None:
             yield f"the trash is kept: {doubt}"
 
     def purge(self, kept: set[str]) -> None:
@@ -113,9 +113,6 @@ class Trash:
         for path in sorted(self._layout.trash.glob(f"*-*{_NOTE_SUFFIX}")):
             if not self.path(path.name.removesuffix(_NOTE_SUFFIX)).exists():
                 remove_file(path)
-
-    def _doubt(self, notes: list[TrashNote]) -> str | None:
-        return self._timekeeper.doubt(max((note.forgotten for note in notes), default=None))
 
     def _may_go(self, entry: Trashed, doubt: str | None) -> bool:
         if entry.note is None or not self._is_over(entry.note, doubt):
