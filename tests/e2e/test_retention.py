@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from appliance.base.clock import SystemClock
+from appliance.keys.keyring import load_master_key
+from appliance.store.layout import Layout
+from appliance.store.records import Records
+from appliance.store.timekeeping import Timekeeper
+from tests.clocks import HandClock
 from tests.command import Holdfast
 from tests.images import mixed_image, write_image
 
@@ -235,3 +243,53 @@ def test_every_result_is_one_json_object(shop: Shop) -> None:
     ):
         done = shop.holdfast("--json", *arguments, expect=0)
         assert isinstance(json.loads(done.stdout), dict)
+
+
+def test_a_clock_that_jumped_stops_prune_and_the_trash_until_somebody_trusts_it(
+    shop: Shop,
+) -> None:
+    first, second, _ = shop.points()
+    shop.holdfast("policy", "set", "--keep-last", "1", "--trash-days", "0", expect=0)
+    shop.holdfast("forget", first, expect=0)
+    master = load_master_key(shop.holdfast.state, None)
+    records = Records(Layout(shop.holdfast.state), master)
+    # As if the clock had been a month behind when it was seen last, before a restart.
+    Timekeeper(records, HandClock(SystemClock().now() - timedelta(days=30)), "a boot").trust()
+    refused = shop.holdfast("prune", expect=1)
+    assert "far beyond" in refused.err
+    assert "prune --trust-clock" in refused.err
+    collected = shop.holdfast("--json", "collect", expect=0)
+    assert "the trash is kept" in collected.err
+    assert collected.json()["freed_containers"] == 0
+    assert shop.holdfast("prune", "--simulate", expect=0).out.endswith("nothing was changed\n")
+    done = shop.holdfast("--json", "prune", "--trust-clock", expect=0).json()
+    assert done["forgotten"] == [second]
+    assert shop.freed() > 0
+
+
+def test_a_first_full_that_was_killed_is_resumed_after_a_collection(
+    tmp_path: Path, holdfast: Holdfast, seed: int
+) -> None:
+    holdfast("init", "--recovery-out", tmp_path / "key", expect=0)
+    image = mixed_image(seed, 160)
+    path = write_image(tmp_path / "image.raw", image)
+    process = holdfast.start("backup", path, "--machine", "m")
+    containers = holdfast.state / "store" / "containers"
+    deadline_s = time.monotonic() + 60
+    while not list(containers.glob("*/*")):
+        assert time.monotonic() < deadline_s, "nothing was ever sealed"
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    sealed = set(containers.glob("*/*"))
+    assert holdfast("--json", "collect", expect=0).json()["freed_containers"] == 0
+    assert set(containers.glob("*/*")) == sealed
+    sealed_bytes = sum(container.stat().st_size for container in sealed)
+    made = holdfast("--json", "backup", path, "--machine", "m", expect=0).json()
+    elsewhere = Holdfast(tmp_path / "elsewhere")
+    elsewhere("init", "--recovery-out", tmp_path / "other key", expect=0)
+    whole = elsewhere("--json", "backup", path, "--machine", "m", expect=0).json()
+    assert made["new_bytes"] <= whole["new_bytes"] - sealed_bytes
+    assert holdfast("restore", made["name"], "-", expect=0).stdout == bytes(image)
+    assert not list((holdfast.state / "store" / "backups").iterdir())
