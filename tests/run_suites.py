@@ -52,6 +52,7 @@ SUITES = (
             "tests/sources",
             "tests/catalog",
             "tests/backup",
+            "tests/retention",
             "tests/cli",
             "tests/image",
             "tests/test_architecture.py",

@@ -71,6 +71,7 @@ class DiskBackup:
         here: that order is what keeps collection away from what this backup counts on.
         """
         began_s, started = self._clock.monotonic_s(), self._clock.now().replace(microsecond=0)
+        self._store.points.begin(self._machine)
         index = self._store.load_index(self._progress)
         with Ingest(self._store.layout, self._store.keys, index) as ingest:
             pages = PageStream(ingest)

@@ -1,4 +1,4 @@
-"""The catalog database: summaries of points, and which of them are known to be damaged.
+"""The catalog database: summaries of points and of sealed records, and which points are damaged.
 
 Derived and disposable: a missing or malformed file is replaced by an empty one, and when the disk
 is full what could not be noted is found out again later.
@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import sqlite_utils
 
@@ -23,6 +23,7 @@ _WAIT_S = 30.0
 # A spoiled page shows when it is read: as an error of SQLite or as text that is no summary.
 _MALFORMED = (sqlite3.DatabaseError, ValueError, TypeError)
 _Result = TypeVar("_Result")
+Table = Literal["points", "records"]
 
 
 class Catalog:
@@ -73,40 +74,45 @@ class Catalog:
         version = connection.execute("pragma user_version").fetchone()[0]
         if version not in (0, _SCHEMA_VERSION):
             raise sqlite3.DatabaseError(f"catalog version {version}")
-        database.table("points").create(
-            {"key": str, "stamp": str, "summary": str}, pk="key", if_not_exists=True
-        )
+        for table in ("points", "records"):
+            database.table(table).create(
+                {"key": str, "stamp": str, "summary": str}, pk="key", if_not_exists=True
+            )
         database.table("damage").create(
             {"point": str, "hurt_bytes": int, "noticed": str}, pk="point", if_not_exists=True
         )
         connection.execute(f"pragma user_version = {_SCHEMA_VERSION}")
         return database
 
-    def summaries(self) -> dict[str, tuple[str, dict[str, Any]]]:
-        """Point file key -> (stamp of the file it was made from, summary)."""
+    def summaries(self, table: Table = "points") -> dict[str, tuple[str, dict[str, Any]]]:
+        """Key of a file -> (stamp of the file it was made from, summary)."""
         return self._do(
             lambda database: {
                 row["key"]: (row["stamp"], json.loads(row["summary"]))
-                for row in database.table("points").rows
+                for row in database.table(table).rows
             }
         )
 
-    def put_summaries(self, summaries: Mapping[str, tuple[str, dict[str, Any]]]) -> None:
-        """Note summaries of points."""
+    def put_summaries(
+        self, summaries: Mapping[str, tuple[str, dict[str, Any]]], table: Table = "points"
+    ) -> None:
+        """Note summaries of points, or of sealed records."""
         rows = [
             {"key": key, "stamp": stamp, "summary": json.dumps(summary)}
             for key, (stamp, summary) in summaries.items()
         ]
-        self._do(lambda database: database.table("points").upsert_all(rows, pk="key"))
+        self._do(lambda database: database.table(table).upsert_all(rows, pk="key"))
 
-    def remove_summaries(self, keys: set[str]) -> None:
-        """Points that are gone."""
+    def remove_summaries(self, keys: set[str], table: Table = "points") -> None:
+        """Files that are gone."""
+        statement = {
+            "points": "delete from points where key = ?",
+            "records": "delete from records where key = ?",
+        }[table]
 
         def remove(database: sqlite_utils.Database) -> None:
             with database.conn:
-                database.conn.executemany(
-                    "delete from points where key = ?", [(key,) for key in keys]
-                )
+                database.conn.executemany(statement, [(key,) for key in keys])
 
         self._do(remove)
 

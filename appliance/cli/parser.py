@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from appliance.cli import retain_options
+
 if TYPE_CHECKING:
     from appliance.cli.session import Session
 
@@ -140,10 +142,13 @@ def _backup(parser: argparse.ArgumentParser) -> None:
 
 def _points(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--machine", metavar="NAME", help="only this machine's points")
+    parser.add_argument(
+        "--trash", action="store_true", help="forgotten points, and until when each can come back"
+    )
 
 
 def _restore(parser: argparse.ArgumentParser) -> None:
-    _point(parser)
+    retain_options.add_point(parser)
     parser.add_argument("target", metavar="TARGET", help="file, block device, pipe, or - ")
     parser.add_argument("--disk", metavar="N", type=int, default=0, help="disk number (default 0)")
     parser.add_argument(
@@ -164,7 +169,7 @@ def _umount(parser: argparse.ArgumentParser) -> None:
 
 
 def _boot(parser: argparse.ArgumentParser) -> None:
-    _point(parser)
+    retain_options.add_point(parser)
     parser.add_argument("--name", metavar="VM", help="the VM's name (default: the point's)")
     parser.add_argument(
         "--wait",
@@ -221,24 +226,24 @@ def _scrub(parser: argparse.ArgumentParser) -> None:
     amount.add_argument("--all", action="store_true", help="read everything, not the share due")
 
 
-def _forget(parser: argparse.ArgumentParser) -> None:
-    _point(parser)
-    parser.add_argument(
-        "--now", action="store_true", help="do not keep it in the trash first (there is none yet)"
-    )
-
-
-def _point(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("point", metavar="POINT", help="NAME@2026-11-21T09:30:00Z, or NAME@latest")
-
-
 COMMANDS: dict[str, _Command] = {
     "init": _Command("keys", "init", "make the store and its keys", _init),
     "unlock": _Command("keys", "unlock", "keep the key in memory until reboot", _unlock),
     "lock": _Command("keys", "lock", "forget the key that unlock keeps", _none),
     "backup": _Command("protect", "backup", "make a recovery point of disks", _backup),
     "points": _Command("protect", "points", "list recovery points", _points),
-    "forget": _Command("protect", "forget", "remove a recovery point", _forget),
+    "forget": _Command(
+        "retain", "forget", "put a recovery point into the trash", retain_options.add_forget
+    ),
+    "unforget": _Command(
+        "retain", "unforget", "bring a forgotten point back", retain_options.add_exact_point
+    ),
+    "hold": _Command("retain", "hold", "forbid that a point is forgotten", retain_options.add_hold),
+    "release": _Command("retain", "release", "end a hold", retain_options.add_exact_point),
+    "policy": _Command(
+        "retain", "policy", "show or set which points prune keeps", retain_options.add_policy
+    ),
+    "prune": _Command("retain", "prune", "forget what no policy keeps", retain_options.add_prune),
     "collect": _Command("protect", "collect", "free what no point needs", _none),
     "verify": _Command(
         "integrity", "verify", "read and authenticate, name what is damaged", _verify

@@ -1,9 +1,9 @@
-"""backup, points, forget, collect, status."""
+"""backup, points, collect, status."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,16 @@ from appliance.backup.disks import DiskBackup
 from appliance.base.errors import IntegrityError, NotFoundError, UsageError
 from appliance.base.text import duration, printable, size
 from appliance.catalog.catalog import Catalog
+from appliance.catalog.mirror import mirror_holds
 from appliance.catalog.point_list import DAMAGED, PointSummary, list_points, summarize
 from appliance.cli.exit_codes import DONE, DONE_WITH_GAPS, exit_code
 from appliance.cli.ranges import named_ranges
+from appliance.cli.retain import list_trash
 from appliance.cli.session import Session
 from appliance.formats.changed import parse_changed
-from appliance.formats.names import PointName, PointSelector, parse_machine_name
+from appliance.formats.names import PointName, format_time, parse_machine_name
 from appliance.formats.point import COMPLETE, Gap, Manifest
+from appliance.formats.record import Hold
 from appliance.native import Stats
 from appliance.sources.disk import DiskSource
 from appliance.store.collect import Collection
@@ -124,17 +127,25 @@ def points(session: Session, options: argparse.Namespace) -> int:
         console.note(f"there is no store in {session.state}: run 'holdfast init'")
         console.result({"points": []}, "")
         return DONE
+    if options.trash:
+        return list_trash(session, machine)
     with Catalog(session.state / "catalog.db") as catalog:
         found = list_points(session.store, catalog, machine)
+        holds = mirror_holds(session.store, catalog)
     for reason in found.unreadable:
         console.note(f"holdfast: {printable(reason)}")
-    console.result(
-        {"points": [point.to_json() for point in found.points]}, _point_table(found.points)
-    )
+    files = session.store.points.file_of
+    held = {
+        point.name: holds[label]
+        for point in found.points
+        if (label := files(PointName.parse(point.name)).label) in holds
+    }
+    shown = [{**point.to_json(), "held": point.name in held} for point in found.points]
+    console.result({"points": shown}, _point_table(found.points, held))
     return exit_code(IntegrityError()) if found.unreadable else DONE
 
 
-def _point_table(listed: Sequence[PointSummary]) -> str:
+def _point_table(listed: Sequence[PointSummary], held: Mapping[str, Hold | None]) -> str:
     if not listed:
         return "no points yet: 'holdfast backup SOURCE --machine NAME' makes one"
     rows = [("POINT", "DISKS", "NEW", "STORED", "STATE")]
@@ -144,7 +155,9 @@ def _point_table(listed: Sequence[PointSummary]) -> str:
             " + ".join(size(size_bytes) for size_bytes in point.disks),
             size(point.new_bytes),
             size(point.stored_bytes),
-            point.state + (" (read while mounted)" if point.inconsistent else ""),
+            point.state
+            + (" (read while mounted)" if point.inconsistent else "")
+            + (_held(held[point.name]) if point.name in held else ""),
         )
         for point in listed
     ]
@@ -156,23 +169,11 @@ def _point_table(listed: Sequence[PointSummary]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def forget(session: Session, options: argparse.Namespace) -> int:
-    """Remove a recovery point; a VM that needs it stands in the way."""
-    store, console = session.store, session.console
-    selector = PointSelector.parse(options.point)
-    if selector.time is None:
-        name = store.points.latest(selector.machine)
-    else:
-        name = PointName(selector.machine, selector.time)  # a damaged point can be forgotten too
-    if (session.state / "vms").is_dir():
-        from appliance.cli.virtual import refuse_if_booted  # slow to import, seldom needed
-
-        refuse_if_booted(session, name)
-    store.points.forget(name)
-    console.result(
-        {"forgotten": str(name)}, f"{name} is forgotten; 'holdfast collect' frees its space"
-    )
-    return DONE
+def _held(hold: Hold | None) -> str:
+    if hold is None:
+        return ", held (damaged record)"
+    until = "" if hold.until is None else f" until {format_time(hold.until)}"
+    return f", held{until}" + (f": {printable(hold.reason)}" if hold.reason else "")
 
 
 def collect(session: Session, _: argparse.Namespace) -> int:
@@ -184,6 +185,8 @@ def collect(session: Session, _: argparse.Namespace) -> int:
             f"; {size(collected.waiting_bytes)} more when the running backup has ended: "
             "run 'holdfast collect' again"
         )
+    for trouble in session.store.points.trash.troubles():
+        session.console.note(f"holdfast: {printable(trouble)}")
     session.console.result({**collected.__dict__}, text)
     return DONE
 

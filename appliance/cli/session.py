@@ -35,7 +35,8 @@ class Session:
     @cached_property
     def store(self) -> Store:
         """The store, opened with its key."""
-        return Store(self.state, keyring.load_master_key(self.state, self.passphrase))
+        master = keyring.load_master_key(self.state, self.passphrase)
+        return Store(self.state, master, self.clock)
 
     def has_store(self) -> bool:
         """Whether there is a store in the state directory."""

@@ -15,6 +15,11 @@ from functools import cached_property
 from appliance.base.errors import IntegrityError
 from appliance.formats.keyfile import KEY_BYTES, STORE_ID_BYTES
 from appliance.formats.point import HEADER_BYTES, SALT_BYTES, decode_header, encode_header
+from appliance.formats.record import (
+    RECORD_HEADER_BYTES,
+    decode_record_header,
+    encode_record_header,
+)
 from appliance.keys import cipher
 
 _MACHINE_DIRECTORY_BYTES = 16
@@ -86,6 +91,23 @@ class MasterKey:
             return cipher.unseal(self._point_key(header), data[HEADER_BYTES:], header)
         except IntegrityError as error:
             raise IntegrityError(f"point: {str(error).removeprefix('point: ')}") from None
+
+    def seal_record(self, place: str, plain: bytes) -> bytes:
+        """The whole file of a record that will lie at `place`, under a fresh random salt."""
+        header = encode_record_header(secrets.token_bytes(SALT_BYTES))
+        return header + cipher.seal(self._record_key(header), plain, header + place.encode())
+
+    def open_record(self, place: str, data: bytes) -> bytes:
+        """What was sealed for `place`.
+
+        Raises IntegrityError if the file is damaged, lay elsewhere, or is of another master key.
+        """
+        header = data[:RECORD_HEADER_BYTES]
+        key = self._record_key(header)
+        return cipher.unseal(key, data[RECORD_HEADER_BYTES:], header + place.encode())
+
+    def _record_key(self, header: bytes) -> bytes:
+        return self._derive(decode_record_header(header), b"record")
 
     def _point_key(self, header: bytes) -> bytes:
         return self._derive(decode_header(header), b"point")

@@ -1,7 +1,7 @@
 """Freeing what nothing refers to, beside backups, restores, mounts and boots.
 
 1. Note which containers exist. Later ones are not candidates.
-2. Mark from all points, and from points that readers pin though they are forgotten.
+2. Mark from all points, and from forgotten ones that stay in the trash or that readers pin.
 3. Under the commit lock: mark the points made meanwhile, make the condemned list durable.
 4. If no backup is left that began before the list: unlink what is condemned, forget it in the
    index, clear the list. Otherwise the next collection does it.
@@ -11,12 +11,11 @@ A kill at any moment leaves at most garbage, or a list that the next collection 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from appliance.base.clock import Clock
-from appliance.base.durable import remove_file
 from appliance.base.errors import IntegrityError, NotFoundError
 from appliance.base.locks import FileLock
 from appliance.base.progress import Progress
@@ -65,6 +64,9 @@ class Collection:
 
     def _run(self) -> Collected:
         candidates = list(list_names(self._layout))
+        # Read after the listing: whoever sealed what is listed had written a note before.
+        since = self._store.points.backup_notes.spared_since()
+        candidates = [name for name in candidates if not self._is_spared(name, since)]
         index = self._store.load_index(self._progress)
         live = LiveChunks(self._store.chunks, self._store.containers, index, self._progress)
         self._progress.phase("marking", unit="items")
@@ -91,7 +93,7 @@ class Collection:
             raise IntegrityError(
                 f"nothing was freed, because what damaged points need is unknown "
                 f"({len(self._damaged)} point files, {len(live.lost_pages)} pages): "
-                "run 'holdfast verify', then forget the damaged points"
+                "run 'holdfast verify', then forget the damaged points with --now"
             )
 
     # ---- marking ----
@@ -110,7 +112,7 @@ class Collection:
                 self._damaged.append(file.key)
 
     def _mark_pinned(self, live: LiveChunks) -> None:
-        """Mark forgotten points that a living process reads.
+        """Mark forgotten points that can be brought back, or that a living process reads.
 
         Points were listed before leases are read here: one that was forgotten in between is
         marked already, one that was forgotten earlier had to be pinned before that.
@@ -120,21 +122,32 @@ class Collection:
 
     def _pinned(self) -> Iterator[Manifest]:
         for file in self._pinned_files():
-            with contextlib.suppress(NotFoundError):
+            try:
                 yield self._store.points.read_path(self._store.points.trashed(file), file)
+            except NotFoundError:
+                continue
+            except IntegrityError:
+                self._damaged.append(file.key)
 
     def _pinned_files(self) -> set[PointFile]:
         pins = {pin for _, lease in living(self._layout.leases) for pin in lease.pins}
         parted = (pin.removesuffix(SUFFIX).partition("/") for pin in pins)
-        return {PointFile(folder, stem) for folder, _, stem in parted}
+        pinned = {PointFile(folder, stem) for folder, _, stem in parted}
+        return pinned | {PointFile.from_label(label) for label in self._store.points.trash.kept()}
+
+    def _is_spared(self, name: bytes, since: datetime | None) -> bool:
+        """Whether an interrupted backup may have made this container, and the next can use it."""
+        if since is None:
+            return False
+        try:
+            return self._layout.container(name).stat().st_mtime >= since.timestamp()
+        except FileNotFoundError:
+            return False
 
     # ---- unlinking ----
 
     def _purge_trash(self) -> None:
-        kept = {self._store.points.trashed(file).name for file in self._pinned_files()}
-        for path in sorted(self._layout.trash.glob(f"*{SUFFIX}")):
-            if path.name not in kept:
-                remove_file(path)
+        self._store.points.trash.purge({file.label for file in self._pinned_files()})
 
     def _unlink(self) -> Collected:
         with commit_lock(self._layout):

@@ -41,8 +41,13 @@ class Layout:
 
     @property
     def trash(self) -> Path:
-        """Forgotten points that a reader still uses."""
+        """Forgotten points, until their window ends and nobody reads them."""
         return self.root / "trash"
+
+    @property
+    def records(self) -> tuple[Path, ...]:
+        """Folders of sealed records: what must not be deleted yet."""
+        return (self.root / "holds", self.root / "policies", self.root / "backups")
 
     @property
     def quarantine(self) -> Path:
@@ -97,6 +102,7 @@ class Layout:
             self.incoming,
             self.points,
             self.trash,
+            *self.records,
             self.quarantine,
             self.index,
             self.leases,

@@ -1,7 +1,7 @@
 """Recovery points on the disk: listing, opening, committing, forgetting (docs/format/point.md).
 
 A point exists if and only if its file lies in its machine's folder. It is written last, under the
-commit lock, and forgotten by one rename into the trash.
+commit lock, forgotten by one rename into the trash, and brought back by one rename out of it.
 """
 
 from __future__ import annotations
@@ -10,24 +10,38 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 from appliance.base import durable
-from appliance.base.errors import AccessError, HoldfastError, IntegrityError, NotFoundError
+from appliance.base.clock import Clock, SystemClock
+from appliance.base.errors import (
+    AccessError,
+    BusyError,
+    HoldfastError,
+    IntegrityError,
+    NotFoundError,
+)
 from appliance.formats.names import PointName, PointSelector
 from appliance.formats.point import COMPLETE, Manifest, decode_manifest, encode_manifest
+from appliance.formats.record import Hold
+from appliance.store.backup_notes import BackupNotes
 from appliance.store.condemned import commit_lock, rescue
 from appliance.store.findings import note_doubt
+from appliance.store.holds import Holds
 from appliance.store.layout import Layout
+from appliance.store.policies import Policies
+from appliance.store.records import RecordKeys, Records
+from appliance.store.timekeeping import Timekeeper
+from appliance.store.trash import Trash
 
 SUFFIX = ".point"
 # A sealed manifest is at most 64 MiB plain; a file far beyond that is not ours to read.
 _POINT_MAX_BYTES = 65 << 20
 
 
-class PointKeys(Protocol):
+class PointKeys(RecordKeys, Protocol):
     """What is needed of the key hierarchy."""
 
     def seal_point(self, manifest: bytes) -> bytes:
@@ -47,6 +61,17 @@ class PointFile:
     folder: str
     stem: str
 
+    @classmethod
+    def from_label(cls, label: str) -> PointFile:
+        """The file that is called `label` in the trash and among the holds."""
+        folder, _, stem = label.partition("-")
+        return cls(folder, stem)
+
+    @property
+    def label(self) -> str:
+        """One word for the point: what the trash and the holds call it."""
+        return f"{self.folder}-{self.stem}"
+
     @property
     def key(self) -> str:
         """The path below the points folder: what leases pin and caches remember."""
@@ -62,9 +87,15 @@ class PointFile:
 class Points:
     """The points of one store."""
 
-    def __init__(self, layout: Layout, keys: PointKeys) -> None:
+    def __init__(self, layout: Layout, keys: PointKeys, clock: Clock | None = None) -> None:
         self._layout = layout
         self._keys = keys
+        self.records = Records(layout, keys)
+        self.timekeeper = Timekeeper(self.records, clock or SystemClock())
+        self.holds = Holds(self.records, self.timekeeper)
+        self.trash = Trash(layout, self.records, self.holds, self.timekeeper)
+        self.policies = Policies(self.records, keys)
+        self.backup_notes = BackupNotes(self.records, self.timekeeper)
 
     def files(self, machine: str | None = None) -> Iterator[PointFile]:
         """Every point's file, by machine folder and time."""
@@ -112,8 +143,7 @@ class Points:
 
     def open(self, name: PointName) -> Manifest:
         """The manifest of point `name`. Raises NotFoundError with a hint if there is none."""
-        if not self.exists(name):
-            raise NotFoundError(f"there is no point {name}: 'holdfast points' lists what there is")
+        self._refuse_if_missing(name)
         return self.read(self.file_of(name))
 
     def latest(self, machine: str) -> PointName:
@@ -136,6 +166,14 @@ class Points:
         self.open(name)
         return name
 
+    def begin(self, machine: str) -> None:
+        """A backup of `machine` starts: what it seals is kept although it may be interrupted.
+
+        Durable on return. The caller holds a writer's lease.
+        """
+        self.timekeeper.note()
+        self.backup_notes.begin(self._keys.machine_directory(machine), machine)
+
     def commit(self, manifest: Manifest, is_needed: Callable[[bytes], bool]) -> Manifest:
         """Make a point exist, durably on return; all it refers to is durable already.
 
@@ -144,15 +182,21 @@ class Points:
         may carry a later time.
         """
         folder = self._layout.points / self._keys.machine_directory(manifest.machine)
+        self.timekeeper.note()
         with commit_lock(self._layout):
             durable.make_directory(folder)
             rescue(self._layout, is_needed)
-            while True:
-                file = self.file_of(manifest.name)
-                if self.trashed(file).exists():
-                    # A pin names a point: a namesake of one still read would take its place.
-                    manifest = replace(manifest, time=manifest.time + timedelta(seconds=1))
-                    continue
+            manifest = self._write_new(manifest, is_needed)
+        with contextlib.suppress(HoldfastError):
+            # The point is made; a note that stays only spares garbage for a while.
+            self.backup_notes.end(folder.name)
+        return manifest
+
+    def _write_new(self, manifest: Manifest, is_needed: Callable[[bytes], bool]) -> Manifest:
+        while True:
+            file = self.file_of(manifest.name)
+            # A pin names a point: a namesake of one still read would take its place.
+            if not self.trashed(file).exists():
                 path = self._layout.points / file.key
                 data = self._keys.seal_point(encode_manifest(manifest))
                 base_key = None if manifest.base is None else self.file_of(manifest.base).key
@@ -160,24 +204,65 @@ class Points:
                 try:
                     durable.write_file(path, data, replace=False, staging=self._layout.incoming)
                 except FileExistsError:
-                    manifest = replace(manifest, time=manifest.time + timedelta(seconds=1))
+                    pass
                 else:
                     return manifest
+            manifest = replace(manifest, time=manifest.time + timedelta(seconds=1))
 
-    def forget(self, name: PointName) -> None:
+    # ---- forgetting, and what forbids it ----
+
+    def forget(
+        self, name: PointName, window: timedelta | None = None, beside: PointName | None = None
+    ) -> None:
         """Take a point away, durably on return. A process that has it open may go on reading.
 
-        Raises NotFoundError if there is none. A damaged point can be forgotten too.
+        It can be brought back for `window`; without one collection may take it at once. A damaged
+        point can be forgotten too. Raises NotFoundError if there is none, BusyError if it is held
+        or if `beside`, the point that is to be left, has vanished.
         """
         file = self.file_of(name)
-        path = self._layout.points / file.key
+        self.timekeeper.note()
         with commit_lock(self._layout):
-            if not path.exists():
+            self._refuse_if_missing(name)
+            if beside is not None and not self.exists(beside):
+                raise BusyError(f"{name} stays: {beside} was forgotten meanwhile, try again")
+            self.holds.refuse_if_held(file.label, name)
+            self.trash.put_note(file.label, name, window)
+            durable.move_file(self._layout.points / file.key, self.trashed(file))
+
+    def unforget(self, name: PointName) -> None:
+        """Bring a forgotten point back, durably on return.
+
+        Raises NotFoundError if it is not in the trash, or if its window has ended: collection may
+        have begun to free what it needs.
+        """
+        file = self.file_of(name)
+        with commit_lock(self._layout):
+            if not self.trashed(file).exists():
                 raise NotFoundError(
-                    f"there is no point {name}: 'holdfast points' lists what there is"
+                    f"{name} is not in the trash: 'holdfast points --trash' lists what is"
                 )
-            durable.move_file(path, self.trashed(file))
+            self.trash.refuse_if_over(file.label, name)
+            path = self._layout.points / file.key
+            durable.make_directory(path.parent)
+            durable.move_file(self.trashed(file), path)
+            self.trash.remove_note(file.label)
+
+    def hold(self, name: PointName, reason: str, until: datetime | None) -> Hold:
+        """Forbid that a point is forgotten, durably on return. Raises NotFoundError."""
+        with commit_lock(self._layout):
+            self._refuse_if_missing(name)
+            return self.holds.put(self.file_of(name).label, name, reason, until)
+
+    def release(self, name: PointName) -> None:
+        """Take a hold away, durably on return. Raises NotFoundError if there is none."""
+        with commit_lock(self._layout):
+            self.holds.remove(self.file_of(name).label, name)
+
+    def _refuse_if_missing(self, name: PointName) -> None:
+        if not self.exists(name):
+            raise NotFoundError(f"there is no point {name}: 'holdfast points' lists what there is")
 
     def trashed(self, file: PointFile) -> Path:
         """Where a forgotten point lies until collection."""
-        return self._layout.trash / f"{file.folder}-{file.stem}{SUFFIX}"
+        return self.trash.path(file.label)

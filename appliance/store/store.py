@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from appliance.base.clock import Clock
 from appliance.base.errors import NotFoundError
 from appliance.base.progress import Progress
 from appliance.formats.names import PointName
@@ -25,11 +26,11 @@ from appliance.store.points import PointFile, Points
 class Store:
     """A store for reading and writing. Opening it reads no data."""
 
-    def __init__(self, state: Path, keys: MasterKey) -> None:
+    def __init__(self, state: Path, keys: MasterKey, clock: Clock | None = None) -> None:
         self.layout = Layout(state)
         self.layout.make_missing_folders()
         self.keys = keys
-        self.points = Points(self.layout, keys)
+        self.points = Points(self.layout, keys, clock)
         self.containers = ContainerCache(self.layout, keys)
         self.chunks = ChunkReader(self.containers, self.load_index)
 

@@ -158,7 +158,7 @@ def test_a_damaged_point_file_is_named(damaged: Damaged, place: int) -> None:
     damaged.no_traceback(verified, listed)
     # What a damaged point needs is unknown, so nothing is freed until it is forgotten.
     assert damaged.holdfast("collect").code == 4
-    damaged.holdfast("forget", damaged.hurt, expect=0)
+    damaged.holdfast("forget", damaged.hurt, "--now", expect=0)
     damaged.holdfast("collect", expect=0)
 
 

@@ -94,3 +94,28 @@ def test_a_cut_point_is_refused(length: int) -> None:
 
 def test_mutated_points_raise_nothing_but_our_errors(seed: int) -> None:
     assert_survives(MASTER.open_point, read_golden("point.point"), seed)
+
+
+PLACE = "holds/0123-20261121T093000Z.hold"
+
+
+def test_the_golden_record_opens_here_and_by_another_library() -> None:
+    golden = read_golden("hold.record")
+    assert MASTER.open_record(PLACE, golden) == read_golden("hold.json")
+    key = derive(golden[16:32], "holdfast record v1")
+    plain = AESGCM(key).decrypt(bytes(12), golden[32:], golden[:32] + PLACE.encode())
+    assert plain == read_golden("hold.json")
+
+
+def test_a_record_opens_only_at_its_place_and_unchanged() -> None:
+    sealed = MASTER.seal_record(PLACE, b"plain")
+    assert MASTER.open_record(PLACE, sealed) == b"plain"
+    assert MASTER.seal_record(PLACE, b"plain")[16:32] != sealed[16:32]
+    with pytest.raises(IntegrityError, match="do not authenticate"):
+        MASTER.open_record(PLACE.replace("093000", "093001"), sealed)
+    for at in range(len(sealed)):
+        changed = sealed[:at] + bytes([sealed[at] ^ 1]) + sealed[at + 1 :]
+        with pytest.raises(IntegrityError):
+            MASTER.open_record(PLACE, changed)
+        with pytest.raises(IntegrityError):
+            MASTER.open_record(PLACE, sealed[:at])
