@@ -80,7 +80,7 @@ def test_a_run_gives_back_what_memory_held(tmp_path: Path) -> None:
     assert again.run_entries(1) == again.run_entries(-1) == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"HFINDEX1", b"x" * 400, b"HFINDEX1" + b"\xff" * 24])
+@pytest.mark.parametrize("content", [b"", b"HFINDEX2", b"x" * 400, b"HFINDEX2" + b"\xff" * 24])
 def test_a_malformed_run_is_an_integrity_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "run").write_bytes(content)
     with pytest.raises(IntegrityError, match="index run"):
