@@ -177,23 +177,20 @@ class ChunkIndex:
         Keeping each run larger than all smaller ones together bounds the number of runs to
         log2(entries) and the times an entry is rewritten likewise (a log-structured merge).
         """
-        total = self.native.pending()
+        rest = self.native.pending()
         first = self.native.runs
-        while first > lowest and self.native.run_entries(first - 1) <= total:
-            first -= 1
-            total += self.native.run_entries(first)
+        for run in reversed(range(lowest, self.native.runs)):
+            if self.native.run_entries(run) <= rest:
+                first = run
+            rest += self.native.run_entries(run)
         return first
 
     def _compact(self, gone_count: int) -> None:
         """Bring runs that several processes added into proportion, and leave out the gone."""
-        first = self._first_to_merge(0)
-        for run in range(self.native.runs - 1, 0, -1):
-            rest = sum(self.native.run_entries(i) for i in range(run, self.native.runs))
-            if self.native.run_entries(run - 1) <= rest:
-                first = min(first, run - 1)
         is_thin = gone_count > 0 and gone_count * _GONE_SHARE >= self.native.slot_count()
+        first = 0 if is_thin else self._first_to_merge(0)
         if is_thin or self.native.runs - first >= 2 or self.native.pending():
-            self._rewrite(0 if is_thin else first)
+            self._rewrite(first)
 
     # ---- learning from the containers; the caller holds the lock ----
 

@@ -5,6 +5,7 @@
  */
 #include "index.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 enum { CURSOR_PAGES = 32, CURSOR_ENTRIES = CURSOR_PAGES * PAGE_ENTRIES };
@@ -250,5 +251,6 @@ int hf_index_replace(hf_index *index, int first_run, int fd) {
         index->written_count = 0;
     }
     pthread_rwlock_unlock(&index->lock);
+    malloc_trim(0); /* a merge took tens of MiB, which the allocator would keep */
     return result;
 }

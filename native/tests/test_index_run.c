@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -186,6 +187,53 @@ static void there_is_a_limit_to_runs(void) {
     hf_index_free(index);
 }
 
+typedef struct {
+    hf_index *index;
+    uint32_t container, won;
+    pthread_t thread;
+} claimant;
+
+enum { SHARED = 30000, CLAIMANTS = 3 };
+
+static void *claim_shared(void *context) {
+    claimant *claimant = context;
+    uint32_t own = slot_of(claimant->index, claimant->container);
+    for (uint32_t i = 0; i < SHARED; i++) {
+        uint32_t slot = own, ordinal = i;
+        uint8_t id[32];
+        make_id(i, id);
+        int known = hf_index_claim(claimant->index, id, &slot, &ordinal);
+        CHECK(known >= 0 && ordinal == i && (known == 1 || slot == own));
+        claimant->won += known == 0;
+    }
+    return NULL;
+}
+
+static void claims_go_on_while_runs_are_written(void) {
+    hf_index *index = hf_index_new();
+    claimant claimants[CLAIMANTS];
+    for (uint32_t i = 0; i < CLAIMANTS; i++) {
+        claimants[i] = (claimant){.index = index, .container = i};
+        CHECK(pthread_create(&claimants[i].thread, NULL, claim_shared, &claimants[i]) == 0);
+    }
+    for (int round = 0; round < 20; round++) {
+        int first_run = round % 3 == 0 ? 0 : round % 3 - 1;
+        int fd = written(index, first_run);
+        CHECK(hf_index_replace(index, first_run, fd) == HF_OK);
+        close(fd);
+    }
+    uint32_t won = 0;
+    for (int i = 0; i < CLAIMANTS; i++) {
+        CHECK(pthread_join(claimants[i].thread, NULL) == 0);
+        won += claimants[i].won;
+    }
+    int fd = written(index, 0);
+    CHECK(hf_index_replace(index, 0, fd) == HF_OK && hf_index_pending(index) == 0);
+    close(fd);
+    CHECK(won == SHARED && hf_index_run_entries(index, 0) == SHARED);
+    hf_index_free(index);
+}
+
 /* ---- malformed files ---- */
 
 static int try_bytes(const uint8_t *bytes, size_t length) {
@@ -349,6 +397,7 @@ const test INDEX_RUN_TESTS[] = {
     {"a full disk is an error that keeps its number",
      a_full_disk_is_an_error_that_keeps_its_number},
     {"there is a limit to runs", there_is_a_limit_to_runs},
+    {"claims go on while runs are written", claims_go_on_while_runs_are_written},
     {"malformed runs are refused", malformed_runs_are_refused},
     {"blocks that point elsewhere are refused", blocks_that_point_elsewhere_are_refused},
     {"a flipped bit never gives a false place", a_flipped_bit_never_gives_a_false_place},
