@@ -32,8 +32,8 @@ _SETTLED_NS = 2_000_000_000
 # runs name is gone, all runs are merged: each that goes has then paid for as many that stay.
 _GONE_SHARE = 8
 # Directories are read at once: disks do several seeks better than one after the other.
-_LEARNERS = 8
-_BATCH = 8 * _LEARNERS
+_LEARNERS = 4
+_BATCH = 16 * _LEARNERS
 
 
 class ChunkIndex:

@@ -257,13 +257,16 @@ int hf_index_claim(hf_index *index, const uint8_t id[32], uint32_t *slot, uint32
 }
 
 int hf_index_learn(hf_index *index, uint32_t slot, const uint8_t *ids, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t at = slot, ordinal = i;
-        int result = hf_index_claim(index, ids + (size_t)i * HF_ID_BYTES, &at, &ordinal);
-        if (result < 0)
-            return result;
+    pthread_rwlock_wrlock(&index->lock);
+    int result = slot < index->slot_count ? HF_OK : HF_E_FORMAT;
+    for (uint32_t i = 0; result == HF_OK && i < count; i++) {
+        const uint8_t *id = ids + (size_t)i * HF_ID_BYTES;
+        uint32_t known_slot, known_ordinal;
+        if (!find(index, id, &known_slot, &known_ordinal))
+            result = add(index, id, slot, i);
     }
-    return HF_OK;
+    pthread_rwlock_unlock(&index->lock);
+    return result;
 }
 
 uint64_t hf_index_pending(const hf_index *index) { return index->table_used; }
