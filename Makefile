@@ -4,12 +4,12 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup packages native demo check format test test-slow bench clean
+.PHONY: help setup packages native demo check format test test-slow bench bench-index clean
 MAKEFLAGS += --no-print-directory
 
 # To build, to run, to test, and to make the disk of the demo.
 PACKAGES := ca-certificates clang-format debootstrap e2fsprogs extlinux fdisk fuse3 gcc libc6-dev libfuse2 \
-	libssl-dev libudev1 libzstd-dev make mount python3-dev python3-venv qemu-system-x86 qemu-utils syslinux-common \
+	libssl-dev libudev1 libxxhash-dev libzstd-dev make mount python3-dev python3-venv qemu-system-x86 qemu-utils syslinux-common \
 	util-linux xfsprogs
 # What the bench is measured beside.
 PEERS := borgbackup restic
@@ -73,6 +73,10 @@ test-slow: setup ## The full counts; goes on where it was stopped; SHARD=2/8 run
 bench: setup ## Time and stored bytes beside restic and borg
 	$(call install_packages,$(PEERS))
 	$(BIN)/python -m tests.bench.bench
+
+bench-index: setup ## The index at 1, 10 and 50 TB: memory, look-ups, sizes, rebuild; ARGS=--disk-gib 45 fills all of it
+	$(MAKE) -s -C native bench
+	$(BIN)/python -m tests.bench.index_bench $(ARGS)
 
 clean: ## Remove everything that make made, the cached disk of the demo too
 	-@$(MAKE) -C native clean

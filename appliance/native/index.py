@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import os
-from ctypes import byref, c_uint32, create_string_buffer, get_errno
+from collections.abc import Sequence
+from ctypes import byref, c_char, c_uint32, create_string_buffer, get_errno
+from typing import NamedTuple
 
-from appliance.native.library import E_IO, check, lib, required
+from appliance.native.library import E_IO, MemoryStruct, check, lib, required
+from appliance.native.reading import Directory
+
+
+class IndexMemory(NamedTuple):
+    """What an index takes, in bytes; filters are pages of the runs' files, shared by processes."""
+
+    filters: int
+    marks: int
+    table: int
+    containers: int
 
 
 class Index:
@@ -33,6 +45,23 @@ class Index:
     def knows(self, name: bytes) -> bool:
         """Whether the sealed container `name` was ever given a slot here."""
         return bool(lib.hf_index_knows(self.handle, name))
+
+    def mark_known(self, names: Sequence[bytes], seen: bytearray) -> bytes:
+        """Whether each of `names` has a slot, as bytes of 0 and 1; sets `seen` at those slots."""
+        known = create_string_buffer(len(names) + 1)
+        slots = (c_char * len(seen)).from_buffer(seen)
+        lib.hf_index_mark_known(self.handle, b"".join(names), len(names), known, slots, len(seen))
+        return known.raw[: len(names)]
+
+    def is_damaged(self, run: int) -> bool:
+        """Whether a page of run number `run` turned out to be unreadable or altered."""
+        return bool(lib.hf_index_damaged(self.handle, run))
+
+    def memory(self) -> IndexMemory:
+        """What the index takes now."""
+        memory = MemoryStruct()
+        lib.hf_index_memory(self.handle, byref(memory))
+        return IndexMemory(memory.filters, memory.marks, memory.table, memory.containers)
 
     def run_entries(self, run: int) -> int:
         """The number of entries of run number `run`."""
@@ -78,6 +107,11 @@ class Index:
         )
         return slot_out.value, ordinal_out.value
 
+    def learn(self, slot: int, directory: Directory) -> None:
+        """Claim every chunk of a container for its slot."""
+        ids = lib.hf_directory_ids(directory.handle)
+        check(lib.hf_index_learn(self.handle, slot, ids, directory.chunks), "index")
+
     def pending(self) -> int:
         """The number of entries that are in memory only."""
         return int(lib.hf_index_pending(self.handle))
@@ -85,7 +119,8 @@ class Index:
     def write(self, first_run: int, descriptor: int) -> None:
         """Write memory and the runs from `first_run` on as one sorted run, without dead slots.
 
-        Raises OSError as writing does; nothing is forgotten then.
+        Others may look up and claim meanwhile. Raises OSError as writing does, IntegrityError when
+        one of the runs is damaged; nothing is forgotten then.
         """
         code = lib.hf_index_write(self.handle, first_run, descriptor)
         if code == E_IO:

@@ -95,6 +95,12 @@ class StatsStruct(ctypes.Structure):
     )
 
 
+class MemoryStruct(ctypes.Structure):
+    """hf_memory."""
+
+    _fields_ = tuple((name, c_uint64) for name in ("filters", "marks", "table", "containers"))
+
+
 _U32P = POINTER(c_uint32)
 _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "hf_index_new": (c_void_p, []),
@@ -113,6 +119,10 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "hf_index_claim": (c_int, [c_void_p, c_char_p, _U32P, _U32P]),
     "hf_index_pending": (c_uint64, [c_void_p]),
     "hf_index_write": (c_int, [c_void_p, c_int, c_int]),
+    "hf_index_learn": (c_int, [c_void_p, c_uint32, c_void_p, c_uint32]),
+    "hf_index_mark_known": (None, [c_void_p, c_char_p, c_uint32, c_char_p, c_void_p, c_uint32]),
+    "hf_index_damaged": (c_int, [c_void_p, c_int]),
+    "hf_index_memory": (None, [c_void_p, POINTER(MemoryStruct)]),
     "hf_writer_new": (c_void_p, [c_int, c_char_p, c_char_p, c_uint32, c_int]),
     "hf_writer_free": (None, [c_void_p]),
     "hf_writer_chunks": (c_uint32, [c_void_p]),

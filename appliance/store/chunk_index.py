@@ -1,44 +1,39 @@
-"""The chunk index on the disk: loads, rebuilds, adds to and merges runs (docs/format/index.md).
+"""The chunk index on the disk: loads, heals, adds to and merges runs (docs/format/index.md).
 
-Derived data, healed at every start: when `current.json` or a run is missing or malformed, all is
-rebuilt from the containers' directories; a folder of containers that changed since it was last
-compared is listed again. Several processes may use and extend the index at once: a run is never
-changed, and the list of runs changes under a lock.
+Derived data, healed at every start: a folder of containers that changed since it was last compared
+is listed again, and what no run knows is learned from its directory; when `current.json`, a run or
+the list of what is gone is missing or malformed, all folders count as changed. Several processes
+may use and extend the index at once: a run is never changed, and the list of runs changes under a
+lock.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import secrets
 import stat
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from appliance.base import clock, durable
-from appliance.base.errors import HoldfastError, NoSpaceError
+from appliance.base.errors import HoldfastError, IntegrityError, NoSpaceError
 from appliance.base.locks import FileLock
 from appliance.base.progress import Progress
 from appliance.native import Index
 from appliance.store.condemned import read_condemned
 from appliance.store.containers import Container, ContainerKeys, container_name
+from appliance.store.index_files import IndexFiles, Listing
 from appliance.store.layout import Layout
 
-# A memory table of this many entries (about 36 MiB) is spilled to a run before it grows further.
-PENDING_MAX_ENTRIES = 1 << 20
+# A memory table of this many entries (24 MiB) is spilled to a run before it has to double.
+PENDING_MAX_ENTRIES = 600_000
 # A folder that changed less than this ago may change again within the same timestamp.
 _SETTLED_NS = 2_000_000_000
-# What reading a garbage `current.json` may raise; RecursionError and OverflowError come from json.
-_MALFORMED = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    RecursionError,
-    OverflowError,
-)
+# Containers that are gone are left out when runs are merged. When one in so many of those that the
+# runs name is gone, all runs are merged: each that goes has then paid for as many that stay.
+_GONE_SHARE = 8
+# Directories are read at once: disks do several seeks better than one after the other.
+_LEARNERS = 4
+_BATCH = 16 * _LEARNERS
 
 
 class ChunkIndex:
@@ -48,22 +43,17 @@ class ChunkIndex:
         """Load the index, learning what is missing."""
         self._layout = layout
         self._keys = keys
-        self._current = layout.index / "current.json"
-        self._folders: dict[str, int] = {}
-        self._runs: list[str] = []
+        self._files = IndexFiles(layout.index)
+        self._listing = Listing()
         self.native = Index()
         with self._lock():
-            self._load()
-            # Before anything is learned: what is condemned must not hide another copy.
-            for name in read_condemned(layout):
-                self.native.kill_slot(self.native.slot_of(name))
             try:
-                self._catch_up(progress)
-                self._compact()
-            except NoSpaceError:
-                self._folders = {}  # it serves from memory; the next start tries again
-            self._version = self._read_version()
-        self._loaded_runs = len(self._runs)
+                self._open(progress)
+            except IntegrityError:  # a run was found damaged while it was merged
+                self._unlist_damaged()
+                self._open(progress)
+            self._version = self._files.version()
+        self._loaded_runs = len(self._listing.runs)
 
     def name_of(self, slot: int) -> bytes | None:
         """The container of a slot, or None while it is open."""
@@ -79,7 +69,7 @@ class ChunkIndex:
 
     def is_current(self) -> bool:
         """Whether nobody changed the files since this was loaded."""
-        return self._version == self._read_version()
+        return self._version == self._files.version()
 
     def spill_if_large(self) -> None:
         """Keep memory bounded during a long backup."""
@@ -88,24 +78,36 @@ class ChunkIndex:
 
     def spill(self) -> None:
         """Move what was learned since the last time into a run, durably, for all processes."""
-        if self.native.pending() == 0:
+        if self.native.pending() == 0 and not self._damaged():
             return
         first = self._first_to_merge(self._loaded_runs)
         with self._lock():
-            name = self._write_run(first)
-            merged = set(self._runs[first:])
-            self._runs = [*self._runs[:first], name]
-            others = [run for run in self._read_current() if run not in merged]
-            self._write_current([*others, name])
-            self._remove_runs(merged)
+            try:
+                name = self._write_run(first)
+            except IntegrityError:
+                self._unlist_damaged()  # memory serves on, and the next start learns it again
+                return
+            runs = self._listing.runs
+            merged = set(runs[first:])
+            self._listing.runs = [*runs[:first], name]
+            # Others may have changed the list.
+            listed = self._files.read()
+            listed.runs = [run for run in listed.runs if run not in merged]
+            listed.runs.append(name)
+            self._files.write(listed)
+            self._files.remove_runs(merged)
+            self._unlist_damaged()
 
     def drop(self, names: set[bytes]) -> None:
-        """Forget containers that are gone: every run is rewritten without them."""
+        """Forget containers that are gone, durably."""
         with self._lock():
-            self._load()
-            for name in names:
-                self.native.kill_slot(self.native.slot_of(name))
-            self._rewrite(0)
+            gone = self._load()
+            known = {name for name in names if self.native.knows(name)}
+            self._kill(gone | known)
+            if known - gone:
+                self._listing.gone = self._files.write_gone(gone | known)
+                self._files.write(self._listing)
+            self._compact(len(gone | known))
 
     # ---- files; the caller holds the lock ----
 
@@ -114,68 +116,60 @@ class ChunkIndex:
             durable.make_directory(self._layout.index)
         return FileLock(self._layout.locks / "index")
 
-    def _load(self) -> None:
+    def _open(self, progress: Progress) -> None:
+        gone = self._load()
+        try:
+            gone = self._catch_up(gone, progress)
+            self._compact(len(gone))
+        except NoSpaceError:
+            self._listing.folders = {}  # it serves from memory; the next start tries again
+
+    def _load(self) -> set[bytes]:
+        """Map the runs that can be; gives the containers that they name though they are gone."""
         self.native = Index()
+        self._listing = self._files.read()
+        listed, self._listing.runs = self._listing.runs, []
+        gone: set[bytes] = set()
+        for name in listed:
+            try:
+                self._files.use_run(name, self.native.add_run)
+                self._listing.runs.append(name)
+            except (OSError, ValueError, HoldfastError):
+                self._listing.folders = {}
         try:
-            self._runs = self._read_current()
-            for name in self._runs:
-                self._map(name, self.native.add_run)
-        except (OSError, ValueError, HoldfastError):
-            self.native, self._runs, self._folders = Index(), [], {}
-        self._remove_leftovers()
-
-    def _read_current(self) -> list[str]:
-        try:
-            raw = json.loads(self._current.read_bytes())
-            self._folders = {str(key): int(value) for key, value in raw["folders"].items()}
-            return [Path(str(name)).name for name in raw["runs"]]
-        except _MALFORMED:
-            self._folders = {}
-            return []
-
-    def _read_version(self) -> tuple[int, int] | None:
-        try:
-            status = self._current.stat()
-        except FileNotFoundError:
-            return None
-        return status.st_ino, status.st_mtime_ns
-
-    def _write_current(self, runs: list[str]) -> None:
-        text = json.dumps({"format": 1, "runs": runs, "folders": self._folders})
-        durable.write_file(self._current, text.encode())
-
-    def _map(self, name: str, use: Callable[[int], object]) -> None:
-        descriptor = os.open(self._layout.index / name, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            use(descriptor)
-        finally:
-            os.close(descriptor)
+            gone = self._files.read_gone(self._listing.gone)
+        except (OSError, ValueError):
+            self._listing.folders, self._listing.gone = {}, ""
+        self._files.remove_unlisted(self._listing)
+        return gone
 
     def _write_run(self, first: int) -> str:
         """Write memory and runs `first`.. as one run, and use it in their place."""
-        name = f"{secrets.token_hex(8)}.run"
-        with durable.open_durably(self._layout.index / name) as descriptor:
-            self.native.write(first, descriptor)
-        self._map(name, lambda descriptor: self.native.replace(first, descriptor))
+        name = self._files.write_run(lambda descriptor: self.native.write(first, descriptor))
+        self._files.use_run(name, lambda descriptor: self.native.replace(first, descriptor))
         return name
 
     def _rewrite(self, first: int) -> None:
         name = self._write_run(first)
-        gone = set(self._runs[first:])
-        self._runs = [*self._runs[:first], name]
-        self._write_current(self._runs)
-        self._remove_runs(gone)
+        merged = self._listing.runs[first:]
+        self._listing.runs[first:] = [name]
+        if first == 0:
+            self._listing.gone = ""
+        self._files.write(self._listing)
+        self._files.remove_runs(merged)
 
-    def _remove_leftovers(self) -> None:
-        """Remove what no list names: runs are written and named under the lock."""
-        for path in self._layout.index.iterdir():
-            if path.name not in self._runs and path != self._current:
-                with contextlib.suppress(OSError):
-                    path.unlink()
+    def _damaged(self) -> set[str]:
+        runs = self._listing.runs
+        return {name for number, name in enumerate(runs) if self.native.is_damaged(number)}
 
-    def _remove_runs(self, names: set[str]) -> None:
-        for name in names:
-            (self._layout.index / name).unlink(missing_ok=True)
+    def _unlist_damaged(self) -> None:
+        """Let the next start learn again what damaged runs knew."""
+        damaged = self._damaged()
+        if damaged:
+            listed = self._files.read()
+            listed.runs = [run for run in listed.runs if run not in damaged]
+            listed.folders = {}
+            self._files.write(listed)
 
     def _first_to_merge(self, lowest: int) -> int:
         """The first run that a new one should swallow, not below `lowest`.
@@ -183,50 +177,55 @@ class ChunkIndex:
         Keeping each run larger than all smaller ones together bounds the number of runs to
         log2(entries) and the times an entry is rewritten likewise (a log-structured merge).
         """
-        total = self.native.pending()
+        rest = self.native.pending()
         first = self.native.runs
-        while first > lowest and self.native.run_entries(first - 1) <= total:
-            first -= 1
-            total += self.native.run_entries(first)
+        for run in reversed(range(lowest, self.native.runs)):
+            if self.native.run_entries(run) <= rest:
+                first = run
+            rest += self.native.run_entries(run)
         return first
 
-    def _compact(self) -> None:
-        """Bring runs that several processes added into proportion."""
-        first = self._first_to_merge(0)
-        for run in range(self.native.runs - 1, 0, -1):
-            rest = sum(self.native.run_entries(i) for i in range(run, self.native.runs))
-            if self.native.run_entries(run - 1) <= rest:
-                first = min(first, run - 1)
-        if self.native.runs - first >= 2 or self.native.pending():
+    def _compact(self, gone_count: int) -> None:
+        """Bring runs that several processes added into proportion, and leave out the gone."""
+        is_thin = gone_count > 0 and gone_count * _GONE_SHARE >= self.native.slot_count()
+        first = 0 if is_thin else self._first_to_merge(0)
+        if is_thin or self.native.runs - first >= 2 or self.native.pending():
             self._rewrite(first)
 
     # ---- learning from the containers; the caller holds the lock ----
 
-    def _catch_up(self, progress: Progress) -> None:
-        changed = self._changed_folders()
-        if not changed:
-            return
-        present = {folder: self._list(folder) for folder in changed}
-        gone = self._gone(present)
-        for name in gone:
+    def _kill(self, names: Iterable[bytes]) -> None:
+        for name in names:
             self.native.kill_slot(self.native.slot_of(name))
-        unknown = [
-            name for names in present.values() for name in names if not self.native.knows(name)
-        ]
-        if unknown:
-            progress.phase("rebuilding the index", total=len(unknown), unit="items")
-        for name in unknown:
-            self._learn(name)
-            progress.advance(1)
-            if self.native.pending() >= PENDING_MAX_ENTRIES:
-                self._rewrite(self._first_to_merge(0))
-        now_ns = clock.wall_ns()
-        settled = {key: at for key, at in changed.items() if now_ns - at > _SETTLED_NS}
-        self._folders.update(settled)
-        if gone or unknown:
-            self._rewrite(0 if gone else self._first_to_merge(0))
-        elif settled:
-            self._write_current(self._runs)
+
+    def _catch_up(self, gone: set[bytes], progress: Progress) -> set[bytes]:
+        """Learn and forget what changed; gives the containers that runs name though gone."""
+        changed = self._changed_folders()
+        condemned = read_condemned(self._layout)
+        seen = bytearray(self.native.slot_count())
+        unknown: list[bytes] = []
+        returned: set[bytes] = set()
+        for folder in changed:
+            names = self._list(folder)
+            known = self.native.mark_known(names, seen)
+            unknown += [name for name, is_known in zip(names, known, strict=True) if not is_known]
+            returned |= gone.intersection(names)
+        now_gone = (gone - returned) | self._vanished(seen, changed)
+        # Before anything is learned: what is condemned must not hide another copy.
+        self._kill(now_gone)
+        self._kill(condemned)
+        if now_gone != gone:
+            self._listing.gone = self._files.write_gone(now_gone)
+        unknown = [name for name in unknown if name not in condemned]
+        self._learn_all([*unknown, *returned], progress)
+        settled_ns = clock.wall_ns() - _SETTLED_NS
+        settled = {key: at_ns for key, at_ns in changed.items() if at_ns < settled_ns}
+        self._listing.folders.update(settled)
+        if self.native.pending():
+            self._rewrite(self._first_to_merge(0))
+        elif settled or now_gone != gone:
+            self._files.write(self._listing)
+        return now_gone
 
     def _changed_folders(self) -> dict[str, int]:
         changed = {}
@@ -236,7 +235,8 @@ class ChunkIndex:
                 status = (self._layout.containers / folder).stat()
             except FileNotFoundError:
                 continue
-            if stat.S_ISDIR(status.st_mode) and self._folders.get(folder) != status.st_mtime_ns:
+            at_ns = self._listing.folders.get(folder)
+            if stat.S_ISDIR(status.st_mode) and at_ns != status.st_mtime_ns:
                 changed[folder] = status.st_mtime_ns
         return changed
 
@@ -244,18 +244,32 @@ class ChunkIndex:
         names = map(container_name, sorted(os.listdir(self._layout.containers / folder)))
         return [name for name in names if name is not None and name.hex()[:2] == folder]
 
-    def _gone(self, present: dict[str, list[bytes]]) -> list[bytes]:
-        there = {name for names in present.values() for name in names}
-        slots = range(self.native.slot_count())
-        known = [name for name in map(self.native.slot_name, slots) if name is not None]
-        return [name for name in known if name.hex()[:2] in present and name not in there]
+    def _vanished(self, seen: bytearray, folders: dict[str, int]) -> set[bytes]:
+        """Containers of `folders` that runs name and nobody has `seen`."""
+        vanished = set()
+        slot = seen.find(0)
+        while slot >= 0:
+            name = self.native.slot_name(slot)
+            if name is not None and name[:1].hex() in folders:
+                vanished.add(name)
+            slot = seen.find(0, slot + 1)
+        return vanished
+
+    def _learn_all(self, names: list[bytes], progress: Progress) -> None:
+        if not names:
+            return
+        progress.phase("rebuilding the index", total=len(names), unit="items")
+        with ThreadPoolExecutor(_LEARNERS, thread_name_prefix="learner") as pool:
+            for at in range(0, len(names), _BATCH):
+                for _ in pool.map(self._learn, names[at : at + _BATCH]):
+                    progress.advance(1)
+                if self.native.pending() >= PENDING_MAX_ENTRIES:
+                    self._rewrite(self._first_to_merge(0))
 
     def _learn(self, name: bytes) -> None:
         try:
             container = Container(self._layout, self._keys, name)
         except HoldfastError:
             return  # damaged or just unlinked: its chunks count as unknown, verify reports it
-        slot = self.native.slot_of(name)
-        for ordinal, chunk_id in enumerate(container.directory.ids()):
-            self.native.claim(chunk_id, slot, ordinal)
+        self.native.learn(self.native.slot_of(name), container.directory)
         container.close()

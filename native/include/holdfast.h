@@ -67,6 +67,9 @@ HF_API uint64_t hf_index_run_entries(const hf_index *index, int run);
 /* Slots stand for containers: known by name, or open and named later. -1 = no memory. */
 HF_API int64_t hf_index_slot_of(hf_index *index, const uint8_t name[32]);
 HF_API int hf_index_knows(hf_index *index, const uint8_t name[32]);
+/* known[i] = 1 if names[i] has a slot; then `seen` is 1 at that slot, if it is that long. */
+HF_API void hf_index_mark_known(hf_index *index, const uint8_t *names, uint32_t count,
+                                uint8_t *known, uint8_t *seen, uint32_t seen_count);
 HF_API int64_t hf_index_open_slot(hf_index *index);
 HF_API int hf_index_name_slot(hf_index *index, uint32_t slot, const uint8_t name[32]);
 /* Hits on a dead slot count as new from now on, and it is left out of written runs. */
@@ -77,9 +80,18 @@ HF_API uint32_t hf_index_slot_count(const hf_index *index);
 HF_API int hf_index_find(hf_index *index, const uint8_t id[32], uint32_t *slot, uint32_t *ordinal);
 /* 1 = found elsewhere (slot and ordinal are changed to it), 0 = it is now where the caller says. */
 HF_API int hf_index_claim(hf_index *index, const uint8_t id[32], uint32_t *slot, uint32_t *ordinal);
+/* Claims `count` ids of 32 bytes for `slot`, with ordinals from 0 on. */
+HF_API int hf_index_learn(hf_index *index, uint32_t slot, const uint8_t *ids, uint32_t count);
 HF_API uint64_t hf_index_pending(const hf_index *index);
-/* Writes one sorted run of the memory table and runs first_run.. to `fd`, without dead slots. */
+/* Writes one sorted run of the memory table and runs first_run.. to `fd`, without dead slots.
+ * Others may look up and claim meanwhile; one thread at a time writes, replaces and adds runs. */
 HF_API int hf_index_write(hf_index *index, int first_run, int fd);
+/* 1 = a page of a run turned out unreadable or altered: what it held counts as unknown. */
+HF_API int hf_index_damaged(const hf_index *index, int run);
+typedef struct {
+    uint64_t filters, marks, table, containers; /* bytes */
+} hf_memory;
+HF_API void hf_index_memory(const hf_index *index, hf_memory *memory);
 
 /* ---- writing ---- */
 typedef struct hf_writer hf_writer;

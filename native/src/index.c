@@ -1,9 +1,10 @@
 /* The index: chunk id -> (container, ordinal). Derived data; docs/format/index.md.
  *
  * A memory table takes what this process adds; sorted runs (index_run.c) hold the rest. Containers
- * are "slots": small numbers shared by all runs of the process. One mutex guards everything; a
- * lookup holds it for about a microsecond, once per chunk of 64 KiB.
+ * are "slots": small numbers shared by all runs of the process. Look-ups share the lock, so one
+ * that waits for the disk holds up no other; what changes something takes it alone.
  */
+#define _GNU_SOURCE
 #include "index.h"
 
 #include <stdlib.h>
@@ -14,7 +15,12 @@ hf_index *hf_index_new(void) {
     hf_index *index = calloc(1, sizeof *index);
     if (index == NULL)
         return NULL;
-    pthread_mutex_init(&index->lock, NULL);
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    /* Or many readers could keep a writer waiting for ever. */
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&index->lock, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
     if (index_grow_table(index) == HF_OK && grow_names(index) == HF_OK)
         return index;
     hf_index_free(index);
@@ -25,9 +31,10 @@ void hf_index_free(hf_index *index) {
     if (index == NULL)
         return;
     for (int i = 0; i < index->run_count; i++)
-        run_drop(&index->runs[i]);
-    pthread_mutex_destroy(&index->lock);
+        run_free(index->runs[i]);
+    pthread_rwlock_destroy(&index->lock);
     free(index->table);
+    free(index->written);
     free(index->names);
     free(index->states);
     free(index->by_name);
@@ -94,28 +101,40 @@ int64_t index_slot_of(hf_index *index, const uint8_t name[32]) {
 }
 
 int64_t hf_index_slot_of(hf_index *index, const uint8_t name[32]) {
-    pthread_mutex_lock(&index->lock);
+    pthread_rwlock_wrlock(&index->lock);
     int64_t slot = index_slot_of(index, name);
-    pthread_mutex_unlock(&index->lock);
+    pthread_rwlock_unlock(&index->lock);
     return slot;
 }
 
 int hf_index_knows(hf_index *index, const uint8_t name[32]) {
-    pthread_mutex_lock(&index->lock);
+    pthread_rwlock_rdlock(&index->lock);
     uint32_t cell = *name_cell(index, name);
-    pthread_mutex_unlock(&index->lock);
+    pthread_rwlock_unlock(&index->lock);
     return cell != 0;
 }
 
+void hf_index_mark_known(hf_index *index, const uint8_t *names, uint32_t count, uint8_t *known,
+                         uint8_t *seen, uint32_t seen_count) {
+    pthread_rwlock_rdlock(&index->lock);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t cell = *name_cell(index, names + (size_t)i * NAME_BYTES);
+        known[i] = cell != 0;
+        if (cell != 0 && cell <= seen_count)
+            seen[cell - 1] = 1;
+    }
+    pthread_rwlock_unlock(&index->lock);
+}
+
 int64_t hf_index_open_slot(hf_index *index) {
-    pthread_mutex_lock(&index->lock);
+    pthread_rwlock_wrlock(&index->lock);
     int64_t slot = add_slot(index, SLOT_OPEN);
-    pthread_mutex_unlock(&index->lock);
+    pthread_rwlock_unlock(&index->lock);
     return slot;
 }
 
 int hf_index_name_slot(hf_index *index, uint32_t slot, const uint8_t name[32]) {
-    pthread_mutex_lock(&index->lock);
+    pthread_rwlock_wrlock(&index->lock);
     int result = HF_E_FORMAT;
     if (slot < index->slot_count && index->states[slot] == SLOT_OPEN &&
         *name_cell(index, name) == 0) {
@@ -124,23 +143,23 @@ int hf_index_name_slot(hf_index *index, uint32_t slot, const uint8_t name[32]) {
         *name_cell(index, name) = slot + 1;
         result = HF_OK;
     }
-    pthread_mutex_unlock(&index->lock);
+    pthread_rwlock_unlock(&index->lock);
     return result;
 }
 
 void hf_index_kill_slot(hf_index *index, uint32_t slot) {
-    pthread_mutex_lock(&index->lock);
+    pthread_rwlock_wrlock(&index->lock);
     if (slot < index->slot_count)
         index->states[slot] = SLOT_DEAD;
-    pthread_mutex_unlock(&index->lock);
+    pthread_rwlock_unlock(&index->lock);
 }
 
 int hf_index_slot_name(hf_index *index, uint32_t slot, uint8_t name[32]) {
-    pthread_mutex_lock(&index->lock);
+    pthread_rwlock_rdlock(&index->lock);
     int result = slot < index->slot_count && index->states[slot] == SLOT_NAMED ? HF_OK : HF_E_ID;
     if (result == HF_OK)
         memcpy(name, index->names + (size_t)slot * 32, 32);
-    pthread_mutex_unlock(&index->lock);
+    pthread_rwlock_unlock(&index->lock);
     return result;
 }
 
@@ -149,7 +168,10 @@ uint32_t hf_index_slot_count(const hf_index *index) { return index->slot_count; 
 /* ---- the memory table ---- */
 
 entry *index_cell(entry *table, uint64_t capacity, const uint8_t *id) {
-    uint64_t at = get_u64(id) & (capacity - 1);
+    /* Folded, so that ids that differ in a few bits only are spread too. */
+    unsigned __int128 product =
+        (unsigned __int128)(get_u64(id) ^ get_u64(id + 8)) * 0x9E3779B97F4A7C15u;
+    uint64_t at = (uint64_t)(product ^ (product >> 64)) & (capacity - 1);
     while (table[at].slot != UINT32_MAX && memcmp(table[at].id, id, ID_PREFIX) != 0)
         at = (at + 1) & (capacity - 1);
     return &table[at];
@@ -170,51 +192,101 @@ int index_grow_table(hf_index *index) {
     return HF_OK;
 }
 
-/* ---- look-ups ---- */
+/* ---- look-ups; the caller holds the lock ---- */
+
+static bool find_in_memory(const hf_index *index, const uint8_t *id, uint32_t *slot,
+                           uint32_t *ordinal) {
+    const entry *cell = index_cell(index->table, index->table_capacity, id);
+    if (cell->slot == UINT32_MAX || index->states[cell->slot] == SLOT_DEAD)
+        return false;
+    *slot = cell->slot;
+    *ordinal = cell->ordinal;
+    return true;
+}
 
 static bool find(const hf_index *index, const uint8_t *id, uint32_t *slot, uint32_t *ordinal) {
-    const entry *cell = index_cell(index->table, index->table_capacity, id);
-    if (cell->slot != UINT32_MAX && index->states[cell->slot] != SLOT_DEAD) {
-        *slot = cell->slot;
-        *ordinal = cell->ordinal;
+    if (find_in_memory(index, id, slot, ordinal))
         return true;
-    }
     for (int i = index->run_count - 1; i >= 0; i--) {
-        const run *run = &index->runs[i];
-        const entry *found = run_find(run, id);
-        if (found == NULL || found->slot >= run->name_count ||
-            index->states[run->slots[found->slot]] == SLOT_DEAD)
+        run *run = index->runs[i];
+        entry found;
+        if (!run_find(run, id, &found) || found.slot >= run->name_count ||
+            index->states[run->slots[found.slot]] == SLOT_DEAD)
             continue;
-        *slot = run->slots[found->slot];
-        *ordinal = found->ordinal;
+        *slot = run->slots[found.slot];
+        *ordinal = found.ordinal;
         return true;
     }
     return false;
 }
 
 int hf_index_find(hf_index *index, const uint8_t id[32], uint32_t *slot, uint32_t *ordinal) {
-    pthread_mutex_lock(&index->lock);
+    pthread_rwlock_rdlock(&index->lock);
     bool found = find(index, id, slot, ordinal);
-    pthread_mutex_unlock(&index->lock);
+    pthread_rwlock_unlock(&index->lock);
     return found ? 1 : 0;
 }
 
+static int add(hf_index *index, const uint8_t *id, uint32_t slot, uint32_t ordinal) {
+    if (index->table_used * 3 >= index->table_capacity * 2 && index_grow_table(index) < 0)
+        return HF_E_MEMORY;
+    entry *cell = index_cell(index->table, index->table_capacity, id);
+    index->table_used += cell->slot == UINT32_MAX;
+    memcpy(cell->id, id, ID_PREFIX);
+    cell->slot = slot;
+    cell->ordinal = ordinal;
+    return 0;
+}
+
 int hf_index_claim(hf_index *index, const uint8_t id[32], uint32_t *slot, uint32_t *ordinal) {
-    pthread_mutex_lock(&index->lock);
+    pthread_rwlock_rdlock(&index->lock);
+    uint64_t generation = index->generation;
     int result = HF_E_FORMAT;
     if (*slot < index->slot_count)
         result = find(index, id, slot, ordinal) ? 1 : 0;
-    if (result == 0 && index->table_used * 3 >= index->table_capacity * 2)
-        result = index_grow_table(index);
-    if (result == 0) {
-        entry *cell = index_cell(index->table, index->table_capacity, id);
-        index->table_used += cell->slot == UINT32_MAX;
-        memcpy(cell->id, id, ID_PREFIX);
-        cell->slot = *slot;
-        cell->ordinal = *ordinal;
+    pthread_rwlock_unlock(&index->lock);
+    if (result != 0)
+        return result;
+    pthread_rwlock_wrlock(&index->lock);
+    /* Another thread may have claimed it in between: then it is in memory, or in a new run. */
+    bool is_known = generation == index->generation ? find_in_memory(index, id, slot, ordinal)
+                                                    : find(index, id, slot, ordinal);
+    result = is_known ? 1 : add(index, id, *slot, *ordinal);
+    pthread_rwlock_unlock(&index->lock);
+    return result;
+}
+
+int hf_index_learn(hf_index *index, uint32_t slot, const uint8_t *ids, uint32_t count) {
+    pthread_rwlock_wrlock(&index->lock);
+    int result = slot < index->slot_count ? HF_OK : HF_E_FORMAT;
+    for (uint32_t i = 0; result == HF_OK && i < count; i++) {
+        const uint8_t *id = ids + (size_t)i * HF_ID_BYTES;
+        uint32_t known_slot, known_ordinal;
+        if (!find(index, id, &known_slot, &known_ordinal))
+            result = add(index, id, slot, i);
     }
-    pthread_mutex_unlock(&index->lock);
+    pthread_rwlock_unlock(&index->lock);
     return result;
 }
 
 uint64_t hf_index_pending(const hf_index *index) { return index->table_used; }
+
+int hf_index_damaged(const hf_index *index, int run) {
+    return run >= 0 && run < index->run_count &&
+           __atomic_load_n(&index->runs[run]->damaged, __ATOMIC_RELAXED);
+}
+
+void hf_index_memory(const hf_index *index, hf_memory *memory) {
+    *memory = (hf_memory){
+        .table = (index->table_capacity + index->written_count) * sizeof *index->table,
+        .containers = index->slot_count * (NAME_BYTES + 1ull) +
+                      index->by_name_capacity * sizeof *index->by_name,
+    };
+    for (int i = 0; i < index->run_count; i++) {
+        const run *run = index->runs[i];
+        memory->containers += run->name_count * sizeof *run->slots;
+        memory->marks += run->group_count * MARK_BYTES + run->block_count * sizeof *run->blocks;
+        for (uint64_t number = 0; number < run->block_count; number++)
+            memory->filters += filter_bytes(&run->blocks[number]);
+    }
+}

@@ -1,319 +1,304 @@
-/* Runs of the index: sorted files, mapped read-only, never changed; docs/format/index.md.
+/* Runs of the index as they are read: sorted files that never change; docs/format/index.md.
  *
- * Ids are uniformly distributed keyed hashes, so a lookup in a run interpolates: one or two probes.
- * A run may come from anybody: its numbers are checked where they are used, and entries out of
- * order cost hits, never more.
+ * A look-up finds the group of pages by interpolation among the marks in memory, asks the block's
+ * filter, and only then reads a page, nearly always the right one: ids are uniformly distributed
+ * keyed hashes. Whatever a file says is checked before it is used; a page that does not match its
+ * checksum counts as empty, so that damage costs hits and never gives a false one.
  */
+#define _GNU_SOURCE
 #include "index.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
-enum { ENTRY_BYTES = 24, RUN_HEAD_BYTES = 32 };
-_Static_assert(sizeof(entry) == ENTRY_BYTES, "entries are written as they lie in memory");
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14 */
+#endif
 
-void run_drop(run *run) {
-    munmap(run->map, run->map_bytes);
-    free(run->slots);
-}
+uint64_t page_hash(const uint8_t *page) { return XXH3_64bits(page, PAGE_HASHED_BYTES); }
 
-static int map_run(run *run, int fd) {
-    struct stat status;
-    if (fstat(fd, &status) != 0)
-        return HF_E_IO;
-    if (status.st_size < RUN_HEAD_BYTES)
-        return HF_E_SHORT;
-    size_t size = (size_t)status.st_size;
-    uint8_t *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED)
-        return HF_E_IO;
-    uint64_t entry_count = get_u64(map + 8), name_count = get_u64(map + 16);
-    if (memcmp(map, "HFINDEX1", 8) != 0 || name_count > UINT32_MAX ||
-        entry_count > size / ENTRY_BYTES ||
-        RUN_HEAD_BYTES + name_count * 32 + entry_count * ENTRY_BYTES != size) {
-        munmap(map, size);
-        return HF_E_FORMAT;
+static int read_at(int fd, void *to, size_t length, uint64_t offset) {
+    for (size_t done = 0; done < length;) {
+        ssize_t got = pread(fd, (uint8_t *)to + done, length - done, (off_t)(offset + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? HF_E_IO : HF_E_SHORT;
+        done += (size_t)got;
     }
-    run->map = map;
-    run->map_bytes = size;
-    run->names = map + RUN_HEAD_BYTES;
-    run->entries = (const entry *)(const void *)(run->names + name_count * 32);
-    run->entry_count = entry_count;
-    run->name_count = (uint32_t)name_count;
     return HF_OK;
 }
 
-/* Maps the run and gives its containers slots. The caller holds the lock. */
-static int load_run(hf_index *index, run *run, int fd) {
-    int result = map_run(run, fd);
+/* ---- opening ---- */
+
+void run_free(run *run) {
+    if (run == NULL)
+        return;
+    if (run->map != NULL)
+        munmap(run->map, run->map_bytes);
+    if (run->fd >= 0)
+        close(run->fd);
+    free(run->marks);
+    free(run->blocks);
+    free(run->slots);
+    free(run);
+}
+
+static uint64_t ratio_up(uint64_t amount, uint64_t unit) { return (amount + unit - 1) / unit; }
+
+/* Reads the head; gives where the tail begins and its hash. */
+static int read_head(run *run, uint64_t size, uint64_t *tail, uint64_t *tail_hash) {
+    uint8_t head[RUN_HEAD_BYTES];
+    int result = read_at(run->fd, head, sizeof head, 0);
     if (result < 0)
         return result;
-    run->slots = malloc(((size_t)run->name_count + 1) * sizeof *run->slots);
-    for (uint32_t i = 0; run->slots != NULL && i < run->name_count; i++) {
-        int64_t slot = index_slot_of(index, run->names + (size_t)i * 32);
-        if (slot < 0) {
-            run_drop(run);
-            return HF_E_MEMORY;
+    uint64_t names = get_u64(head + 16);
+    run->entry_count = get_u64(head + 8);
+    *tail = get_u64(head + 24);
+    *tail_hash = get_u64(head + 32);
+    if (memcmp(head, RUN_MAGIC, 8) != 0 || get_u64(head + 56) != XXH3_64bits(head, 56) ||
+        run->entry_count > size / ENTRY_BYTES || names > size / NAME_BYTES || names > UINT32_MAX ||
+        *tail < PAGE_BYTES || *tail > size || *tail % PAGE_BYTES != 0)
+        return HF_E_FORMAT;
+    run->name_count = (uint32_t)names;
+    run->page_count = ratio_up(run->entry_count, PAGE_ENTRIES);
+    run->group_count = ratio_up(run->page_count, GROUP_PAGES);
+    run->block_count = ratio_up(run->page_count, BLOCK_PAGES);
+    uint64_t tail_bytes =
+        names * NAME_BYTES + run->group_count * MARK_BYTES + run->block_count * BLOCK_HEAD_BYTES;
+    return size - *tail == tail_bytes ? HF_OK : HF_E_FORMAT;
+}
+
+static uint64_t pages_of_block(const run *run, uint64_t number) {
+    return number + 1 < run->block_count ? BLOCK_PAGES : run->page_count - number * BLOCK_PAGES;
+}
+
+/* Whether the block follows the one before it and has a filter that can be asked. */
+static bool is_sound(const run *run, uint64_t number, uint64_t offset, uint64_t tail) {
+    const block *block = &run->blocks[number];
+    uint64_t pages_bytes = pages_of_block(run, number) * PAGE_BYTES;
+    uint32_t length = block->segment_length;
+    return block->offset == offset && pages_bytes <= tail - offset && length != 0 &&
+           (length & (length - 1)) == 0 && length <= 1 << 12 && block->start_segments != 0 &&
+           block->start_segments <= 1 << 18 && filter_bytes(block) <= tail - offset - pages_bytes;
+}
+
+static uint64_t filter_offset(const run *run, uint64_t number) {
+    return run->blocks[number].offset + pages_of_block(run, number) * PAGE_BYTES;
+}
+
+static size_t padded_bytes(const block *block) {
+    return ratio_up(filter_bytes(block), PAGE_BYTES) * PAGE_BYTES;
+}
+
+/* Brings the filters into memory now, in order: later, each would be a seek in the middle of a
+ * look-up, and a sector that cannot be read would end the process. */
+static int load_filters(run *run) {
+    for (int advice = MADV_WILLNEED;; advice = MADV_POPULATE_READ) {
+        for (uint64_t i = 0; i < run->block_count; i++) {
+            size_t length = padded_bytes(&run->blocks[i]);
+            if (madvise(run->map + filter_offset(run, i), length, advice) != 0 && errno == EFAULT)
+                return HF_E_IO;
         }
+        if (advice == MADV_POPULATE_READ)
+            return HF_OK;
+    }
+}
+
+static int load_tail(hf_index *index, run *run, const uint8_t *tail, uint64_t tail_offset) {
+    size_t marks_bytes = run->group_count * MARK_BYTES;
+    size_t blocks_bytes = run->block_count * BLOCK_HEAD_BYTES;
+    run->marks = malloc(marks_bytes + 1);
+    run->blocks = malloc(blocks_bytes + 1);
+    run->slots = malloc(((size_t)run->name_count + 1) * sizeof *run->slots);
+    if (run->marks == NULL || run->blocks == NULL || run->slots == NULL)
+        return HF_E_MEMORY;
+    memcpy(run->marks, tail, marks_bytes);
+    memcpy(run->blocks, tail + marks_bytes, blocks_bytes);
+    uint64_t offset = PAGE_BYTES;
+    for (uint64_t i = 0; i < run->block_count; i++) {
+        if (!is_sound(run, i, offset, tail_offset))
+            return HF_E_FORMAT;
+        offset = filter_offset(run, i) + padded_bytes(&run->blocks[i]);
+    }
+    if (offset != tail_offset)
+        return HF_E_FORMAT;
+    for (uint32_t i = 0; i < run->name_count; i++) {
+        int64_t slot = index_slot_of(index, tail + marks_bytes + blocks_bytes + i * 32ull);
+        if (slot < 0)
+            return HF_E_MEMORY;
         run->slots[i] = (uint32_t)slot;
     }
-    if (run->slots == NULL) {
-        run_drop(run);
-        return HF_E_MEMORY;
-    }
     return HF_OK;
+}
+
+static int load_run(hf_index *index, run *run, int fd) {
+    struct stat status;
+    run->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (run->fd < 0 || fstat(run->fd, &status) != 0)
+        return HF_E_IO;
+    uint64_t size = (uint64_t)status.st_size, tail_offset, tail_hash;
+    int result = read_head(run, size, &tail_offset, &tail_hash);
+    if (result < 0)
+        return result;
+    size_t tail_bytes = size - tail_offset;
+    uint8_t *tail = malloc(tail_bytes + 1);
+    result = tail == NULL ? HF_E_MEMORY : read_at(run->fd, tail, tail_bytes, tail_offset);
+    if (result == HF_OK && XXH3_64bits(tail, tail_bytes) != tail_hash)
+        result = HF_E_FORMAT;
+    if (result == HF_OK)
+        result = load_tail(index, run, tail, tail_offset);
+    free(tail);
+    if (result < 0)
+        return result;
+    uint8_t *map = mmap(NULL, tail_offset, PROT_READ, MAP_SHARED, run->fd, 0);
+    if (map == MAP_FAILED)
+        return HF_E_IO;
+    run->map = map;
+    run->map_bytes = tail_offset;
+    return load_filters(run);
+}
+
+run *run_open(hf_index *index, int fd, int *error) {
+    run *run = calloc(1, sizeof *run);
+    *error = HF_E_MEMORY;
+    if (run == NULL)
+        return NULL;
+    run->fd = -1;
+    *error = load_run(index, run, fd);
+    if (*error == HF_OK)
+        return run;
+    run_free(run);
+    return NULL;
 }
 
 int hf_index_add_run(hf_index *index, int fd) {
-    pthread_mutex_lock(&index->lock);
+    pthread_rwlock_wrlock(&index->lock);
     int result = HF_E_FULL;
-    if (index->run_count < RUNS_MAX)
-        result = load_run(index, &index->runs[index->run_count], fd);
-    if (result == HF_OK)
-        result = index->run_count++;
-    pthread_mutex_unlock(&index->lock);
+    if (index->run_count < RUNS_MAX) {
+        run *run = run_open(index, fd, &result);
+        if (run != NULL) {
+            result = index->run_count;
+            index->runs[index->run_count++] = run;
+            index->generation++;
+        }
+    }
+    pthread_rwlock_unlock(&index->lock);
     return result;
 }
 
 uint64_t hf_index_run_entries(const hf_index *index, int number) {
-    return number >= 0 && number < index->run_count ? index->runs[number].entry_count : 0;
+    return number >= 0 && number < index->run_count ? index->runs[number]->entry_count : 0;
 }
 
-static uint64_t id_number(const uint8_t *id) { return __builtin_bswap64(get_u64(id)); }
+/* ---- look-ups ---- */
 
-/* Interpolation search: ids are uniform, so the guess is off by about sqrt(n) at worst. It falls
- * back to halving every second step, so that a forged file costs log(n), not n. */
-const entry *run_find(const run *run, const uint8_t *id) {
-    uint64_t low = 0, high = run->entry_count;
-    uint64_t wanted = id_number(id);
-    uint64_t low_number = 0, high_number = UINT64_MAX;
-    for (bool halve = false; low < high; halve = !halve) {
-        uint64_t span = high - low, guess = low + span / 2;
-        if (!halve && high_number > low_number && wanted >= low_number && wanted <= high_number) {
-            double part = (double)(wanted - low_number) / (double)(high_number - low_number);
-            uint64_t step = (uint64_t)(part * (double)span);
-            guess = low + (step >= span ? span - 1 : step);
+int run_read_page(run *run, uint64_t page, uint8_t bytes[PAGE_BYTES]) {
+    uint64_t offset =
+        run->blocks[page / BLOCK_PAGES].offset + page % BLOCK_PAGES * (uint64_t)PAGE_BYTES;
+    int result = read_at(run->fd, bytes, PAGE_BYTES, offset);
+    if (result == HF_OK && get_u64(bytes + PAGE_HASHED_BYTES) != page_hash(bytes))
+        result = HF_E_FORMAT;
+    if (result < 0) {
+        __atomic_store_n(&run->damaged, true, __ATOMIC_RELAXED);
+        return result;
+    }
+    uint64_t rest = run->entry_count - page * PAGE_ENTRIES;
+    return rest < PAGE_ENTRIES ? (int)rest : PAGE_ENTRIES;
+}
+
+static uint64_t number_of(const uint8_t *id) { return __builtin_bswap64(get_u64(id)); }
+
+/* Where `wanted` lies among `span` ids spread evenly from `low` to `high`. */
+static uint64_t interpolate(uint64_t low, uint64_t high, uint64_t wanted, uint64_t span) {
+    if (wanted <= low || high <= low)
+        return 0;
+    double part = (double)(wanted - low) / (double)(high - low);
+    uint64_t step = (uint64_t)(part * (double)span);
+    return step < span ? step : span - 1;
+}
+
+/* The group that has `id` if any has; false if all begin behind it. Gallops from the place where
+ * uniform ids lie, so that no file costs more than twice the logarithm. */
+static bool find_group(const run *run, const uint8_t *id, uint64_t *group) {
+    const uint8_t *marks = run->marks;
+    uint64_t count = run->group_count, step = 1;
+    if (count == 0 || memcmp(marks, id, ID_PREFIX) > 0)
+        return false;
+    uint64_t low = interpolate(number_of(marks), UINT64_MAX, number_of(id), count);
+    uint64_t high = low + 1; /* wanted: mark[low] <= id < mark[high] */
+    for (; memcmp(marks + low * MARK_BYTES, id, ID_PREFIX) > 0; step *= 2) {
+        high = low;
+        low = low > step ? low - step : 0;
+    }
+    for (; high < count && memcmp(marks + high * MARK_BYTES, id, ID_PREFIX) <= 0; step *= 2) {
+        low = high;
+        high = count - high > step ? high + step : count;
+    }
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        if (memcmp(marks + middle * MARK_BYTES, id, ID_PREFIX) <= 0)
+            low = middle;
+        else
+            high = middle;
+    }
+    *group = low;
+    return true;
+}
+
+static bool find_in_page(const uint8_t *page, int count, const uint8_t *id, entry *found) {
+    int low = 0, high = count;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        int order = memcmp(page + middle * ENTRY_BYTES, id, ID_PREFIX);
+        if (order == 0) {
+            memcpy(found, page + middle * ENTRY_BYTES, sizeof *found);
+            return true;
         }
-        const entry *found = &run->entries[guess];
-        int order = memcmp(found->id, id, ID_PREFIX);
-        if (order == 0)
-            return found;
-        if (order < 0) {
-            low = guess + 1;
-            low_number = id_number(found->id);
-        } else {
-            high = guess;
-            high_number = id_number(found->id);
-        }
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return NULL;
+    return false;
 }
 
-/* Keeps what the new run does not hold: entries of containers without a name, and of those that
- * got theirs after the run was written. */
-static int keep_unwritten(hf_index *index, const run *fresh) {
-    uint64_t capacity = index->table_capacity, kept = 0;
-    entry *old = index->table;
-    index->table = NULL;
-    index->table_capacity = 0;
-    if (index_grow_table(index) < 0) {
-        index->table = old;
-        index->table_capacity = capacity;
-        return HF_E_MEMORY;
-    }
-    for (uint64_t i = 0; i < capacity; i++) {
-        if (old[i].slot == UINT32_MAX || index->states[old[i].slot] == SLOT_DEAD ||
-            (index->states[old[i].slot] == SLOT_NAMED && run_find(fresh, old[i].id) != NULL))
-            continue;
-        kept++;
-        while (kept * 3 >= index->table_capacity * 2)
-            if (index_grow_table(index) < 0) {
-                free(old);
-                return HF_E_MEMORY;
-            }
-        *index_cell(index->table, index->table_capacity, old[i].id) = old[i];
-    }
-    index->table_used = kept;
-    free(old);
-    return HF_OK;
-}
-
-int hf_index_replace(hf_index *index, int first_run, int fd) {
-    if (first_run < 0 || first_run > index->run_count || first_run == RUNS_MAX)
-        return HF_E_FORMAT;
-    pthread_mutex_lock(&index->lock);
-    run fresh = {0};
-    int result = load_run(index, &fresh, fd);
-    if (result == HF_OK) {
-        for (int i = first_run; i < index->run_count; i++)
-            run_drop(&index->runs[i]);
-        index->runs[first_run] = fresh;
-        index->run_count = first_run + 1;
-        result = keep_unwritten(index, &index->runs[first_run]);
-    }
-    pthread_mutex_unlock(&index->lock);
-    return result;
-}
-
-/* ---- writing a run: merge the memory table and runs, drop the dead and the double ---- */
-
-typedef struct {
-    const entry *at, *end;
-    const uint32_t *slots; /* NULL: entries carry slots themselves */
-    uint32_t name_count;
-} cursor;
-
-typedef struct {
-    int fd;
-    size_t used;
-    uint8_t bytes[1 << 20];
-} sink;
-
-static int sink_flush(sink *sink) {
-    for (size_t done = 0; done < sink->used;) {
-        ssize_t wrote = write(sink->fd, sink->bytes + done, sink->used - done);
-        if (wrote < 0 && errno != EINTR)
-            return HF_E_IO;
-        done += wrote > 0 ? (size_t)wrote : 0;
-    }
-    sink->used = 0;
-    return HF_OK;
-}
-
-static int sink_put(sink *sink, const void *bytes, size_t length) {
-    if (sink->used + length > sizeof sink->bytes && sink_flush(sink) < 0)
-        return HF_E_IO;
-    memcpy(sink->bytes + sink->used, bytes, length);
-    sink->used += length;
-    return HF_OK;
-}
-
-static int by_id(const void *a, const void *b) {
-    return memcmp(((const entry *)a)->id, ((const entry *)b)->id, ID_PREFIX);
-}
-
-static bool cursor_slot(const hf_index *index, const cursor *cursor, uint32_t *slot) {
-    uint32_t number = cursor->at->slot;
-    if (cursor->slots != NULL) {
-        if (number >= cursor->name_count)
+static bool find_in_group(run *run, uint64_t group, const uint8_t *id, entry *found) {
+    uint8_t page[PAGE_BYTES];
+    const uint8_t *mark = run->marks + group * MARK_BYTES;
+    bool is_last = group + 1 == run->group_count;
+    uint64_t low = group * GROUP_PAGES;
+    uint64_t high = is_last ? run->page_count : low + GROUP_PAGES;
+    uint64_t end = is_last ? UINT64_MAX : number_of(mark + MARK_BYTES);
+    uint64_t guess = low + interpolate(number_of(mark), end, number_of(id), high - low);
+    while (low < high) {
+        int count = run_read_page(run, guess, page);
+        if (count < 0)
             return false;
-        number = cursor->slots[number];
-    }
-    *slot = number;
-    return index->states[number] == SLOT_NAMED;
-}
-
-/* Calls `visit` for every entry that stays, in order. */
-typedef int (*visitor)(void *context, const entry *entry, uint32_t slot);
-static int merge(const hf_index *index, cursor *cursors, int count, visitor visit, void *context) {
-    const uint8_t *last = NULL;
-    for (;;) {
-        cursor *least = NULL;
-        for (int i = 0; i < count; i++)
-            if (cursors[i].at < cursors[i].end &&
-                (least == NULL || by_id(cursors[i].at, least->at) < 0))
-                least = &cursors[i];
-        if (least == NULL)
-            return HF_OK;
-        uint32_t slot;
-        if (cursor_slot(index, least, &slot) &&
-            (last == NULL || memcmp(last, least->at->id, ID_PREFIX) != 0)) {
-            int result = visit(context, least->at, slot);
-            if (result < 0)
-                return result;
-            last = least->at->id;
+        if (memcmp(id, page, ID_PREFIX) < 0) {
+            high = guess;
+            guess = high - 1;
+        } else if (memcmp(id, page + (count - 1) * ENTRY_BYTES, ID_PREFIX) > 0) {
+            low = guess + 1;
+            guess = low;
+        } else {
+            return find_in_page(page, count, id, found);
         }
-        least->at++;
     }
+    return false;
 }
 
-typedef struct {
-    uint64_t entries;
-    uint32_t names;
-    uint32_t *numbers; /* slot -> number in the new run, UINT32_MAX = unused */
-    uint32_t *slots;   /* number -> slot */
-    sink *sink;
-} plan;
-
-static int plan_entry(void *context, const entry *entry, uint32_t slot) {
-    plan *plan = context;
-    (void)entry;
-    plan->entries++;
-    if (plan->numbers[slot] == UINT32_MAX) {
-        plan->slots[plan->names] = slot;
-        plan->numbers[slot] = plan->names++;
-    }
-    return HF_OK;
-}
-
-static int write_entry(void *context, const entry *from, uint32_t slot) {
-    plan *plan = context;
-    entry out = *from;
-    out.slot = plan->numbers[slot];
-    return sink_put(plan->sink, &out, sizeof out);
-}
-
-static int write_head(const hf_index *index, plan *plan) {
-    uint8_t head[RUN_HEAD_BYTES] = "HFINDEX1";
-    put_u64(head + 8, plan->entries);
-    put_u64(head + 16, plan->names);
-    int result = sink_put(plan->sink, head, sizeof head);
-    for (uint32_t i = 0; result == HF_OK && i < plan->names; i++)
-        result = sink_put(plan->sink, index->names + (size_t)plan->slots[i] * 32, 32);
-    return result;
-}
-
-static int make_cursors(const hf_index *index, int first_run, cursor *cursors, entry *sorted) {
-    uint64_t used = 0;
-    for (uint64_t i = 0; i < index->table_capacity; i++)
-        if (index->table[i].slot != UINT32_MAX)
-            sorted[used++] = index->table[i];
-    qsort(sorted, used, sizeof *sorted, by_id);
-    cursors[0] = (cursor){.at = sorted, .end = sorted + used};
-    int count = 1;
-    /* Newest first: of two entries for one id, merge() keeps the first. */
-    for (int i = index->run_count - 1; i >= first_run; i--) {
-        const run *run = &index->runs[i];
-        cursors[count++] =
-            (cursor){run->entries, run->entries + run->entry_count, run->slots, run->name_count};
-    }
-    return count;
-}
-
-static int write_run(const hf_index *index, int first_run, plan *plan, entry *sorted) {
-    cursor cursors[RUNS_MAX + 1], again[RUNS_MAX + 1];
-    int count = make_cursors(index, first_run, cursors, sorted);
-    memcpy(again, cursors, sizeof cursors);
-    int result = merge(index, cursors, count, plan_entry, plan);
-    if (result == HF_OK)
-        result = write_head(index, plan);
-    if (result == HF_OK)
-        result = merge(index, again, count, write_entry, plan);
-    return result == HF_OK ? sink_flush(plan->sink) : result;
-}
-
-int hf_index_write(hf_index *index, int first_run, int fd) {
-    if (first_run < 0)
-        return HF_E_FORMAT;
-    pthread_mutex_lock(&index->lock);
-    plan plan = {.numbers = malloc(((size_t)index->slot_count + 1) * 4),
-                 .slots = malloc(((size_t)index->slot_count + 1) * 4),
-                 .sink = malloc(sizeof(sink))};
-    entry *sorted = malloc((index->table_used + 1) * sizeof *sorted);
-    int result = HF_E_MEMORY;
-    if (plan.numbers != NULL && plan.slots != NULL && plan.sink != NULL && sorted != NULL) {
-        memset(plan.numbers, 0xFF, ((size_t)index->slot_count + 1) * 4);
-        plan.sink->fd = fd;
-        plan.sink->used = 0;
-        result = write_run(index, first_run, &plan, sorted);
-    }
-    free(plan.numbers);
-    free(plan.slots);
-    free(plan.sink);
-    free(sorted);
-    pthread_mutex_unlock(&index->lock);
-    return result;
+bool run_find(run *run, const uint8_t *id, entry *found) {
+    uint64_t group;
+    if (!find_group(run, id, &group))
+        return false;
+    uint64_t number = group * GROUP_PAGES / BLOCK_PAGES;
+    return filter_has(run->map + filter_offset(run, number), &run->blocks[number], id) &&
+           find_in_group(run, group, id, found);
 }

@@ -21,7 +21,8 @@ typedef struct {
 } test;
 /* One table per file, ended by an entry without a name. */
 extern const test CUT_TESTS[], FINGERPRINT_TESTS[], CONTAINER_TESTS[], FORGED_TESTS[],
-    INGEST_TESTS[], CHANGES_TESTS[], INDEX_TESTS[], INDEX_RUN_TESTS[], FUZZ_TESTS[];
+    INGEST_TESTS[], CHANGES_TESTS[], INDEX_TESTS[], INDEX_RUN_TESTS[], INDEX_FILTER_TESTS[],
+    FUZZ_TESTS[];
 
 /* splitmix64: the same numbers everywhere from one seed. */
 typedef struct {

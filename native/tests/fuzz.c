@@ -3,6 +3,7 @@
  * HF_FUZZ_COUNT mutations per test; HF_FUZZ_SEED repeats a run.
  */
 #define _GNU_SOURCE
+#include "runs.h"
 #include "sealed.h"
 
 #include <unistd.h>
@@ -138,7 +139,7 @@ static void mutated_frames_are_survived(void) {
     free(container);
 }
 
-static void try_run(const uint8_t *bytes, size_t length, chance *chance) {
+static bool try_run(const uint8_t *bytes, size_t length, chance *chance) {
     hf_index *index = hf_index_new();
     int fd = file_of(bytes, length), again = file_of("", 0);
     int number = hf_index_add_run(index, fd);
@@ -152,41 +153,46 @@ static void try_run(const uint8_t *bytes, size_t length, chance *chance) {
         CHECK(slot < hf_index_slot_count(index));
         CHECK(hf_index_claim(index, id, &slot, &ordinal) >= 0);
     }
-    if (number == 0) {
-        CHECK(hf_index_write(index, 0, again) == HF_OK);
+    if (number == 0 && hf_index_write(index, 0, again) == HF_OK)
         CHECK(hf_index_replace(index, 0, again) == HF_OK);
-    }
     close(fd);
     close(again);
     hf_index_free(index);
+    return number == 0;
 }
 
 static void mutated_runs_are_survived(void) {
-    enum {
-        NAMES = 4,
-        ENTRIES = 60,
-        LENGTH = 32 + 32 * NAMES + 24 * ENTRIES,
-        CAPACITY = 2 * LENGTH
-    };
+    enum { NAMES = 4, ENTRIES = 600 };
     chance chance = begin();
-    uint8_t run[LENGTH] = "HFINDEX1", mutant[CAPACITY];
-    put_u64(run + 8, ENTRIES);
-    put_u64(run + 16, NAMES);
-    chance_fill(&chance, run + 32, 32 * NAMES);
+    hf_index *index = hf_index_new();
     for (uint32_t i = 0; i < ENTRIES; i++) {
-        uint8_t *entry = run + 32 + 32 * NAMES + 24 * i;
-        chance_fill(&chance, entry, 16);
-        entry[0] = (uint8_t)(4 * i); /* sorted */
-        put_u32(entry + 16, i % NAMES);
-        put_u32(entry + 20, i);
+        uint8_t id[32], name[32] = {(uint8_t)(i % NAMES)};
+        chance_fill(&chance, id, sizeof id);
+        uint32_t slot = (uint32_t)hf_index_slot_of(index, name), ordinal = i;
+        CHECK(hf_index_claim(index, id, &slot, &ordinal) == 0);
     }
-    for (uint64_t i = 0; i < fuzz_count(); i++) {
-        memcpy(mutant, run, LENGTH);
-        size_t length = mutate(&chance, mutant, LENGTH, CAPACITY);
-        if (length > LENGTH && chance_below(&chance, 2) == 0) /* sizes that fit by accident */
-            length = LENGTH;
-        try_run(mutant, length, &chance);
+    int fd = written(index, 0);
+    size_t whole;
+    uint8_t *run = bytes_of(fd, &whole), *mutant = malloc(2 * whole);
+    CHECK(mutant != NULL);
+    uint64_t opened = 0;
+    for (uint64_t i = 0; i < fuzz_count() / 10; i++) {
+        memcpy(mutant, run, whole);
+        size_t length = mutate(&chance, mutant, whole, 2 * whole);
+        if (chance_below(&chance, 2) == 0) { /* numbers that decide where things lie */
+            size_t at = chance_below(&chance, 2) == 0 ? 8 : get_u64(run + 24);
+            mutant[at + chance_below(&chance, 64)] ^= (uint8_t)(1 << chance_below(&chance, 8));
+            length = whole;
+        }
+        sign_run(mutant, length);
+        opened += try_run(mutant, length, &chance);
     }
+    printf("%llu opened ... ", (unsigned long long)opened);
+    CHECK(opened > fuzz_count() / 100);
+    close(fd);
+    hf_index_free(index);
+    free(run);
+    free(mutant);
 }
 
 const test FUZZ_TESTS[] = {

@@ -1,14 +1,12 @@
 /* Runs: written, mapped, merged, replaced, and malformed. */
 #define _GNU_SOURCE
-#include "check.h"
+#include "runs.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-enum { RUNS_MAX = 64, HEAD = 32, NAME = 32, ENTRY = 24 };
 
 static void make_id(uint64_t number, uint8_t id[32]) {
     chance chance = {number * 1000003};
@@ -49,12 +47,6 @@ static bool lies(hf_index *index, uint64_t number, uint32_t container, uint32_t 
     return strcmp(place(index, number), wanted) == 0;
 }
 
-static int written(hf_index *index, int first_run) {
-    int fd = file_of("", 0);
-    CHECK(hf_index_write(index, first_run, fd) == HF_OK);
-    return fd;
-}
-
 /* A run of `count` ids from `first` on, all in one container, ordinals from 0 on. */
 static int run_of(uint64_t first, uint32_t count, uint32_t container) {
     hf_index *index = hf_index_new();
@@ -75,8 +67,6 @@ static void a_hundred_thousand_entries_come_back_from_a_run(void) {
     enum { ENTRIES = 100000 };
     hf_index *index = hf_index_new();
     int fd = run_of(0, ENTRIES, 3);
-    struct stat status;
-    CHECK(fstat(fd, &status) == 0 && status.st_size == HEAD + NAME + ENTRY * ENTRIES);
     CHECK(add(index, fd) == 0);
     CHECK(hf_index_run_entries(index, 0) == ENTRIES);
     CHECK(hf_index_run_entries(index, 1) == 0 && hf_index_run_entries(index, -1) == 0);
@@ -197,69 +187,193 @@ static void there_is_a_limit_to_runs(void) {
     hf_index_free(index);
 }
 
+typedef struct {
+    hf_index *index;
+    uint32_t container, won;
+    pthread_t thread;
+} claimant;
+
+enum { SHARED = 30000, CLAIMANTS = 3 };
+
+static void *claim_shared(void *context) {
+    claimant *claimant = context;
+    uint32_t own = slot_of(claimant->index, claimant->container);
+    for (uint32_t i = 0; i < SHARED; i++) {
+        uint32_t slot = own, ordinal = i;
+        uint8_t id[32];
+        make_id(i, id);
+        int known = hf_index_claim(claimant->index, id, &slot, &ordinal);
+        CHECK(known >= 0 && ordinal == i && (known == 1 || slot == own));
+        claimant->won += known == 0;
+    }
+    return NULL;
+}
+
+static void claims_go_on_while_runs_are_written(void) {
+    hf_index *index = hf_index_new();
+    claimant claimants[CLAIMANTS];
+    for (uint32_t i = 0; i < CLAIMANTS; i++) {
+        claimants[i] = (claimant){.index = index, .container = i};
+        CHECK(pthread_create(&claimants[i].thread, NULL, claim_shared, &claimants[i]) == 0);
+    }
+    for (int round = 0; round < 20; round++) {
+        int first_run = round % 3 == 0 ? 0 : round % 3 - 1;
+        int fd = written(index, first_run);
+        CHECK(hf_index_replace(index, first_run, fd) == HF_OK);
+        close(fd);
+    }
+    uint32_t won = 0;
+    for (int i = 0; i < CLAIMANTS; i++) {
+        CHECK(pthread_join(claimants[i].thread, NULL) == 0);
+        won += claimants[i].won;
+    }
+    int fd = written(index, 0);
+    CHECK(hf_index_replace(index, 0, fd) == HF_OK && hf_index_pending(index) == 0);
+    close(fd);
+    CHECK(won == SHARED && hf_index_run_entries(index, 0) == SHARED);
+    hf_index_free(index);
+}
+
 /* ---- malformed files ---- */
 
 static int try_bytes(const uint8_t *bytes, size_t length) {
     hf_index *index = hf_index_new();
-    claim(index, 7, 7, 7);
+    claim(index, 7777, 7, 7);
     int result = add(index, file_of(bytes, length));
-    CHECK(lies(index, 7, 7, 7));
+    for (uint32_t i = 0; result == 0 && i < 600; i += 50) /* whatever it gives, it lives */
+        place(index, i);
+    CHECK(lies(index, 7777, 7, 7));
     hf_index_free(index);
     return result;
 }
 
+/* Three pages with one container. */
+static uint8_t *small_run(size_t *length) {
+    int fd = run_of(0, 500, 3);
+    uint8_t *bytes = bytes_of(fd, length);
+    close(fd);
+    return bytes;
+}
+
 static void malformed_runs_are_refused(void) {
-    enum { LENGTH = HEAD + 2 * NAME + 3 * ENTRY };
-    uint8_t good[LENGTH + 1] = "HFINDEX1", bytes[LENGTH + 1];
-    put_u64(good + 8, 3);
-    put_u64(good + 16, 2);
-    CHECK(try_bytes(good, LENGTH) == 0);
-    for (size_t length = 0; length <= LENGTH + 1; length++)
-        CHECK(length == LENGTH ||
-              try_bytes(good, length) == (length < HEAD ? HF_E_SHORT : HF_E_FORMAT));
     static const uint64_t COUNTS[] = {0,
                                       1,
-                                      4,
-                                      5,
+                                      501,
+                                      511,
                                       UINT32_MAX,
                                       1ull << 32,
                                       1ull << 59,
                                       1ull << 61,
                                       1ull << 63,
                                       UINT64_MAX,
-                                      UINT64_MAX / ENTRY + 1};
+                                      UINT64_MAX / ENTRY_BYTES + 1};
+    size_t length;
+    uint8_t *good = small_run(&length), *bytes = malloc(length + 1);
+    CHECK(bytes != NULL && try_bytes(good, length) == 0);
+    for (size_t cut = 0; cut < length; cut += cut < 100 ? 1 : 97)
+        CHECK(try_bytes(good, cut) < 0);
+    good[length] = 0;
+    CHECK(try_bytes(good, length + 1) == HF_E_FORMAT);
     for (size_t i = 0; i < sizeof COUNTS / sizeof *COUNTS; i++)
-        for (size_t at = 8; at <= 16; at += 8) {
-            memcpy(bytes, good, sizeof bytes);
-            put_u64(bytes + at, COUNTS[i]);
-            CHECK(try_bytes(bytes, LENGTH) == HF_E_FORMAT);
+        for (size_t at = 8; at <= 24; at += 8) {
+            if (at == 8 && COUNTS[i] == 501)
+                continue; /* as many pages: the last entry is zeros then */
+            memcpy(bytes, good, length);
+            put_u64(bytes + at, at == 16 && COUNTS[i] == 1 ? 2 : COUNTS[i]);
+            sign_run(bytes, length);
+            CHECK(try_bytes(bytes, length) == HF_E_FORMAT);
         }
-    memcpy(bytes, good, sizeof bytes);
-    bytes[7] = '2';
-    CHECK(try_bytes(bytes, LENGTH) == HF_E_FORMAT);
+    memcpy(bytes, good, length);
+    bytes[7] = '1';
+    sign_run(bytes, length);
+    CHECK(try_bytes(bytes, length) == HF_E_FORMAT);
     hf_index *index = hf_index_new();
     CHECK(hf_index_add_run(index, -1) == HF_E_IO);
     hf_index_free(index);
+    free(good);
+    free(bytes);
 }
 
-/* Entries out of order and containers out of range cost hits, nothing else. */
+static void blocks_that_point_elsewhere_are_refused(void) {
+    static const struct {
+        size_t at, width;
+        uint64_t value;
+    } LIES[] = {
+        {0, 8, 4097},        {0, 8, 1ull << 40}, {0, 8, UINT64_MAX - 4095}, {16, 4, 0},
+        {16, 4, 3},          {16, 4, 1 << 13},   {16, 4, UINT32_MAX},       {20, 4, 0},
+        {20, 4, UINT32_MAX}, {20, 4, 1 << 18},   {0, 8, 1 << 14},
+    };
+    size_t length;
+    uint8_t *good = small_run(&length), *bytes = malloc(length);
+    CHECK(bytes != NULL);
+    for (size_t i = 0; i < sizeof LIES / sizeof *LIES; i++) {
+        memcpy(bytes, good, length);
+        uint8_t *block = bytes + get_u64(bytes + 24) + MARK_BYTES;
+        memcpy(block + LIES[i].at, &LIES[i].value, LIES[i].width);
+        sign_run(bytes, length);
+        CHECK(try_bytes(bytes, length) == HF_E_FORMAT);
+    }
+    free(good);
+    free(bytes);
+}
+
+/* Nothing in a run is used unless its checksum is right, but filters, which can only cost hits. */
+static void a_flipped_bit_never_gives_a_false_place(void) {
+    size_t length;
+    uint8_t *bytes = small_run(&length);
+    chance chance = {fuzz_seed()};
+    for (int i = 0; i < 400; i++) {
+        size_t at = chance_below(&chance, (uint32_t)length);
+        uint8_t bit = (uint8_t)(1 << chance_below(&chance, 8));
+        bytes[at] ^= bit;
+        hf_index *index = hf_index_new();
+        if (add(index, file_of(bytes, length)) == 0)
+            for (uint32_t id = 0; id < 500; id++)
+                CHECK(*place(index, id) == '\0' || lies(index, id, 3, id));
+        hf_index_free(index);
+        bytes[at] ^= bit;
+    }
+    free(bytes);
+}
+
+static void a_damaged_page_is_reported_and_not_merged(void) {
+    size_t length;
+    uint8_t *bytes = small_run(&length);
+    bytes[2 * PAGE_BYTES + 5] ^= 1;
+    hf_index *index = hf_index_new();
+    CHECK(add(index, file_of(bytes, length)) == 0 && !hf_index_damaged(index, 0));
+    uint32_t found = 0;
+    for (uint32_t id = 0; id < 500; id++)
+        found += *place(index, id) != '\0';
+    /* Ids near the edges of its neighbours are looked for there first. */
+    CHECK(found > 200 && found <= 500 - PAGE_ENTRIES && hf_index_damaged(index, 0));
+    int fd = file_of("", 0);
+    CHECK(hf_index_write(index, 0, fd) == HF_E_FORMAT);
+    CHECK(hf_index_write(index, 1, fd) == HF_OK); /* without the run: nothing is wrong */
+    close(fd);
+    hf_index_free(index);
+    free(bytes);
+}
+
+/* Signed entries out of order and containers out of range cost hits, nothing else. */
 static void forged_entries_are_harmless(void) {
     enum { ENTRIES = 2000 };
     hf_index *index = hf_index_new();
+    size_t length;
     int fd = run_of(0, ENTRIES, 3);
-    uint8_t *map =
-        mmap(NULL, HEAD + NAME + ENTRIES * ENTRY, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    CHECK(map != MAP_FAILED);
+    uint8_t *bytes = bytes_of(fd, &length);
+    close(fd);
     chance chance = {1};
     for (uint32_t i = 0; i < ENTRIES; i++) {
-        uint8_t *entry = map + HEAD + NAME + i * ENTRY;
+        uint8_t *at = bytes + (1 + i / PAGE_ENTRIES) * (size_t)PAGE_BYTES +
+                      i % PAGE_ENTRIES * (size_t)ENTRY_BYTES;
         if (i % 3 == 0)
-            put_u32(entry + 16, i % 2 == 0 ? 1 : UINT32_MAX);
+            put_u32(at + 16, i % 2 == 0 ? 1 : UINT32_MAX);
         if (i % 50 == 1)
-            chance_fill(&chance, entry, 16);
+            chance_fill(&chance, at, 16);
     }
-    munmap(map, HEAD + NAME + ENTRIES * ENTRY);
-    CHECK(add(index, fd) == 0);
+    sign_run(bytes, length);
+    CHECK(add(index, file_of(bytes, length)) == 0);
     uint32_t found = 0;
     for (uint32_t i = 0; i < ENTRIES; i++)
         found += *place(index, i) != '\0';
@@ -268,6 +382,7 @@ static void forged_entries_are_harmless(void) {
     CHECK(hf_index_replace(index, 0, fd) == HF_OK);
     close(fd);
     hf_index_free(index);
+    free(bytes);
 }
 
 const test INDEX_RUN_TESTS[] = {
@@ -282,7 +397,11 @@ const test INDEX_RUN_TESTS[] = {
     {"a full disk is an error that keeps its number",
      a_full_disk_is_an_error_that_keeps_its_number},
     {"there is a limit to runs", there_is_a_limit_to_runs},
+    {"claims go on while runs are written", claims_go_on_while_runs_are_written},
     {"malformed runs are refused", malformed_runs_are_refused},
+    {"blocks that point elsewhere are refused", blocks_that_point_elsewhere_are_refused},
+    {"a flipped bit never gives a false place", a_flipped_bit_never_gives_a_false_place},
+    {"a damaged page is reported and not merged", a_damaged_page_is_reported_and_not_merged},
     {"forged entries are harmless", forged_entries_are_harmless},
     {NULL, NULL},
 };

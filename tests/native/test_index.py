@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import struct
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from appliance.native import Index
 
 NAME, OTHER = bytes(range(32)), bytes(range(1, 33))
 CHUNK = bytes(range(100, 132))
+PAGE_BYTES = 4096
+GOLDEN_RUN = "f4942a4710d0f48a10b5d75b2a85a7c7102f837f970859c39054ea11d05ae6d1"
 
 
 def write_run(index: Index, path: Path, first_run: int = 0) -> None:
@@ -80,7 +84,7 @@ def test_a_run_gives_back_what_memory_held(tmp_path: Path) -> None:
     assert again.run_entries(1) == again.run_entries(-1) == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"HFINDEX1", b"x" * 400, b"HFINDEX1" + b"\xff" * 24])
+@pytest.mark.parametrize("content", [b"", b"HFINDEX2", b"x" * 400, b"HFINDEX2" + b"\xff" * 24])
 def test_a_malformed_run_is_an_integrity_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "run").write_bytes(content)
     with pytest.raises(IntegrityError, match="index run"):
@@ -114,3 +118,30 @@ def test_a_full_disk_is_an_error_that_says_so() -> None:
     os.close(descriptor)
     assert caught.value.errno == errno.ENOSPC
     assert index.pending() == 1
+
+
+def test_a_golden_run_holds(tmp_path: Path) -> None:
+    """The layout of docs/format/index.md: head, pages, filter, marks, blocks, names."""
+    index = Index()
+    ids = sorted(
+        hashlib.sha256(bytes([number % 256, number // 256])).digest() for number in range(400)
+    )
+    names = [bytes([number]) * 32 for number in range(3)]
+    for number, chunk_id in enumerate(ids):
+        index.claim(chunk_id, index.slot_of(names[number % 3]), number)
+    write_run(index, tmp_path / "run")
+    data = (tmp_path / "run").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == GOLDEN_RUN
+    entries, containers, tail = struct.unpack_from("<8xQQQ", data)
+    assert (data[:8], entries, containers) == (b"HFINDEX2", 400, 3)
+    for number, chunk_id in enumerate(ids):
+        at = PAGE_BYTES * (1 + number // 170) + 24 * (number % 170)
+        container, ordinal = struct.unpack_from("<II", data, at + 16)
+        assert data[at : at + 16] == chunk_id[:16]
+        assert (container, ordinal) == (number % 3, number)
+    offset, _, length, starts, zero = struct.unpack_from("<QQIIQ", data, tail + 16)
+    assert data[tail : tail + 16] == ids[0][:16]
+    assert (offset, zero) == (PAGE_BYTES, 0)
+    filter_pages = -(-(starts + 3) * length // PAGE_BYTES)
+    assert tail == PAGE_BYTES * (1 + 3 + filter_pages)
+    assert data[tail + 48 :] == b"".join(names)

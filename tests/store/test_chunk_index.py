@@ -209,7 +209,7 @@ def test_more_runs_than_can_be_mapped_are_rebuilt(layout: Layout) -> None:
 def test_runs_that_nobody_names_are_removed(layout: Layout) -> None:
     """A kill between a run and its listing must not cost space for ever."""
     chunks = fill(layout)
-    (layout.index / "0123456789abcdef.run").write_bytes(b"HFINDEX1" + bytes(24))
+    (layout.index / "0123456789abcdef.run").write_bytes(b"HFINDEX2" + bytes(24))
     (layout.index / f"{durable.TEMPORARY_PREFIX}half").write_bytes(b"half")
     more = chunks_of(77, 500)
     add_container(layout, load_index(layout), more)
