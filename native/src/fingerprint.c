@@ -63,6 +63,16 @@ int fingerprint(fingerprinter *printer, const uint8_t *data, size_t length, uint
     return HF_OK;
 }
 
+int fingerprint_many(fingerprinter *printer, const uint8_t *const *data, const uint32_t *lengths,
+                     uint8_t (*ids)[32], int count) {
+    for (int i = 0; i < count; i++) {
+        int result = fingerprint(printer, data[i], lengths[i], ids[i]);
+        if (result < 0)
+            return result;
+    }
+    return HF_OK;
+}
+
 int hf_chunk_id(const uint8_t id_key[32], const uint8_t *data, size_t length, uint8_t id[32]) {
     fingerprinter *printer = fingerprinter_new(id_key);
     if (printer == NULL)
