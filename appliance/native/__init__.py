@@ -14,6 +14,7 @@ from appliance.native.library import (
     KIND_DATA,
     KIND_PAGE,
     TRAILER_BYTES,
+    kernels,
 )
 from appliance.native.reading import Directory, Location, Reader, ReadItem
 from appliance.native.writing import Batch, ExtentResult, Ingester, Ref, Stats, Writer, cut
@@ -39,4 +40,5 @@ __all__ = [
     "Stats",
     "Writer",
     "cut",
+    "kernels",
 ]

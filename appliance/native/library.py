@@ -137,6 +137,7 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     ),
     "hf_ingest_chunk": (c_int, [c_void_p, c_void_p, c_void_p, c_uint32, c_void_p]),
     "hf_cut": (c_int, [c_char_p, c_void_p, c_size_t, _U32P, c_int]),
+    "hf_kernels": (c_int, [c_char_p, c_size_t]),
     "hf_directory_open": (
         c_void_p,
         [c_char_p, c_char_p, c_size_t, c_uint64, c_char_p, POINTER(c_int)],
@@ -175,3 +176,14 @@ def required(handle: int | None, what: str) -> int:
     if not handle:
         raise HoldfastError(f"{what}: out of memory")
     return handle
+
+
+def kernels() -> str:
+    """The fast kernels in use, comma-separated, or "scalar"; "; wrong: ..." names rejected ones.
+
+    Environment variable HOLDFAST_KERNELS holds the choice to such a list, or to "scalar". It is
+    read once in a process.
+    """
+    text = ctypes.create_string_buffer(128)
+    lib.hf_kernels(text, len(text))
+    return text.value.decode()

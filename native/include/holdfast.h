@@ -2,7 +2,8 @@
  *
  * The Python side (appliance/native) is the only caller. Every call that takes long touches no
  * Python object, so it runs without the interpreter's lock. Formats: docs/format/.
- * Nothing here opens files by name, prints, or keeps global state.
+ * Nothing here opens files by name, prints, or keeps global state, but for the choice of kernels
+ * (HOLDFAST_KERNELS, src/kernels.c) that the first call makes.
  */
 #ifndef HOLDFAST_H
 #define HOLDFAST_H
@@ -158,6 +159,10 @@ HF_API int hf_chunk_id(const uint8_t id_key[32], const uint8_t *data, size_t len
 /* The ends of the chunks of `data`; gives their number or HF_E_FULL. */
 HF_API int hf_cut(const uint8_t cut_key[32], const uint8_t *data, size_t length, uint32_t *ends,
                   int capacity);
+
+/* Writes the names of the fast kernels in use to `text` ("scalar": none), and gives the number of
+ * those that failed their self-test and are therefore not used. */
+HF_API int hf_kernels(char *text, size_t size);
 
 /* ---- reading ---- */
 typedef struct hf_directory hf_directory;

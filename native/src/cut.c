@@ -4,10 +4,10 @@
  * places where it may cut do not depend on earlier cuts. Up to the mean size 17 leading zero bits
  * are asked for, beyond it 15 ("normalised chunking"), which narrows the spread of sizes.
  * The table is a secret permutation of 0..255: eight bits a value, so that a vector kernel can keep
- * it in registers. Cuts are a promise to ourselves only (they decide what deduplicates, not what
- * is readable); a golden test holds them.
+ * it in registers (cut_avx512.c). Cuts are a promise to ourselves only (they decide what
+ * deduplicates, not what is readable); a golden test holds them.
  */
-#include "internal.h"
+#include "kernels.h"
 
 #include <openssl/hmac.h>
 
@@ -17,6 +17,7 @@ static const uint32_t LOOSE_MASK = 0xFFFE0000u;  /* 15 bits */
 
 /* Fisher-Yates with numbers from HMAC-SHA-256(key, counter). */
 int gear_table_make(gear_table *table, const uint8_t cut_key[32]) {
+    table->scan = kernels_in_use()->scan;
     for (int i = 0; i < 256; i++)
         table->of[i] = (uint8_t)i;
     for (uint32_t i = 255; i > 0; i--) {
@@ -34,18 +35,16 @@ int gear_table_make(gear_table *table, const uint8_t cut_key[32]) {
     return HF_OK;
 }
 
-/* The first place in [from, to) after which `mask` cuts, or `to`. `hash` carries on. */
-static size_t scan(const gear_table *table, const uint8_t *data, size_t from, size_t to,
-                   uint32_t mask, uint32_t *hash) {
-    uint32_t h = *hash;
+size_t gear_scan(const gear_table *table, const uint8_t *data, size_t from, size_t to,
+                 uint32_t mask) {
+    uint32_t hash = 0;
+    for (size_t i = from - WINDOW; i < from; i++)
+        hash = (hash << 1) + table->of[data[i]];
     for (size_t i = from; i < to; i++) {
-        h = (h << 1) + table->of[data[i]];
-        if ((h & mask) == 0) {
-            *hash = h;
+        hash = (hash << 1) + table->of[data[i]];
+        if ((hash & mask) == 0)
             return i + 1;
-        }
     }
-    *hash = h;
     return to + 1;
 }
 
@@ -54,13 +53,9 @@ static size_t chunk_end(const gear_table *table, const uint8_t *data, size_t sta
         return length;
     size_t max = length - start > HF_CHUNK_MAX ? start + HF_CHUNK_MAX : length;
     size_t mean = max - start > HF_CHUNK_MEAN ? start + HF_CHUNK_MEAN : max;
-    size_t min = start + HF_CHUNK_MIN;
-    uint32_t hash = 0;
-    for (size_t i = min - WINDOW; i < min; i++)
-        hash = (hash << 1) + table->of[data[i]];
-    size_t end = scan(table, data, min, mean, STRICT_MASK, &hash);
+    size_t end = table->scan(table, data, start + HF_CHUNK_MIN, mean, STRICT_MASK);
     if (end > mean)
-        end = scan(table, data, mean, max, LOOSE_MASK, &hash);
+        end = table->scan(table, data, mean, max, LOOSE_MASK);
     return end > max ? max : end;
 }
 

@@ -6,11 +6,13 @@
  * hash, and two different extents of 4 MiB (2^18 blocks) meet with probability 2^-110. It runs at
  * several GB/s, several times SHA-256.
  */
-#include "internal.h"
+#include "kernels.h"
 
 #include <stdlib.h>
 
 struct fingerprinter {
+    const kernels *kernels;
+    hmac_states states; /* where there is a kernel for SHA-256 */
     EVP_MD_CTX *inner, *outer, *work;
 };
 
@@ -29,10 +31,17 @@ static EVP_MD_CTX *keyed_state(const uint8_t key[32], uint8_t pad) {
     return state;
 }
 
-fingerprinter *fingerprinter_new(const uint8_t key[32]) {
+static bool has_lanes(const kernels *kernels) {
+    return kernels->wide != NULL || kernels->pair != NULL;
+}
+
+fingerprinter *fingerprinter_with(const uint8_t key[32], const kernels *kernels) {
     fingerprinter *printer = calloc(1, sizeof *printer);
     if (printer == NULL)
         return NULL;
+    printer->kernels = kernels;
+    if (has_lanes(kernels))
+        printer->states = hmac_begin(kernels, key);
     printer->inner = keyed_state(key, 0x36);
     printer->outer = keyed_state(key, 0x5c);
     printer->work = EVP_MD_CTX_new();
@@ -42,12 +51,17 @@ fingerprinter *fingerprinter_new(const uint8_t key[32]) {
     return NULL;
 }
 
+fingerprinter *fingerprinter_new(const uint8_t key[32]) {
+    return fingerprinter_with(key, kernels_in_use());
+}
+
 void fingerprinter_free(fingerprinter *printer) {
     if (printer == NULL)
         return;
     EVP_MD_CTX_free(printer->inner);
     EVP_MD_CTX_free(printer->outer);
     EVP_MD_CTX_free(printer->work);
+    OPENSSL_cleanse(&printer->states, sizeof printer->states);
     free(printer);
 }
 
@@ -65,6 +79,10 @@ int fingerprint(fingerprinter *printer, const uint8_t *data, size_t length, uint
 
 int fingerprint_many(fingerprinter *printer, const uint8_t *const *data, const uint32_t *lengths,
                      uint8_t (*ids)[32], int count) {
+    if (count > 1 && has_lanes(printer->kernels)) {
+        hmac_many(printer->kernels, &printer->states, data, lengths, ids, count);
+        return HF_OK;
+    }
     for (int i = 0; i < count; i++) {
         int result = fingerprint(printer, data[i], lengths[i], ids[i]);
         if (result < 0)

@@ -48,9 +48,16 @@ static inline bool is_zero(const uint8_t *data, size_t length) {
 }
 
 /* cut.c */
-typedef struct {
+typedef struct gear_table gear_table;
+/* The end of the chunk: behind the first place in [from, to) whose hash has no bit of `mask`, or
+ * to + 1. The 64 bytes before `from` must exist: 32 of them are hashed. */
+typedef size_t gear_scanner(const gear_table *table, const uint8_t *data, size_t from, size_t to,
+                            uint32_t mask);
+struct gear_table {
     uint8_t of[256];
-} gear_table;
+    gear_scanner *scan; /* gear_scan, or a faster one with the same results */
+};
+gear_scanner gear_scan;
 int gear_table_make(gear_table *table, const uint8_t cut_key[32]);
 int gear_cut(const gear_table *table, const uint8_t *data, size_t length, uint32_t *ends,
              int capacity);
@@ -60,6 +67,8 @@ typedef struct fingerprinter fingerprinter;
 fingerprinter *fingerprinter_new(const uint8_t key[32]);
 void fingerprinter_free(fingerprinter *printer);
 int fingerprint(fingerprinter *printer, const uint8_t *data, size_t length, uint8_t id[32]);
+/* The ids of `count` chunks, the same as `fingerprint` gives one by one; many at once are faster.
+ */
 int fingerprint_many(fingerprinter *printer, const uint8_t *const *data, const uint32_t *lengths,
                      uint8_t (*ids)[32], int count);
 typedef struct tagger tagger;

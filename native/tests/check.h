@@ -20,9 +20,9 @@ typedef struct {
     void (*run)(void);
 } test;
 /* One table per file, ended by an entry without a name. */
-extern const test CUT_TESTS[], FINGERPRINT_TESTS[], CONTAINER_TESTS[], FORGED_TESTS[],
-    INGEST_TESTS[], CHANGES_TESTS[], INDEX_TESTS[], INDEX_RUN_TESTS[], INDEX_FILTER_TESTS[],
-    FUZZ_TESTS[];
+extern const test CUT_TESTS[], KERNEL_TESTS[], FINGERPRINT_TESTS[], CONTAINER_TESTS[],
+    FORGED_TESTS[], INGEST_TESTS[], CHANGES_TESTS[], INDEX_TESTS[], INDEX_RUN_TESTS[],
+    INDEX_FILTER_TESTS[], FUZZ_TESTS[];
 
 /* splitmix64: the same numbers everywhere from one seed. */
 typedef struct {

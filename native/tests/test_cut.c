@@ -1,4 +1,5 @@
 /* Cut points: the golden ones, their bounds, and that what stands before does not matter. */
+#include "kernels.h"
 #include "sealed.h"
 
 enum { ENDS_MAX = 300, LENGTH = HF_EXTENT_BYTES };
@@ -18,7 +19,7 @@ static uint8_t *random_bytes(uint64_t seed, size_t length) {
 }
 
 /* Computed by a second program: the hash over the whole buffer first, then the rules. */
-static void golden_cut_points_hold(void) {
+static void golden_cut_points_hold_for_every_kernel(void) {
     static const uint32_t GOLDEN[] = {
         61799,   149501,  215897,  326842,  434461,  538385,  640952,  725052,  841436,
         913841,  948757,  1086438, 1342150, 1458122, 1545456, 1694967, 1711864, 1973880,
@@ -26,9 +27,16 @@ static void golden_cut_points_hold(void) {
         2927624, 2994561, 3060981, 3110426, 3180516, 3218691, 3315446, 3401360, 3509707,
         3579297, 3671761, 3815570, 3969206, 4097331, 4118619, 4183990, 4194304};
     uint8_t *data = random_bytes(1, LENGTH);
-    uint32_t ends[ENDS_MAX];
-    CHECK(cut(data, LENGTH, ends) == sizeof GOLDEN / sizeof *GOLDEN);
-    CHECK(memcmp(ends, GOLDEN, sizeof GOLDEN) == 0);
+    gear_table table;
+    CHECK(gear_table_make(&table, CUT_KEY) == HF_OK);
+    for (int i = -1; i < KERNEL_COUNT; i++) { /* first the scalar one */
+        uint32_t ends[ENDS_MAX];
+        if (i >= 0 && (KERNELS[i].scan == NULL || !KERNELS[i].is_supported()))
+            continue;
+        table.scan = i < 0 ? gear_scan : KERNELS[i].scan;
+        CHECK(gear_cut(&table, data, LENGTH, ends, ENDS_MAX) == sizeof GOLDEN / sizeof *GOLDEN);
+        CHECK(memcmp(ends, GOLDEN, sizeof GOLDEN) == 0);
+    }
     free(data);
 }
 
@@ -99,7 +107,7 @@ static void another_key_cuts_elsewhere(void) {
 }
 
 const test CUT_TESTS[] = {
-    {"golden cut points hold", golden_cut_points_hold},
+    {"golden cut points hold for every kernel", golden_cut_points_hold_for_every_kernel},
     {"chunks keep their bounds", chunks_keep_their_bounds},
     {"nothing has no chunks, and a small array is full",
      nothing_has_no_chunks_and_a_small_array_is_full},

@@ -42,6 +42,31 @@ static void a_long_chunk_has_the_id_that_python_gives_it(void) {
     free(data);
 }
 
+static void many_ids_at_once_are_those_one_by_one(void) {
+    enum { COUNT = 40, LENGTH_MAX = 5000 };
+    static uint8_t room[COUNT][LENGTH_MAX];
+    const uint8_t *data[COUNT];
+    uint32_t lengths[COUNT];
+    uint8_t ids[COUNT][32], id[32];
+    chance chance = {fuzz_seed()};
+    fingerprinter *printer = fingerprinter_new(ID_KEY);
+    CHECK(printer != NULL);
+    for (int i = 0; i < COUNT; i++) {
+        lengths[i] = chance_below(&chance, LENGTH_MAX + 1);
+        data[i] = room[i];
+        chance_fill(&chance, room[i], lengths[i]);
+    }
+    for (int count = 0; count <= COUNT; count++) {
+        memset(ids, 0, sizeof ids);
+        CHECK(fingerprint_many(printer, data, lengths, ids, count) == HF_OK);
+        for (int i = 0; i < count; i++) {
+            CHECK(fingerprint(printer, data[i], lengths[i], id) == HF_OK);
+            CHECK(memcmp(id, ids[i], 32) == 0);
+        }
+    }
+    fingerprinter_free(printer);
+}
+
 static void the_tag_is_gmac(void) {
     static const uint8_t GOLDEN[16] = {0xd3, 0x5f, 0x05, 0x3c, 0x44, 0x90, 0xb8, 0x8d,
                                        0x0c, 0xb3, 0x50, 0x2f, 0x94, 0x95, 0x9f, 0xf3};
@@ -80,6 +105,7 @@ static void tags_differ_by_length_and_by_content(void) {
 const test FINGERPRINT_TESTS[] = {
     {"ids are HMAC-SHA-256", ids_are_hmac_sha_256},
     {"a long chunk has the id that Python gives it", a_long_chunk_has_the_id_that_python_gives_it},
+    {"many ids at once are those one by one", many_ids_at_once_are_those_one_by_one},
     {"the tag is GMAC", the_tag_is_gmac},
     {"tags differ by length and by content", tags_differ_by_length_and_by_content},
     {NULL, NULL},
