@@ -12,7 +12,7 @@ PACKAGES := ca-certificates clang-format debootstrap e2fsprogs extlinux fdisk fu
 	libssl-dev libudev1 libxxhash-dev libzstd-dev make mount python3-dev python3-venv qemu-system-x86 qemu-utils syslinux-common \
 	util-linux xfsprogs
 # What the bench is measured beside.
-PEERS := borgbackup restic
+PEERS := borgbackup python3-pyfuse3 restic
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -70,9 +70,9 @@ test: setup ## check, C tests under sanitizers, all suites; SUITE=store runs one
 test-slow: setup ## The full counts; goes on where it was stopped; SHARD=2/8 runs an eighth
 	@$(BIN)/python -m tests.run_suites --slow $(if $(SUITE),'$(SUITE)')
 
-bench: setup ## Time and stored bytes beside restic and borg
+bench: setup ## Beside restic and borg, about 25 minutes; QUICK=1 for a small disk, ROWS=disk,reads for some
 	$(call install_packages,$(PEERS))
-	$(BIN)/python -m tests.bench.bench
+	$(BIN)/python -m tests.bench.bench $(if $(QUICK),--quick) $(if $(ROWS),--rows '$(ROWS)')
 
 bench-index: setup ## The index at 1, 10 and 50 TB: memory, look-ups, sizes, rebuild; ARGS=--disk-gib 45 fills all of it
 	$(MAKE) -s -C native bench

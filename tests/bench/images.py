@@ -1,6 +1,7 @@
 """Reading the corpus' disks whole: to warm the page cache, to compare, to check what came back.
 
-Owns: sequential reads of raw files. Never does: write one.
+Owns: sequential reads of raw files, and files of a part of one. Never does: write a disk of the
+corpus.
 """
 
 from __future__ import annotations
@@ -21,6 +22,16 @@ def warm(image: Path) -> None:
     """Read `image` once, holes too, so that the page cache holds it."""
     for _ in _read_pieces(image):
         pass
+
+
+def copy_slice(disk: Path, target: Path, offset_bytes: int, length_bytes: int) -> None:
+    """Make `target` a file of one stretch of `disk`; what is zero stays a hole."""
+    with disk.open("rb", buffering=0) as source, target.open("wb", buffering=0) as file:
+        for start in range(0, length_bytes, COMPARED_BYTES):
+            piece = os.pread(source.fileno(), COMPARED_BYTES, offset_bytes + start)
+            if piece.count(0) != len(piece):
+                os.pwrite(file.fileno(), piece[: length_bytes - start], start)
+        file.truncate(length_bytes)
 
 
 def write_changed_list(first: Path, second: Path, target: Path) -> int:

@@ -1,73 +1,24 @@
 """The measured programs behind one face: ours and its peers, each as a person would call it.
 
-Owns: their command lines, and what one call costs. Never does: decide what is measured when.
+Owns: their command lines. Never does: run them, decide what is measured when.
 Every peer runs with its defaults, encryption included, its caches inside the bench's directory.
 """
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
-import subprocess
 import sys
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.base.errors import HoldfastError
 from appliance.base.process import find_program
 from appliance.base.process import run as ask
 
-_SECTOR_BYTES = 512  # the unit of ru_inblock and ru_oublock, see getrusage(2)
+MACHINE = "bench"
+LATEST = f"{MACHINE}@latest"
 _PASSPHRASE = "bench"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one command cost, its children included. Bytes read and written are the disk's."""
-
-    seconds: float
-    cpu_s: float
-    max_rss_bytes: int
-    read_bytes: int
-    written_bytes: int
-
-
-def measure(argv: Sequence[str | Path], environment: dict[str, str], log: Path) -> Cost:
-    """Run `argv` from start to end, its output thrown away; what it complains goes to `log`.
-
-    Raises HoldfastError if it fails.
-    """
-    with log.open("ab") as complaints:
-        began_s = time.monotonic()
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=complaints,
-            env={**os.environ, **environment},
-        )
-        try:
-            _, status, usage = os.wait4(process.pid, 0)
-        except BaseException:
-            # Its files are about to be removed.
-            process.kill()
-            process.wait()
-            raise
-        seconds = time.monotonic() - began_s
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        shown = " ".join(str(word) for word in argv)
-        raise HoldfastError(f"{shown}: exit code {process.returncode} (see {log})")
-    return Cost(
-        seconds,
-        usage.ru_utime + usage.ru_stime,
-        usage.ru_maxrss << 10,
-        usage.ru_inblock * _SECTOR_BYTES,
-        usage.ru_oublock * _SECTOR_BYTES,
-    )
 
 
 class Program(ABC):
@@ -96,6 +47,14 @@ class Program(ABC):
     @abstractmethod
     def dump(self, image: Path, label: str) -> list[str | Path]:
         """The command that writes the image back to standard output."""
+
+    @abstractmethod
+    def mount(self, directory: Path, label: str) -> list[str | Path]:
+        """The command that serves `label` read-only under `directory` until it is unmounted."""
+
+    @abstractmethod
+    def mounted_file(self, directory: Path, image: Path, label: str) -> Path:
+        """Where `image` stands below `directory`. Raises FileNotFoundError while it does not."""
 
     def stored_bytes(self) -> int:
         """The size of all files of the repository, as if each ended where its last byte does."""
@@ -126,15 +85,39 @@ class Holdfast(Program):
         return [*self.command, "init", "--recovery-out", self.place / "recovery-key.txt"]
 
     def back_up(self, image: Path, label: str) -> list[str | Path]:
-        return [*self.command, "backup", image, "--machine", "bench"]
+        return self.back_up_as(MACHINE, image)
+
+    def back_up_as(self, machine: str, *images: Path) -> list[str | Path]:
+        """The command that makes one point of `machine`; it says as JSON where the time went."""
+        return [*self.command, "--json", "backup", *images, "--machine", machine]
 
     def back_up_changed(self, image: Path, changed: Path) -> list[str | Path]:
         """The command that reads only the ranges listed in the file `changed`."""
         argv = self.back_up(image, "second")
-        return [*argv, "--changed", changed, "--base", "bench@latest"]
+        return [*argv, "--changed", changed, "--base", LATEST]
 
     def dump(self, image: Path, label: str) -> list[str | Path]:
-        return [*self.command, "restore", "bench@latest", "-"]
+        return [*self.command, "restore", LATEST, "-"]
+
+    def mount(self, directory: Path, label: str) -> list[str | Path]:
+        return [*self.command, "mount", directory, "--foreground"]
+
+    def mounted_file(self, directory: Path, image: Path, label: str) -> Path:
+        points = sorted((directory / MACHINE).iterdir())
+        return points[-1 if label == "second" else 0] / "disk0.raw"
+
+    def offers(self, command: str) -> bool:
+        """Whether this version knows `command`."""
+        try:
+            ask([str(self.command[0]), command, "--help"])
+        except HoldfastError:
+            return False
+        return True
+
+    def oldest_point(self) -> str:
+        """The name of the first point of the bench's machine."""
+        said = json.loads(ask([*map(str, self.command), "--json", "points"]))
+        return str(min(point["name"] for point in said["points"]))
 
     def clone(self, place: Path) -> Holdfast:
         """The same store once more, so that two kinds of second backup start from one first."""
@@ -166,6 +149,12 @@ class Restic(Program):
     def dump(self, image: Path, label: str) -> list[str | Path]:
         return ["restic", "dump", "--tag", label, "latest", image]
 
+    def mount(self, directory: Path, label: str) -> list[str | Path]:
+        return ["restic", "mount", directory]
+
+    def mounted_file(self, directory: Path, image: Path, label: str) -> Path:
+        return directory / "tags" / label / "latest" / image.relative_to("/")
+
 
 class Borg(Program):
     name = "borg"
@@ -188,7 +177,13 @@ class Borg(Program):
         return ["borg", "create", f"::{label}", image]
 
     def dump(self, image: Path, label: str) -> list[str | Path]:
-        return ["borg", "extract", "--stdout", f"::{label}", str(image).lstrip("/")]
+        return ["borg", "extract", "--stdout", f"::{label}", image.relative_to("/")]
+
+    def mount(self, directory: Path, label: str) -> list[str | Path]:
+        return ["borg", "mount", "--foreground", f"::{label}", directory]
+
+    def mounted_file(self, directory: Path, image: Path, label: str) -> Path:
+        return directory / image.relative_to("/")
 
 
 PROGRAMS: dict[str, type[Program]] = {kind.name: kind for kind in (Holdfast, Restic, Borg)}
