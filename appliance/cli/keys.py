@@ -1,4 +1,4 @@
-"""init, unlock, lock."""
+"""init, unlock, lock, key check."""
 
 from __future__ import annotations
 
@@ -79,6 +79,23 @@ def lock(session: Session, _: argparse.Namespace) -> int:
     is_open = (session.state / "box.key").exists()
     note = f"; {session.state / 'box.key'} still opens the store" if is_open else ""
     session.console.result({"locked": not is_open}, f"locked{note}")
+    return DONE
+
+
+def key(session: Session, options: argparse.Namespace) -> int:
+    """Prove that a recovery key opens this store; `check` is the one action so far."""
+    descriptor = keyring.read_descriptor(session.state)
+    if options.recovery_key is not None:
+        text = _read_text(options.recovery_key)
+    else:
+        if sys.stdin.isatty():
+            session.console.note("Type the recovery key, row by row; end with Ctrl-D:")
+        text = sys.stdin.buffer.read(RECOVERY_FILE_MAX_BYTES).decode("utf-8", "replace")
+    keyring.open_with_recovery_key(session.state, parse_recovery_key(text))
+    session.console.result(
+        {"opens": True, "store_id": descriptor.store_id},
+        f"this recovery key opens store {descriptor.store_id}",
+    )
     return DONE
 
 

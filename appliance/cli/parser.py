@@ -113,6 +113,20 @@ def _unlock(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _key(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action",
+        choices=("check",),
+        help="check: prove that a recovery key opens this store; nothing is changed or kept",
+    )
+    parser.add_argument(
+        "--recovery-key",
+        metavar="F",
+        type=Path,
+        help="the file with the recovery key (default: read what is typed, until Ctrl-D)",
+    )
+
+
 def _backup(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "sources",
@@ -230,6 +244,7 @@ COMMANDS: dict[str, _Command] = {
     "init": _Command("keys", "init", "make the store and its keys", _init),
     "unlock": _Command("keys", "unlock", "keep the key in memory until reboot", _unlock),
     "lock": _Command("keys", "lock", "forget the key that unlock keeps", _none),
+    "key": _Command("keys", "key", "prove that a recovery key opens this store", _key),
     "backup": _Command("protect", "backup", "make a recovery point of disks", _backup),
     "points": _Command("protect", "points", "list recovery points", _points),
     "forget": _Command(
