@@ -144,6 +144,7 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     ),
     "hf_directory_free": (None, [c_void_p]),
     "hf_directory_kind": (c_int, [c_void_p]),
+    "hf_directory_level": (c_int, [c_void_p]),
     "hf_directory_chunks": (c_uint32, [c_void_p]),
     "hf_directory_ids": (c_void_p, [c_void_p]),
     "hf_directory_lengths": (c_void_p, [c_void_p]),

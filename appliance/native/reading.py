@@ -45,6 +45,11 @@ class Directory:
         return int(lib.hf_directory_kind(self.handle))
 
     @property
+    def level(self) -> int:
+        """The compression level that the container was written with; 0 when it does not say."""
+        return int(lib.hf_directory_level(self.handle))
+
+    @property
     def chunks(self) -> int:
         """How many chunks the container holds."""
         return int(lib.hf_directory_chunks(self.handle))

@@ -2,46 +2,108 @@
 
 1. Note which containers exist. Later ones are not candidates.
 2. Mark from all points, and from forgotten ones that stay in the trash or that readers pin.
-3. Under the commit lock: mark the points made meanwhile, make the condemned list durable.
-4. If no backup is left that began before the list: unlink what is condemned, forget it in the
-   index, clear the list. Otherwise the next collection does it.
+3. Under the commit lock: mark the points made meanwhile, make the condemned list durable. Unlink
+   what no backup is left for that began before it was condemned, forget it in the index. What has
+   to wait the next collection frees.
+4. What is alive in containers that hold little of it is copied into new ones, in rounds of bounded
+   size; each ends with step 3. A container of which something came alive since is not condemned.
 
-A kill at any moment leaves at most garbage, or a list that the next collection works off.
+A kill at any moment leaves at most garbage, chunks that lie in two containers, or a list that the
+next collection works off.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from appliance.base.clock import Clock
-from appliance.base.errors import IntegrityError, NotFoundError
+from appliance.base.errors import HoldfastError, IntegrityError, NotFoundError
 from appliance.base.locks import FileLock
+from appliance.base.pace import Pace
 from appliance.base.progress import Progress
 from appliance.formats.names import format_time
 from appliance.formats.point import Manifest
-from appliance.store.condemned import commit_lock, read_condemned, write_condemned
-from appliance.store.containers import list_names
-from appliance.store.leases import living
+from appliance.native import KIND_DATA
+from appliance.store.chunk_index import ChunkIndex
+from appliance.store.condemned import Sentence, commit_lock, read_condemned, write_condemned
+from appliance.store.containers import Container, list_names
+from appliance.store.ingest import COMPRESSION_LEVEL
+from appliance.store.leases import living, writer_lease
 from appliance.store.marking import LiveChunks
 from appliance.store.points import SUFFIX, PointFile
+from appliance.store.rewrite import Rewrite, Share
 from appliance.store.store import Store
+
+# What one round copies before it frees: so much room a collection needs.
+ROUND_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What a collection did. `waiting_bytes` are freed by a later one, when backups have ended."""
+    """What a collection did. `waiting_bytes` are freed by a later one, when backups have ended.
+
+    `copied_bytes` were written anew: what came back is `freed_bytes` less these.
+    """
 
     freed_bytes: int
     freed_containers: int
     waiting_bytes: int
+    copied_bytes: int = 0
+
+    def then(self, later: Collected) -> Collected:
+        """This round and a later one of the same collection."""
+        return Collected(
+            self.freed_bytes + later.freed_bytes,
+            self.freed_containers + later.freed_containers,
+            later.waiting_bytes,
+            self.copied_bytes + later.copied_bytes,
+        )
+
+
+@dataclass(frozen=True)
+class Rewriting:
+    """Which containers are rewritten although something in them is alive, and how."""
+
+    thin_percent: float = 50.0
+    """Those of whose bytes less than so much is alive."""
+    below_level: int = 0
+    """Those of data that were compressed at a lower level than this."""
+    level: int = COMPRESSION_LEVEL
+    """The zstd level of what is written."""
+    bytes_per_s: float | None = None
+    """No faster than this; None: as fast as it goes."""
+
+
+DEFAULT_REWRITING = Rewriting()
+
+
+def rounds(due: list[Share]) -> Iterator[list[Share]]:
+    """The shares in groups of about ROUND_BYTES, in order."""
+    shares: list[Share] = []
+    for share in due:
+        shares.append(share)
+        if sum(share.size_bytes for share in shares) >= ROUND_BYTES:
+            yield shares
+            shares = []
+    if shares:
+        yield shares
 
 
 class Collection:
     """One collection. Only one at a time per store: a second raises BusyError."""
 
-    def __init__(self, store: Store, clock: Clock, progress: Progress) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        progress: Progress,
+        rewriting: Rewriting = DEFAULT_REWRITING,
+    ) -> None:
+        self._rewriting = rewriting
+        self._pace = Pace(clock, rewriting.bytes_per_s)
         self._store = store
         self._layout = store.layout
         self._clock = clock
@@ -68,11 +130,31 @@ class Collection:
         since = self._store.points.backup_notes.spared_since()
         candidates = [name for name in candidates if not self._is_spared(name, since)]
         index = self._store.load_index(self._progress)
-        live = LiveChunks(self._store.chunks, self._store.containers, index, self._progress)
+        live = LiveChunks(
+            self._layout, self._store.chunks, self._store.containers, index, self._progress
+        )
         self._progress.phase("marking", unit="items")
         self._mark_points(live)
         self._mark_pinned(live)
         self._refuse_if_unsure(live)
+        garbage = [name for name in candidates if not live.has_live(name)]
+        collected = self._end_round(live, garbage, {})
+        due = self._due(live, candidates)
+        for name in [*garbage, *(share.name for share in due)]:
+            # What is found in these counts as new, or it would not be copied.
+            index.native.kill_slot(index.native.slot_of(name))
+        self._progress.phase("copying", total=sum(share.size_bytes for share in due))
+        for shares in rounds(due):
+            # Old copies that have to wait for a backup must not fill the disk together with new.
+            if collected.waiting_bytes > ROUND_BYTES:
+                break
+            collected = collected.then(self._copy(index, live, shares))
+        return collected
+
+    def _end_round(
+        self, live: LiveChunks, garbage: list[bytes], copied: dict[bytes, bytes]
+    ) -> Collected:
+        """Condemn what is garbage still, and what was copied as it was `copied`: name -> bits."""
         with commit_lock(self._layout):
             # Nothing is made or forgotten now. A point made since and forgotten again is in the
             # trash, and whoever reads it had pinned it before that.
@@ -80,13 +162,46 @@ class Collection:
             self._mark_pinned(live)
             self._refuse_if_unsure(live)
             now = format_time(self._clock.now().replace(microsecond=0))
-            condemned = dict.fromkeys(candidates, now) | read_condemned(self._layout)
+            fresh = dict.fromkeys([*garbage, *copied], Sentence(now, None))
             condemned = {
-                name: since for name, since in condemned.items() if not live.has_live(name)
+                name: sentence
+                for name, sentence in (fresh | read_condemned(self._layout)).items()
+                if not live.has_live(name)
+                or (live.is_marked(name) and live.bits(name) == copied.get(name))
             }
             write_condemned(self._layout, condemned)
             self._purge_trash()
         return self._unlink()
+
+    # ---- copying forward ----
+
+    def _due(self, live: LiveChunks, candidates: list[bytes]) -> list[Share]:
+        """Containers to rewrite, those that free most for the least copying first."""
+        found: list[tuple[float, Share]] = []
+        for name in candidates:
+            if not live.is_marked(name):
+                continue
+            try:
+                container = Container(self._layout, self._store.keys, name)
+            except HoldfastError:
+                continue
+            directory = container.directory
+            lengths = directory.lengths()
+            percent = 100 * live.live_bytes(name, lengths) / sum(lengths)
+            is_weak = directory.kind == KIND_DATA and directory.level < self._rewriting.below_level
+            if percent < self._rewriting.thin_percent or is_weak:
+                share = Share(name, container.size_bytes, partial(live.is_live, name))
+                found.append((percent, share))
+            container.close()
+        return [share for _, share in sorted(found, key=lambda one: (one[0], one[1].name))]
+
+    def _copy(self, index: ChunkIndex, live: LiveChunks, shares: list[Share]) -> Collected:
+        alive = {share.name: live.bits(share.name) for share in shares}
+        rewrite = Rewrite(self._store, index, self._rewriting.level, self._pace, self._progress)
+        with writer_lease(self._layout):  # nobody clears away what is half written
+            copied = rewrite.run(shares)
+        ended = self._end_round(live, [], {name: alive[name] for name in copied.names})
+        return replace(ended, copied_bytes=copied.stored_bytes)
 
     def _refuse_if_unsure(self, live: LiveChunks) -> None:
         if self._damaged or live.lost_pages:
@@ -152,17 +267,28 @@ class Collection:
     def _unlink(self) -> Collected:
         with commit_lock(self._layout):
             condemned = read_condemned(self._layout)
+            writers = frozenset(
+                name for name, lease in living(self._layout.leases) if lease.kind == "writer"
+            )
+            waiting = {
+                name: Sentence(since, writers if seen is None else seen & writers)
+                for name, (since, seen) in condemned.items()
+            }
+            waiting = {name: sentence for name, sentence in waiting.items() if sentence.writers}
+            gone = [name for name in condemned if name not in waiting]
             sizes = {name: self._size_of(name) for name in condemned}
-            if any(lease.kind == "writer" for _, lease in living(self._layout.leases)):
-                return Collected(0, 0, sum(sizes.values()))
-            self._progress.phase("freeing", total=len(condemned), unit="items")
-            for name in condemned:
+            self._progress.phase("freeing", total=len(gone), unit="items")
+            for name in gone:
                 self._layout.container(name).unlink(missing_ok=True)
+                self._store.containers.drop(name)
                 self._progress.advance(1)
-            if condemned:
-                self._store.load_index().drop(set(condemned))
-                write_condemned(self._layout, {})
-        return Collected(sum(sizes.values()), len(condemned), 0)
+            if gone:
+                self._store.load_index().drop(set(gone))
+            if waiting != condemned:
+                write_condemned(self._layout, waiting)
+        return Collected(
+            sum(sizes[name] for name in gone), len(gone), sum(sizes[name] for name in waiting)
+        )
 
     def _size_of(self, name: bytes) -> int:
         try:

@@ -18,7 +18,7 @@ from appliance.store.chunk_index import ChunkIndex
 from appliance.store.containers import ContainerKeys, store_container
 from appliance.store.layout import Layout
 
-# Level 3 against 1 on ordinary files: 6 % smaller for 25 % more time (docs/DECISIONS.md).
+# While somebody waits; the idle pass does better (docs/DECISIONS.md).
 COMPRESSION_LEVEL = 1
 SEALER_THREADS = 2
 # Containers that wait for the disk; 32 MiB of memory each.
@@ -48,8 +48,15 @@ class IngestKeys(ContainerKeys, Protocol):
 class Ingest:
     """What one backup adds to the store. Close it, whatever happens."""
 
-    def __init__(self, layout: Layout, keys: IngestKeys, index: ChunkIndex) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        keys: IngestKeys,
+        index: ChunkIndex,
+        level: int = COMPRESSION_LEVEL,
+    ) -> None:
         self._layout = layout
+        self._level = level
         self.keys = keys
         self.index = index
         self._sealer = ThreadPoolExecutor(SEALER_THREADS, thread_name_prefix="sealer")
@@ -72,7 +79,7 @@ class Ingest:
         """A fresh container with a random id and the key derived from it."""
         container_id = secrets.token_bytes(16)
         key = self.keys.container_key(container_id)
-        return Writer(kind, container_id, key, self.index.native.open_slot(), COMPRESSION_LEVEL)
+        return Writer(kind, container_id, key, self.index.native.open_slot(), self._level)
 
     def mark_used(self, slot: int) -> None:
         """Note that the point will refer to the container of `slot`."""

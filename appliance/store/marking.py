@@ -6,7 +6,7 @@ bit per chunk of each container, and 32 bytes per page seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from appliance.base.errors import HoldfastError, IntegrityError, NotFoundError
 from appliance.base.progress import Progress
@@ -23,21 +23,29 @@ from appliance.formats.page import (
 from appliance.formats.point import Disk, Manifest
 from appliance.store.chunk_index import ChunkIndex
 from appliance.store.chunks import ChunkReader
+from appliance.store.condemned import read_condemned
 from appliance.store.containers import ContainerCache
 from appliance.store.extent_map import absolute, extent_length
+from appliance.store.layout import Layout
 
 
 class LiveChunks:
     """Marks what is referred to, by container and ordinal."""
 
     def __init__(
-        self, chunks: ChunkReader, containers: ContainerCache, index: ChunkIndex, progress: Progress
+        self,
+        layout: Layout,
+        chunks: ChunkReader,
+        containers: ContainerCache,
+        index: ChunkIndex,
+        progress: Progress,
     ) -> None:
         self._chunks = chunks
         self._containers = containers
         self._index = index
         self._progress = progress
         self._bits: dict[bytes, bytearray] = {}
+        self._condemned = read_condemned(layout).keys()
         self._pages: set[bytes] = set()
         self._unreadable: set[bytes] = set()
         self.lost: set[bytes] = set()
@@ -61,6 +69,20 @@ class LiveChunks:
         """Whether anything refers to this container, or may: one that cannot be read counts."""
         return container in self._bits or container in self._unreadable
 
+    def is_marked(self, container: bytes) -> bool:
+        """Whether something is known to refer to this container, which could be read."""
+        return container in self._bits and container not in self._unreadable
+
+    def bits(self, container: bytes) -> bytes:
+        """What of this container is referred to: a bit per ordinal."""
+        return bytes(self._bits.get(container, b""))
+
+    def live_bytes(self, container: bytes, lengths: Sequence[int]) -> int:
+        """The plain bytes of this container that are referred to; `lengths` by ordinal."""
+        return sum(
+            length for ordinal, length in enumerate(lengths) if self.is_live(container, ordinal)
+        )
+
     def containers(self) -> Iterator[bytes]:
         """Containers that something refers to."""
         yield from self._bits
@@ -69,6 +91,8 @@ class LiveChunks:
         for name, hint in self._places(reference):
             try:
                 directory = self._containers.get(name).directory
+            except NotFoundError:
+                continue  # collected: its chunks lie elsewhere
             except HoldfastError:
                 # What cannot be read today may be read again, or repaired, tomorrow.
                 self._unreadable.add(name)
@@ -85,11 +109,15 @@ class LiveChunks:
         return False
 
     def _places(self, reference: Reference) -> Iterator[tuple[bytes, int]]:
+        """Where the chunk may be, best first: a copy goes before a container that is to go."""
         assert reference.container is not None
-        yield reference.container, reference.ordinal
+        hint = reference.container, reference.ordinal
+        if reference.container not in self._condemned:
+            yield hint
         found = self._index.find(reference.chunk_id)
         if found is not None:
             yield found
+        yield hint
 
     def _mark_page(self, disk: Disk, reference: Reference, level: int, number: int) -> None:
         if reference.chunk_id in self._pages:

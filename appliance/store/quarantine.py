@@ -41,6 +41,7 @@ from appliance.store.impact import Assessment, Consequence, Impact, fate_of
 from appliance.store.ingest import Ingest, Stream
 from appliance.store.leases import writer_lease
 from appliance.store.points import PointFile
+from appliance.store.rewrite import chunks_of
 from appliance.store.store import Store
 
 SecondCopy = Callable[[bytes], bytes | None]
@@ -132,18 +133,8 @@ class Quarantine:
             ingest.drain()
 
     def _save_chunks(self, container: Container, fault: Fault, stream: Stream) -> None:
-        directory, reader = container.directory, Reader()
-        frame_number, chunks = -1, dict[bytes, bytes]()
-        for ordinal, chunk_id in enumerate(directory.ids()):
-            location = directory.locate(chunk_id, ordinal)
-            if location is not None and location.frame != frame_number:
-                frame_number, chunks = location.frame, {}
-                with contextlib.suppress(IntegrityError):
-                    frame = reader.read_frame(
-                        directory, container.descriptor, location.frame, location.frame_length
-                    )
-                    chunks = directory.split_frame(location, frame)
-            chunk = None if fault.spoils(ordinal) else chunks.get(chunk_id)
+        for ordinal, chunk_id, found in chunks_of(container, Reader(), lambda _: True):
+            chunk = None if fault.spoils(ordinal) else found
             chunk = self._second_copy(chunk_id) if chunk is None else chunk
             if chunk is not None:
                 # Its id is computed from the bytes: what is not the chunk becomes another one.

@@ -171,6 +171,8 @@ HF_API hf_directory *hf_directory_open(const uint8_t header[64], const uint8_t *
                                        const uint8_t container_key[32], int *error);
 HF_API void hf_directory_free(hf_directory *directory);
 HF_API int hf_directory_kind(const hf_directory *directory);
+/* The compression level that the container was written with; 0 when it does not say. */
+HF_API int hf_directory_level(const hf_directory *directory);
 HF_API uint32_t hf_directory_chunks(const hf_directory *directory);
 HF_API uint32_t hf_directory_frames(const hf_directory *directory);
 HF_API const uint8_t *hf_directory_ids(const hf_directory *directory);

@@ -78,6 +78,8 @@ int extent_tag(tagger *tagger, const uint8_t *data, size_t length, uint8_t tag[1
 
 /* frame.c: what writer and reader must agree on */
 enum { FRAME_ENTRY_BYTES = 24, DIRECTORY_HEAD_BYTES = 16 };
+/* The directory's extension: fields of tag (2), length (2), value. */
+enum { EXTENSION_LEVEL = 1, EXTENSION_LEVEL_BYTES = 5 };
 typedef struct {
     uint32_t offset;
     uint32_t stored_length;

@@ -15,7 +15,7 @@ struct hf_directory {
     uint64_t serial; /* unlike the address, never used again */
     uint8_t container_id[16];
     uint8_t key[HF_KEY_BYTES];
-    int kind;
+    int kind, level;
     uint32_t frame_count, chunk_count;
     frame_entry *frames;
     uint8_t *ids;
@@ -83,6 +83,19 @@ static int parse_frames(hf_directory *directory, const uint8_t *at, uint64_t dir
     return offset == directory_offset && chunk == directory->chunk_count ? HF_OK : HF_E_FORMAT;
 }
 
+/* The field LEVEL of the extension; unknown fields are passed over, and so is what is cut off. */
+static int parse_level(const uint8_t *extension, size_t length) {
+    for (size_t at = 0; length - at >= 4;) {
+        uint16_t tag = get_u16(extension + at), size = get_u16(extension + at + 2);
+        if (size > length - at - 4)
+            return 0;
+        if (tag == EXTENSION_LEVEL && size == 1)
+            return extension[at + 4];
+        at += 4 + (size_t)size;
+    }
+    return 0;
+}
+
 static int parse_directory(hf_directory *directory, const uint8_t *plain, size_t length,
                            uint64_t directory_offset) {
     if (length < DIRECTORY_HEAD_BYTES)
@@ -106,6 +119,7 @@ static int parse_directory(hf_directory *directory, const uint8_t *plain, size_t
     const uint8_t *ids = plain + DIRECTORY_HEAD_BYTES + frames * FRAME_ENTRY_BYTES;
     memcpy(directory->ids, ids, chunks * HF_ID_BYTES);
     memcpy(directory->lengths, ids + chunks * HF_ID_BYTES, chunks * sizeof(uint32_t));
+    directory->level = parse_level(ids + chunks * (HF_ID_BYTES + 4), extension);
     return parse_frames(directory, plain + DIRECTORY_HEAD_BYTES, directory_offset);
 }
 
@@ -153,6 +167,7 @@ hf_directory *hf_directory_open(const uint8_t header[64], const uint8_t *sealed,
 }
 
 int hf_directory_kind(const hf_directory *directory) { return directory->kind; }
+int hf_directory_level(const hf_directory *directory) { return directory->level; }
 uint32_t hf_directory_chunks(const hf_directory *directory) { return directory->chunk_count; }
 uint32_t hf_directory_frames(const hf_directory *directory) { return directory->frame_count; }
 const uint8_t *hf_directory_ids(const hf_directory *directory) { return directory->ids; }

@@ -18,6 +18,7 @@ struct hf_writer {
     uint8_t header[HF_HEADER_BYTES];
     uint8_t key[HF_KEY_BYTES];
     int kind;
+    uint8_t level;
     bool is_sealed; /* the nonces of this container are used up */
     uint32_t slot;
     EVP_CIPHER_CTX *gcm;
@@ -40,6 +41,7 @@ hf_writer *hf_writer_new(int kind, const uint8_t container_id[16], const uint8_t
     if (writer == NULL)
         return NULL;
     writer->kind = kind;
+    writer->level = (uint8_t)level;
     writer->slot = slot;
     memcpy(writer->key, container_key, HF_KEY_BYTES);
     memcpy(writer->header, "HFCONT01", 8);
@@ -84,7 +86,8 @@ uint32_t hf_writer_chunks(const hf_writer *writer) { return writer->chunk_count;
 uint32_t writer_slot(const hf_writer *writer) { return writer->slot; }
 
 static size_t directory_bytes(size_t frames, size_t chunks) {
-    return DIRECTORY_HEAD_BYTES + frames * FRAME_ENTRY_BYTES + chunks * (HF_ID_BYTES + 4);
+    return DIRECTORY_HEAD_BYTES + frames * FRAME_ENTRY_BYTES + chunks * (HF_ID_BYTES + 4) +
+           EXTENSION_LEVEL_BYTES;
 }
 
 int hf_writer_has_room(const hf_writer *writer, size_t plain_bytes) {
@@ -193,7 +196,7 @@ static size_t write_directory(const hf_writer *writer, uint8_t *to) {
     put_u32(to, writer->frame_count);
     put_u32(to + 4, writer->chunk_count);
     put_u32(to + 8, 0);
-    put_u32(to + 12, 0);
+    put_u32(to + 12, EXTENSION_LEVEL_BYTES);
     uint8_t *at = to + DIRECTORY_HEAD_BYTES;
     for (uint32_t i = 0; i < writer->frame_count; i++, at += FRAME_ENTRY_BYTES) {
         const frame_entry *entry = &writer->frames[i];
@@ -209,6 +212,10 @@ static size_t write_directory(const hf_writer *writer, uint8_t *to) {
     memcpy(at, writer->ids, (size_t)writer->chunk_count * HF_ID_BYTES);
     at += (size_t)writer->chunk_count * HF_ID_BYTES;
     memcpy(at, writer->lengths, (size_t)writer->chunk_count * sizeof(uint32_t));
+    at += (size_t)writer->chunk_count * sizeof(uint32_t);
+    put_u16(at, EXTENSION_LEVEL);
+    put_u16(at + 2, 1);
+    at[4] = writer->level;
     return directory_bytes(writer->frame_count, writer->chunk_count);
 }
 

@@ -16,7 +16,7 @@ from appliance.base import durable
 from appliance.base.errors import Cancelled, NoSpaceError
 from appliance.base.progress import Progress, Snapshot
 from appliance.store import chunk_index
-from appliance.store.condemned import write_condemned
+from appliance.store.condemned import Sentence, write_condemned
 from appliance.store.layout import Layout
 from tests.store.stores import (
     add_container,
@@ -280,7 +280,7 @@ def test_dropped_containers_leave_every_run(layout: Layout) -> None:
 def test_a_copy_elsewhere_serves_when_a_container_is_condemned(layout: Layout) -> None:
     chunks = chunks_of(1, 20)
     first, _ = add_container(layout, load_index(layout), chunks)
-    write_condemned(layout, {first: "2026-11-21T09:30:00Z"})
+    write_condemned(layout, {first: Sentence("2026-11-21T09:30:00Z", None)})
     index = load_index(layout)
     assert missing(index, chunks) == 20
     second, _ = add_container(layout, index, chunks)
@@ -296,7 +296,7 @@ def test_a_rescued_container_is_known_again(layout: Layout, is_rebuilt: bool) ->
     name, _ = add_container(layout, load_index(layout), chunks)
     settle_folders(layout)
     load_index(layout)
-    write_condemned(layout, {name: "2026-11-21T09:30:00Z"})
+    write_condemned(layout, {name: Sentence("2026-11-21T09:30:00Z", None)})
     if is_rebuilt:
         shutil.rmtree(layout.index)
     # Whoever starts meanwhile may rewrite the runs.

@@ -12,7 +12,7 @@ import pytest
 
 from appliance.base.errors import IntegrityError, NotFoundError, UsageError
 from appliance.formats.names import PointName
-from appliance.store.condemned import read_condemned, write_condemned
+from appliance.store.condemned import Sentence, read_condemned, write_condemned
 from appliance.store.layout import Layout
 from appliance.store.points import PointFile, Points
 from tests.store.stores import KEYS, TIME, make_store, manifest_of, start_python
@@ -107,9 +107,10 @@ def test_what_the_backup_counted_on_is_taken_off_the_list_before(
     layout: Layout, points: Points
 ) -> None:
     needed, other = b"n" * 32, b"o" * 32
-    write_condemned(layout, {needed: "2026-11-21T09:00:00Z", other: "2026-11-21T09:00:00Z"})
+    sentence = Sentence("2026-11-21T09:00:00Z", frozenset({"writer-1-ab"}))
+    write_condemned(layout, {needed: sentence, other: sentence})
     points.commit(manifest_of(), lambda container: container == needed)
-    assert read_condemned(layout) == {other: "2026-11-21T09:00:00Z"}
+    assert read_condemned(layout) == {other: sentence}
 
 
 def test_a_failed_commit_leaves_no_point(
