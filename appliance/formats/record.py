@@ -51,7 +51,7 @@ class BackupNote:
     """A machine's backup that made no point yet: its first attempt, and its last one."""
 
     machine: str
-    began: datetime
+    began_ns: int
     renewed: datetime
 
 
@@ -154,7 +154,7 @@ def encode_backup_note(note: BackupNote) -> bytes:
         "backup",
         {
             "machine": note.machine,
-            "began": format_time(note.began),
+            "began_ns": note.began_ns,
             "renewed": format_time(note.renewed),
         },
     )
@@ -164,7 +164,7 @@ def decode_backup_note(data: bytes) -> BackupNote:
     """Read what `encode_backup_note` wrote. Raises IntegrityError."""
     fields = decode_fields("backup", data)
     return BackupNote(
-        read_machine(fields), read_time(fields, "began"), read_time(fields, "renewed")
+        read_machine(fields), fields.integer("began_ns"), read_time(fields, "renewed")
     )
 
 

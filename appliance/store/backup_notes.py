@@ -8,7 +8,7 @@ the first one; the next backup finds their chunks through the index.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from appliance.base.errors import IntegrityError
 from appliance.formats.record import BackupNote, decode_backup_note, encode_backup_note
@@ -29,26 +29,26 @@ class BackupNotes:
 
     def begin(self, folder: str, machine: str) -> None:
         """A backup starts; durable on return. It goes on where an interrupted one stopped."""
-        now = self._timekeeper.now()
-        began = now
+        began_ns = self._timekeeper.now_ns()
         try:
             data = self._records.read(_place(folder))
             if data is not None:
-                began = min(decode_backup_note(data).began, now)
+                began_ns = min(decode_backup_note(data).began_ns, began_ns)
         except IntegrityError:
             pass  # of a damaged note nothing is known but that it is replaced
-        self._records.write(_place(folder), encode_backup_note(BackupNote(machine, began, now)))
+        note = BackupNote(machine, began_ns, self._timekeeper.now())
+        self._records.write(_place(folder), encode_backup_note(note))
 
     def end(self, folder: str) -> None:
         """The machine has a new point."""
         self._records.remove(_place(folder))
 
-    def spared_since(self) -> datetime | None:
-        """Containers younger than this are spared; None spares nothing.
+    def spared_since_ns(self) -> int | None:
+        """Containers whose modification time is not before this are spared; None spares nothing.
 
         Raises IntegrityError with the way out for a damaged note: it might spare anything.
         """
-        return min((note.began for note in self._living()), default=None)
+        return min((note.began_ns for note in self._living()), default=None)
 
     def _living(self) -> Iterator[BackupNote]:
         for place in self._records.places(_FOLDER, _SUFFIX):

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 
 from appliance.base.clock import Clock
@@ -127,8 +126,8 @@ class Collection:
     def _run(self) -> Collected:
         candidates = list(list_names(self._layout))
         # Read after the listing: whoever sealed what is listed had written a note before.
-        since = self._store.points.backup_notes.spared_since()
-        candidates = [name for name in candidates if not self._is_spared(name, since)]
+        since_ns = self._store.points.backup_notes.spared_since_ns()
+        candidates = [name for name in candidates if not self._is_spared(name, since_ns)]
         index = self._store.load_index(self._progress)
         live = LiveChunks(
             self._layout, self._store.chunks, self._store.containers, index, self._progress
@@ -250,12 +249,12 @@ class Collection:
         pinned = {PointFile(folder, stem) for folder, _, stem in parted}
         return pinned | {PointFile.from_label(label) for label in self._store.points.trash.kept()}
 
-    def _is_spared(self, name: bytes, since: datetime | None) -> bool:
+    def _is_spared(self, name: bytes, since_ns: int | None) -> bool:
         """Whether an interrupted backup may have made this container, and the next can use it."""
-        if since is None:
+        if since_ns is None:
             return False
         try:
-            return self._layout.container(name).stat().st_mtime >= since.timestamp()
+            return self._layout.container(name).stat().st_mtime_ns >= since_ns
         except FileNotFoundError:
             return False
 

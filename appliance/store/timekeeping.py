@@ -45,6 +45,10 @@ class Timekeeper:
         """The clock's time in whole seconds, believed or not."""
         return self._clock.now().replace(microsecond=0)
 
+    def now_ns(self) -> int:
+        """The clock's time as files carry it, believed or not."""
+        return round(self._clock.now().timestamp() * 10**6) * 1000
+
     def latest(self) -> datetime:
         """The clock's time, or what it should be if it went back: windows begin here."""
         try:

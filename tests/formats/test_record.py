@@ -26,7 +26,11 @@ CODECS: list[tuple[Any, Callable[[Any], bytes], Callable[[bytes], Any]]] = [
     (Hold(POINT, TIME, TIME, ""), record.encode_hold, record.decode_hold),
     (TrashNote(POINT, TIME, None), record.encode_trash_note, record.decode_trash_note),
     (TrashNote(POINT, TIME, TIME), record.encode_trash_note, record.decode_trash_note),
-    (BackupNote("web1", TIME, TIME), record.encode_backup_note, record.decode_backup_note),
+    (
+        BackupNote("web1", 1_763_717_400_000_000_123, TIME),
+        record.encode_backup_note,
+        record.decode_backup_note,
+    ),
     (ClockMark(TIME, "boot", 1.5), record.encode_clock_mark, record.decode_clock_mark),
 ]
 DECODERS = [
