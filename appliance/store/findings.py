@@ -91,6 +91,11 @@ def read_findings(layout: Layout) -> Record:
         return EMPTY
     except OSError:
         return Record()
+    return decode_findings(data)
+
+
+def decode_findings(data: bytes) -> Record:
+    """What `write_findings` wrote; of anything else nothing is believed."""
     try:
         raw = json.loads(data)
         findings = tuple(_decode(item) for item in raw["findings"])

@@ -46,7 +46,7 @@ static uint64_t setting(const char *name, uint64_t otherwise) {
 }
 
 uint64_t fuzz_seed(void) { return setting("HF_FUZZ_SEED", 20261121); }
-uint64_t fuzz_count(void) { return setting("HF_FUZZ_COUNT", 20000); }
+uint64_t fuzz_count(void) { return setting("HF_FUZZ_COUNT", 100000); }
 
 int main(int count, char **arguments) {
     const test *tables[] = {CUT_TESTS,       KERNEL_TESTS,       FINGERPRINT_TESTS, CONTAINER_TESTS,
