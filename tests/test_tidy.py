@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FUNCTION_LINES = 60
 FILE_LINES = 500
 # tests/<name>: a package of the code, or a suite named for what it does
-SUITE_FOLDERS = {"bench", "contract", "corrupt", "crash", "e2e", "fuzz", "golden"}
+SUITE_FOLDERS = {"bench", "contract", "corrupt", "crash", "e2e", "fuzz", "golden", "powercut"}
 
 
 def tracked_files() -> list[Path]:

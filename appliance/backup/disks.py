@@ -37,6 +37,7 @@ class BackupResult(NamedTuple):
 
     manifest: Manifest
     stats: tuple[Stats, ...]
+    write_ns: int
 
 
 class DiskBackup:
@@ -93,7 +94,7 @@ class DiskBackup:
         with suppress(NoSpaceError):
             index.spill()
         lease.release()
-        return BackupResult(manifest, tuple(stream.stats for stream in streams))
+        return BackupResult(manifest, tuple(stream.stats for stream in streams), ingest.write_ns)
 
     def _job(
         self,

@@ -42,6 +42,11 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
+def monotonic_ns() -> int:
+    """Nanoseconds since some moment in the past: to measure work, never to decide anything."""
+    return time.monotonic_ns()
+
+
 def wall_ns() -> int:
     """Nanoseconds since the epoch: the scale of file timestamps."""
     return time.time_ns()

@@ -62,6 +62,7 @@ def backup(session: Session, options: argparse.Namespace) -> int:
         for name in Stats._fields
         if name.endswith("_ns")
     }
+    stages["write_ns"] = result.write_ns
     console.result({**point, "stages_ns": stages}, str(manifest.name))
     console.note(
         f"read {size(manifest.read_bytes)}, new {size(manifest.new_bytes)}, "

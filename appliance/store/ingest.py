@@ -13,6 +13,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
+from appliance.base.clock import monotonic_ns
 from appliance.native import KIND_DATA, KIND_PAGE, Batch, ExtentResult, Ingester, Ref, Stats, Writer
 from appliance.store.chunk_index import ChunkIndex
 from appliance.store.containers import ContainerKeys, store_container
@@ -65,6 +66,8 @@ class Ingest:
         self._futures: list[Future[None]] = []
         self._used = bytearray()
         self.stored_bytes = 0
+        self.write_ns = 0
+        """Time in writes and syncs of containers, summed over the sealer's threads."""
         self.sealed_containers = 0
 
     def stream(self) -> Stream:
@@ -107,7 +110,9 @@ class Ingest:
     def _seal(self, writer: Writer) -> None:
         try:
             name, data = writer.finish()
+            began_ns = monotonic_ns()
             store_container(self._layout, name, data)
+            written_ns = monotonic_ns() - began_ns
             size_bytes = len(data)
             data.release()
         finally:
@@ -115,6 +120,7 @@ class Ingest:
         self.index.native.name_slot(writer.slot, name)
         with self._lock:
             self.stored_bytes += size_bytes
+            self.write_ns += written_ns
             self.sealed_containers += 1
 
     def raise_failure(self) -> None:

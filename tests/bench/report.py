@@ -111,7 +111,9 @@ def _list_stages(sample: Sample) -> list[tuple[str, float, float]]:
     }
     cpu_s = sample["cpu_s"]
     listed = [(name, seconds, seconds / cpu_s) for name, seconds in (stages | rest).items()]
-    return listed + [(f"({name}, waiting)", seconds, 0.0) for name, seconds in waited.items()]
+    return listed + [
+        (f"({name} + fsync, waiting)", seconds, 0.0) for name, seconds in waited.items()
+    ]
 
 
-_WAITING = ("write", "fsync", "read")
+_WAITING = ("write",)

@@ -1,0 +1,1 @@
+"""Power cuts on a real kernel: recorded in a guest, cut and looked at on the host."""
