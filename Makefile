@@ -75,7 +75,7 @@ bench: setup ## Beside restic and borg, about 25 minutes; QUICK=1 for a small di
 	$(BIN)/python -m tests.bench.bench $(if $(QUICK),--quick) $(if $(ROWS),--rows '$(ROWS)')
 
 bench-index: setup ## The index at 1, 10 and 50 TB: memory, look-ups, sizes, rebuild; ARGS=--disk-gib 45 fills all of it
-	$(MAKE) -s -C native bench
+	$(MAKE) -s -C native streams
 	$(BIN)/python -m tests.bench.index_bench $(ARGS)
 
 clean: ## Remove everything that make made, the cached disk of the demo too
