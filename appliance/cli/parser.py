@@ -224,6 +224,39 @@ def _verify(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _collect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--thin",
+        metavar="PERCENT",
+        type=float,
+        default=50.0,
+        help="rewrite containers of which less is needed (default 50; 0: free whole ones only)",
+    )
+    _rate(parser)
+
+
+def _recompress(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--level",
+        metavar="N",
+        type=int,
+        choices=range(2, 20),
+        default=9,
+        help="zstd level of what is written, 2 to 19 (default 9); done once for each level",
+    )
+    _rate(parser)
+
+
+def _rate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--rate",
+        metavar="MiB/s",
+        type=float,
+        default=0.0,
+        help="rewrite no faster than this (default: as fast as the rest of the box lets it)",
+    )
+
+
 def _scrub(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--days", metavar="N", type=float, default=30.0, help="a full pass in N days (default 30)"
@@ -259,7 +292,8 @@ COMMANDS: dict[str, _Command] = {
         "retain", "policy", "show or set which points prune keeps", retain_options.add_policy
     ),
     "prune": _Command("retain", "prune", "forget what no policy keeps", retain_options.add_prune),
-    "collect": _Command("protect", "collect", "free what no point needs", _none),
+    "collect": _Command("reclaim", "collect", "free what no point needs", _collect),
+    "recompress": _Command("reclaim", "recompress", "store again, smaller, when idle", _recompress),
     "verify": _Command(
         "integrity", "verify", "read and authenticate, name what is damaged", _verify
     ),

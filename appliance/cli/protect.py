@@ -1,4 +1,4 @@
-"""backup, points, collect, status."""
+"""backup, points, status."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from appliance.formats.point import COMPLETE, Gap, Manifest
 from appliance.formats.record import Hold
 from appliance.native import Stats
 from appliance.sources.disk import DiskSource
-from appliance.store.collect import Collection
 from appliance.store.containers import list_names
 from appliance.store.findings import read_findings
 from appliance.store.leases import Lease, writer_lease
@@ -175,21 +174,6 @@ def _held(hold: Hold | None) -> str:
         return ", held (damaged record)"
     until = "" if hold.until is None else f" until {format_time(hold.until)}"
     return f", held{until}" + (f": {printable(hold.reason)}" if hold.reason else "")
-
-
-def collect(session: Session, _: argparse.Namespace) -> int:
-    """Free what no point needs."""
-    collected = Collection(session.store, session.clock, session.console.progress).run()
-    text = f"freed {size(collected.freed_bytes)} in {collected.freed_containers} containers"
-    if collected.waiting_bytes:
-        text += (
-            f"; {size(collected.waiting_bytes)} more when the running backup has ended: "
-            "run 'holdfast collect' again"
-        )
-    for trouble in session.store.points.trash.troubles():
-        session.console.note(f"holdfast: {printable(trouble)}")
-    session.console.result({**collected.__dict__}, text)
-    return DONE
 
 
 def status(session: Session, _: argparse.Namespace) -> int:

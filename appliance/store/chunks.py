@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from appliance.base.errors import HoldfastError, IntegrityError
+from appliance.base.errors import HoldfastError, IntegrityError, NotFoundError
 from appliance.formats.page import Reference
 from appliance.native import Location, Reader, ReadItem
 from appliance.store.chunk_index import ChunkIndex
@@ -33,6 +33,8 @@ class ChunkReader:
         self._load_index = load_index
         self._index: ChunkIndex | None = None
         self._index_lock = threading.Lock()
+        # Containers that were collected since points named them; their names, so bounded.
+        self._gone: set[bytes] = set()
         self._threads = threading.local()
 
     def read_chunk(self, reference: Reference) -> bytes:
@@ -65,17 +67,31 @@ class ChunkReader:
         numbers: list[int] = []
         failed: list[int] = []
         for number, (reference, length, offset) in enumerate(wanted):
-            assert reference.container is not None
-            try:
-                container = self._containers.get(reference.container)
-            except HoldfastError:
+            place = self._quick_place(reference)
+            if place is None:
                 failed.append(number)
                 continue
             numbers.append(number)
-            items.append(ReadItem(container, reference.ordinal, reference.chunk_id, offset, length))
+            items.append(ReadItem(place[0], place[1], reference.chunk_id, offset, length))
         if items:
             failed += [numbers[i] for i in self._reader().read(items, out)]
         return [number for number in sorted(failed) if not self._read_again(wanted[number], out)]
+
+    def _quick_place(self, reference: Reference) -> tuple[Container, int] | None:
+        """Where the chunk should be: by its hint, or by the index if that container is gone."""
+        place = self._by_hint(reference)
+        try:
+            if place[0] not in self._gone:
+                return self._containers.get(place[0]), place[1]
+        except NotFoundError:
+            self._gone.add(place[0])
+        except HoldfastError:
+            return None
+        found = self._by_index(reference)
+        try:
+            return None if found is None else (self._containers.get(found[0]), found[1])
+        except HoldfastError:
+            return None
 
     def _read_again(self, wanted: Wanted, out: bytearray) -> bool:
         try:
@@ -104,7 +120,8 @@ class ChunkReader:
             if location is not None:
                 yield container, location
 
-    def _by_hint(self, reference: Reference) -> tuple[bytes, int] | None:
+    @staticmethod
+    def _by_hint(reference: Reference) -> tuple[bytes, int]:
         assert reference.container is not None
         return reference.container, reference.ordinal
 
