@@ -110,7 +110,7 @@ PARSERS = {
     ),
     "backup note": Parser(
         record.decode_backup_note,
-        record.encode_backup_note(record.BackupNote("web1", TIME, TIME)),
+        record.encode_backup_note(record.BackupNote("web1", 1, TIME)),
     ),
     "clock mark": Parser(
         record.decode_clock_mark, record.encode_clock_mark(record.ClockMark(TIME, "ab", 1.5))
