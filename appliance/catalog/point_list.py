@@ -8,6 +8,7 @@ from typing import Any
 from appliance.base.errors import IntegrityError, NotFoundError
 from appliance.catalog.catalog import Catalog
 from appliance.formats.point import Manifest
+from appliance.store.findings import read_findings
 from appliance.store.points import PointFile
 from appliance.store.store import Store
 
@@ -73,6 +74,7 @@ def list_points(store: Store, catalog: Catalog, machine: str | None = None) -> P
     """The points of the store, or of one machine. Reads only files the catalog does not know."""
     known = catalog.summaries()
     damaged = catalog.damaged_points()
+    hurt = read_findings(store.layout).hurt or {}
     learned: dict[str, tuple[str, dict[str, Any]]] = {}
     found: list[PointSummary] = []
     unreadable: list[str] = []
@@ -91,7 +93,10 @@ def list_points(store: Store, catalog: Catalog, machine: str | None = None) -> P
         except (IntegrityError, TypeError, KeyError) as error:
             unreadable.append(str(error))
             continue
-        found.append(_with_damage(summary, damaged))
+        # The catalog may have been lost; what the store itself knows is not.
+        found.append(
+            _with_damage(summary, damaged | {summary.name} if hurt.get(file.key) else damaged)
+        )
     if learned:
         catalog.put_summaries(learned)
     if machine is None and known.keys() - keys:

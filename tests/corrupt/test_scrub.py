@@ -47,6 +47,10 @@ def test_damage_is_found_set_aside_and_healed_by_the_next_backup(
     assert is_kept == (damage is not delete)
     told = shop.holdfast("--json", "status", expect=0).json()
     assert not told["healthy"]
+    (shop.state / "catalog.db").unlink()
+    listed = shop.holdfast("--json", "points").json()["points"]
+    damaged = {point["name"] for point in listed if point["state"] == "damaged"}
+    assert damaged == {hurt["name"] for hurt in finding["hurts"]}
     assert told["findings"][0]["what"] == finding["what"]
 
     # The same disks come again: everything is read, what is lost is stored again.

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.base.errors import HoldfastError
-from appliance.formats import keyfile, page, point
+from appliance.formats import keyfile, page, point, policy, record
 from appliance.formats.changed import parse_changed
 from appliance.formats.names import PointName, PointSelector, parse_machine_name, parse_time
 from appliance.formats.recovery_key import format_recovery_file, parse_recovery_key
@@ -34,6 +34,7 @@ from tests.formats.examples import (
     MASTER_SECRET,
     RECOVERY_KEY,
     STORE_ID,
+    TIME,
     assert_survives,
     example_wrap,
     mutate,
@@ -102,6 +103,20 @@ PARSERS = {
     "point name": Parser(text(PointName.parse), b"web1@2026-11-21T09:30:00Z"),
     "point selector": Parser(text(PointSelector.parse), b"web1@2026-11-21T09:30:00Z"),
     "time": Parser(text(parse_time), b"2026-11-21T09:30:00Z", refuses=False),
+    "hold": Parser(record.decode_hold, read_golden("hold.json")),
+    "trash note": Parser(
+        record.decode_trash_note,
+        record.encode_trash_note(record.TrashNote(MANIFEST.name, TIME, None)),
+    ),
+    "backup note": Parser(
+        record.decode_backup_note,
+        record.encode_backup_note(record.BackupNote("web1", 1, TIME)),
+    ),
+    "clock mark": Parser(
+        record.decode_clock_mark, record.encode_clock_mark(record.ClockMark(TIME, "ab", 1.5))
+    ),
+    "record header": Parser(record.decode_record_header, record.encode_record_header(bytes(16))),
+    "policy": Parser(policy.decode_policy, policy.encode_policy(policy.KEEP_ALL, "web1")),
     "findings": Parser(decode_findings, findings_example(), refuses=False),
     "scrub's memory": Parser(
         Memory.decode, Memory({"ab": 1}, "ab", b"x", 1.5, 1, 1).encode(), refuses=False
