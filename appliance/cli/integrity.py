@@ -18,7 +18,7 @@ from appliance.store.findings import Finding
 from appliance.store.impact import Assessment, Hurt
 from appliance.store.layout import Layout
 from appliance.store.points import PointFile
-from appliance.store.quarantine import Quarantine
+from appliance.store.quarantine import Quarantine, give_back
 from appliance.store.scrub import Scrub
 from appliance.store.store import Store
 from appliance.store.verify import Report, Verification, verify_ciphertext
@@ -34,6 +34,8 @@ def verify(session: Session, options: argparse.Namespace) -> int:
         only = None
         if options.point is not None:
             only = store.points.file_of(store.points.resolve(options.point))
+        if not options.look_only:
+            give_back(store.layout)
         with store.lease("reader"):
             report = Verification(store, console.progress, options.depth).run(only)
         report = _treat(session, options, store, report)

@@ -47,7 +47,7 @@ def read_condemned(layout: Layout) -> dict[bytes, Sentence]:
         if raw["format"] != _FORMAT:
             raise ValueError("another format")
         listed = {container_name(name): _sentence(one) for name, one in raw["containers"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IntegrityError(
             f"{layout.condemned} is damaged: delete it, nothing is lost"
         ) from error

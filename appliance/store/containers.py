@@ -54,13 +54,19 @@ class Container:
         size = self.size_bytes
         if not HEADER_BYTES + TRAILER_BYTES < size <= CONTAINER_MAX_BYTES:
             raise IntegrityError(f"{what} has an impossible size of {size} bytes")
-        header = os.pread(self.descriptor, HEADER_BYTES, 0)
-        trailer = os.pread(self.descriptor, TRAILER_BYTES, size - TRAILER_BYTES)
+        header = _read(self.descriptor, HEADER_BYTES, 0)
+        trailer = _read(self.descriptor, TRAILER_BYTES, size - TRAILER_BYTES)
         offset = int.from_bytes(trailer[:8], "little")
         length = int.from_bytes(trailer[8:16], "little")
-        if trailer[16:24] != _TRAILER_MAGIC or offset + length + TRAILER_BYTES != size:
+        if (
+            len(header) != HEADER_BYTES
+            or trailer[16:24] != _TRAILER_MAGIC
+            or offset + length + TRAILER_BYTES != size
+        ):
             raise IntegrityError(f"{what} has a damaged trailer")
-        sealed = os.pread(self.descriptor, length, offset)
+        sealed = _read(self.descriptor, length, offset)
+        if len(sealed) != length:
+            raise IntegrityError(f"{what} ends too early")
         try:
             return Directory(header, sealed, offset, keys.container_key(header[16:32]))
         except IntegrityError as error:
@@ -75,6 +81,15 @@ class Container:
     def __del__(self) -> None:
         if getattr(self, "descriptor", -1) >= 0:
             self.close()
+
+
+def _read(descriptor: int, length: int, offset: int) -> bytes:
+    """So many bytes from there, or those up to the end of the file; a read may give fewer."""
+    parts: list[bytes] = []
+    while length > 0 and (part := os.pread(descriptor, length, offset)):
+        parts.append(part)
+        length, offset = length - len(part), offset + len(part)
+    return b"".join(parts)
 
 
 class ContainerCache:
@@ -162,6 +177,14 @@ def check_name(layout: Layout, name: bytes) -> None:
     path = layout.container(name)
     if not path.exists():
         raise NotFoundError(f"container {name.hex()} is missing")
+    check_file(path, name)
+
+
+def check_file(path: Path, name: bytes) -> None:
+    """Read the whole file and compare it with the name of the container that it should be.
+
+    Raises IntegrityError when it differs or cannot be read.
+    """
     try:
         with named_os_errors(path), path.open("rb") as file:
             # What lies in memory says nothing about the disk.

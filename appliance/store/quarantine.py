@@ -17,7 +17,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from appliance.base.durable import move_file
+from appliance.base.durable import make_directory, move_file
 from appliance.base.errors import BusyError, IntegrityError, NoSpaceError
 from appliance.base.locks import FileLock
 from appliance.base.progress import Progress
@@ -26,7 +26,7 @@ from appliance.native import KIND_PAGE, Reader
 from appliance.store.checks import Fault
 from appliance.store.chunk_index import ChunkIndex
 from appliance.store.condemned import commit_lock
-from appliance.store.containers import Container
+from appliance.store.containers import Container, check_file
 from appliance.store.findings import (
     CONTAINER,
     POINT,
@@ -39,6 +39,7 @@ from appliance.store.findings import (
 )
 from appliance.store.impact import Assessment, Consequence, Impact, fate_of
 from appliance.store.ingest import Ingest, Stream
+from appliance.store.layout import Layout
 from appliance.store.leases import writer_lease
 from appliance.store.points import PointFile
 from appliance.store.rewrite import chunks_of
@@ -46,6 +47,26 @@ from appliance.store.store import Store
 
 SecondCopy = Callable[[bytes], bytes | None]
 """Asked for a chunk by its id; what it gives is believed only if it has that id."""
+
+
+def give_back(layout: Layout) -> list[bytes]:
+    """Put containers back into the store that are what was written after all; durable on return.
+
+    A disk that lied for a while, or a controller, makes sound files look damaged.
+    """
+    given = []
+    for name in quarantined(layout):
+        path, place = layout.quarantine / name.hex(), layout.container(name)
+        try:
+            check_file(path, name)
+        except IntegrityError:
+            continue
+        with commit_lock(layout):
+            if path.is_file() and not place.exists():
+                make_directory(place.parent)
+                move_file(path, place)
+                given.append(name)
+    return given
 
 
 class Quarantine:

@@ -22,7 +22,7 @@ from appliance.store.checks import Checked, ContainerCheck, Fault, check_all
 from appliance.store.containers import container_name, folder_names, list_folders
 from appliance.store.findings import CONTAINER, Record, quarantined, read_findings
 from appliance.store.impact import Assessment
-from appliance.store.quarantine import Quarantine, SecondCopy
+from appliance.store.quarantine import Quarantine, SecondCopy, give_back
 from appliance.store.store import Store
 
 FOLDERS = 256
@@ -117,6 +117,7 @@ class Scrub:
         with FileLock(self._store.layout.locks / "scrub", wait=False, busy=busy):
             self._load(is_all=is_all)
             until_s = None if for_s is None else self._clock.monotonic_s() + for_s
+            give_back(self._store.layout)
             in_place = self._read_again()
             try:
                 is_finished = self._read(until_s)

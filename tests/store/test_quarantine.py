@@ -12,7 +12,7 @@ from appliance.formats.names import PointName
 from appliance.store.checks import Checked, ContainerCheck, check_all
 from appliance.store.containers import list_names
 from appliance.store.findings import Record, read_findings, write_findings
-from appliance.store.quarantine import Quarantine, SecondCopy
+from appliance.store.quarantine import Quarantine, SecondCopy, give_back
 from appliance.store.store import Store
 from tests.store.stores import (
     KEYS,
@@ -140,3 +140,24 @@ def test_a_file_that_cannot_be_read_now_is_left_alone(store: Store) -> None:
     assert path.is_dir()
     (finding,) = read_findings(store.layout).findings
     assert finding.severity == "warning"
+
+
+def test_a_container_that_is_whole_after_all_comes_back(store: Store) -> None:
+    """As after a disk that lied for a while: the file was never damaged."""
+    name, _ = add_container(store.layout, load_index(store.layout), CHUNKS)
+    place, aside = store.layout.container(name), store.layout.quarantine / name.hex()
+    place.rename(aside)
+    assert give_back(store.layout) == [name]
+    assert place.is_file()
+    assert not aside.exists()
+    found = load_index(store.layout).find(id_of(CHUNKS[0]))
+    assert found is not None
+    assert found[0] == name
+
+
+def test_a_container_that_is_damaged_stays_in_quarantine(store: Store) -> None:
+    name, _ = add_container(store.layout, load_index(store.layout), CHUNKS)
+    damage_first_frame(store, name)
+    treat(store)
+    assert give_back(store.layout) == []
+    assert (store.layout.quarantine / name.hex()).is_file()
