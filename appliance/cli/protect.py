@@ -24,7 +24,7 @@ from appliance.formats.changed import parse_changed
 from appliance.formats.names import PointName, format_time, parse_machine_name
 from appliance.formats.point import COMPLETE, Gap, Manifest
 from appliance.formats.record import Hold
-from appliance.native import Stats
+from appliance.native import Stats, kernels
 from appliance.sources.disk import DiskSource
 from appliance.store.containers import list_names
 from appliance.store.findings import read_findings
@@ -62,7 +62,8 @@ def backup(session: Session, options: argparse.Namespace) -> int:
         if name.endswith("_ns")
     }
     stages["write_ns"] = result.write_ns
-    console.result({**point, "stages_ns": stages}, str(manifest.name))
+    answer = {**point, "stages_ns": stages, "kernels": kernels()}
+    console.result(answer, str(manifest.name))
     console.note(
         f"read {size(manifest.read_bytes)}, new {size(manifest.new_bytes)}, "
         f"stored {size(manifest.stored_bytes)} in {duration(manifest.seconds)}"

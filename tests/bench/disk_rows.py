@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 
 from tests.bench.images import check_dump
-from tests.bench.programs import LATEST, Holdfast, Program
+from tests.bench.programs import Holdfast, Program
 from tests.bench.reads import measure_raw_reads, measure_reads
 from tests.bench.trial import Trial
 
@@ -90,6 +90,6 @@ def _run_idle(trial: Trial, program: Holdfast, row: str) -> None:
 def _run_upkeep(trial: Trial, program: Holdfast) -> None:
     """What keeps the store in order; last, because it removes the first point."""
     oldest = program.oldest_point()
-    trial.measure(VERIFY, program, [*program.command, "verify", LATEST], adds=False)
+    trial.measure(VERIFY, program, [*program.command, "verify"], adds=False)
     trial.measure(FORGET, program, [*program.command, "forget", oldest, "--now"], adds=False)
     trial.measure(COLLECT, program, [*program.command, "collect"], adds=True)

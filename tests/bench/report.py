@@ -14,7 +14,7 @@ Owns: medians, ratios and sums over the samples. Never does: measure, lay out a 
     samples     the same with a list of all runs instead of the medians
     ratios      row -> peer -> how many times better we are: its seconds / ours, our reads / its
     bytes       program -> {first, second, both}: stored bytes; "holdfast, idle" after the pass
-    stages      [stage, seconds, share of the CPU time] of the first full
+    stages      [stage, seconds, share] of the first full
     targets     [{row, left, left_reached, aim, aim_reached, value}]
 """
 
@@ -96,24 +96,27 @@ def _add_up(first_bytes: float, second_bytes: float) -> dict[str, float]:
 
 
 def _list_stages(sample: Sample) -> list[tuple[str, float, float]]:
-    """Where the CPU time of a first full goes. Stages are times of threads, not of CPUs: on a
-    machine with other work they come out too long, and the rest too short."""
+    """Where the time of a first full goes, and each part's share of all but waiting.
+
+    Stages are times of threads, not of CPUs: other work on the machine makes them longer, and
+    then nothing can be said about what is left of the CPU time for the rest.
+    """
     stages = {
         key.removeprefix(STAGE): seconds for key, seconds in sample.items() if key.startswith(STAGE)
     }
     if not stages:
         return []
     # Writing waits for the disk; its CPU time is the kernel's.
-    waited = {name: stages.pop(name) for name in list(stages) if name in _WAITING}
+    waited = {f"({name} + fsync, waiting)": stages.pop(name) for name in _WAITING & stages.keys()}
     rest = {
         "kernel: read, write, fsync, memory": sample["system_s"],
-        "Python and other": sample["user_s"] - sum(stages.values()),
+        "Python and other": max(0.0, sample["user_s"] - sum(stages.values())),
     }
-    cpu_s = sample["cpu_s"]
-    listed = [(name, seconds, seconds / cpu_s) for name, seconds in (stages | rest).items()]
-    return listed + [
-        (f"({name} + fsync, waiting)", seconds, 0.0) for name, seconds in waited.items()
-    ]
+    parts = stages | rest
+    total_s = sum(parts.values())
+    listed = [(name, seconds, seconds / total_s) for name, seconds in parts.items()]
+    listed += [(name, seconds, 0.0) for name, seconds in waited.items()]
+    return [*listed, ("(CPU seconds of the command)", sample["cpu_s"], 0.0)]
 
 
-_WAITING = ("write",)
+_WAITING = {"write"}

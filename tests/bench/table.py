@@ -34,7 +34,7 @@ def write_table(report: dict[str, Any]) -> str:
     blocks = (
         ("", _HEAD, _list_costs(report)),
         ("", ("stored MiB", "first", "second", "both"), _list_bytes(report)),
-        ("", ("where a first full's CPU time goes", "seconds", "share"), _list_stages(report)),
+        ("", ("where a first full's time goes", "seconds", "share"), _list_stages(report)),
         ("", ("random reads", "program", "reads/s", "RSS MiB", "we: x"), _list_reads(report)),
         (f"of used bytes; {_REFERENCE_BOXES}", ("speed", "MB/s", "TB/h"), _list_speeds(report)),
         ("", ("growth", "GiB to read", "seconds", "s/GiB", "RSS MiB", "new MiB"),
