@@ -1,7 +1,7 @@
 """Which chunks the points refer to: the walk that collection and verification share.
 
 Each page is visited once, however many points share it, so the cost follows unique pages. Memory: a
-bit per chunk of each container, and 32 bytes per page seen.
+bit per chunk of each container; a page's own bit says that it was visited.
 """
 
 from __future__ import annotations
@@ -46,7 +46,6 @@ class LiveChunks:
         self._progress = progress
         self._bits: dict[bytes, bytearray] = {}
         self._condemned = read_condemned(layout).keys()
-        self._pages: set[bytes] = set()
         self._unreadable: set[bytes] = set()
         self.lost: set[bytes] = set()
         """Ids that something refers to and no container holds."""
@@ -88,6 +87,7 @@ class LiveChunks:
         yield from self._bits
 
     def _mark(self, reference: Reference) -> bool:
+        """Mark one chunk; gives whether it is new: neither marked already nor lost."""
         for name, hint in self._places(reference):
             try:
                 directory = self._containers.get(name).directory
@@ -101,8 +101,10 @@ class LiveChunks:
             if location is None:
                 continue
             bits = self._bits.setdefault(name, bytearray(directory.chunks // 8 + 1))
-            bits[location.ordinal // 8] |= 1 << location.ordinal % 8
-            return True
+            mask = 1 << location.ordinal % 8
+            is_new = not bits[location.ordinal // 8] & mask
+            bits[location.ordinal // 8] |= mask
+            return is_new
         self.lost.add(reference.chunk_id)
         assert reference.container is not None
         self.last_seen.add(reference.container)
@@ -120,13 +122,11 @@ class LiveChunks:
         yield hint
 
     def _mark_page(self, disk: Disk, reference: Reference, level: int, number: int) -> None:
-        if reference.chunk_id in self._pages:
-            return
-        self._pages.add(reference.chunk_id)
-        self._progress.advance(1)
         if not self._mark(reference):
-            self.lost_pages.add(reference.chunk_id)
+            if reference.chunk_id in self.lost:
+                self.lost_pages.add(reference.chunk_id)
             return
+        self._progress.advance(1)
         try:
             page = read_page(self._chunks, disk, reference, level, number)
         except (IntegrityError, NotFoundError):
