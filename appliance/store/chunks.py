@@ -41,6 +41,20 @@ class ChunkReader:
         """One chunk. Raises IntegrityError if no container gives it."""
         return self.read_neighbours(reference)[reference.chunk_id]
 
+    def read_in(self, name: bytes, chunk_id: bytes, ordinal: int) -> bytes:
+        """The chunk as container `name` holds it.
+
+        Raises NotFoundError if it is not there, IntegrityError if it is damaged there.
+        """
+        container = self._containers.get(name)
+        location = container.directory.locate(chunk_id, ordinal)
+        if location is None:
+            raise NotFoundError(f"container {name.hex()} does not hold {chunk_id.hex()[:16]}")
+        frame = self._reader().read_frame(
+            container.directory, container.descriptor, location.frame, location.frame_length
+        )
+        return frame[location.offset : location.offset + location.length]
+
     def read_neighbours(self, reference: Reference) -> dict[bytes, bytes]:
         """A chunk and all others of its frame, which had to be decoded anyway, by id.
 

@@ -109,6 +109,8 @@ class Collection:
         self._progress = progress
         self._seen: set[str] = set()
         self._damaged: list[str] = []
+        # Container -> what of it was alive when that was copied.
+        self._copied: dict[bytes, bytes] = {}
 
     def run(self) -> Collected:
         """Free what can be freed; durable on return.
@@ -137,23 +139,28 @@ class Collection:
         self._mark_pinned(live)
         self._refuse_if_unsure(live)
         garbage = [name for name in candidates if not live.has_live(name)]
-        collected = self._end_round(live, garbage, {})
+        collected = self._end_round(live, garbage)
         due = self._due(live, candidates)
-        for name in [*garbage, *(share.name for share in due)]:
-            # What is found in these counts as new, or it would not be copied.
-            index.native.kill_slot(index.native.slot_of(name))
-        self._progress.phase("copying", total=sum(share.size_bytes for share in due))
+        if due:
+            index = self._index_without([*garbage, *(share.name for share in due)])
+            self._progress.phase("copying", total=sum(share.size_bytes for share in due))
         for shares in rounds(due):
             # Old copies that have to wait for a backup must not fill the disk together with new.
-            if collected.waiting_bytes > ROUND_BYTES:
+            size_bytes = sum(share.size_bytes for share in shares)
+            if collected.waiting_bytes > ROUND_BYTES or not self._layout.has_room(size_bytes):
                 break
             collected = collected.then(self._copy(index, live, shares))
         return collected
 
-    def _end_round(
-        self, live: LiveChunks, garbage: list[bytes], copied: dict[bytes, bytes]
-    ) -> Collected:
-        """Condemn what is garbage still, and what was copied as it was `copied`: name -> bits."""
+    def _index_without(self, names: list[bytes]) -> ChunkIndex:
+        """An index in which what lies in these containers counts as new."""
+        index = self._store.load_index(self._progress)
+        for name in names:
+            index.native.kill_slot(index.native.slot_of(name))
+        return index
+
+    def _end_round(self, live: LiveChunks, garbage: list[bytes]) -> Collected:
+        """Condemn what is garbage still, and what was copied and is alive as it was then."""
         with commit_lock(self._layout):
             # Nothing is made or forgotten now. A point made since and forgotten again is in the
             # trash, and whoever reads it had pinned it before that.
@@ -161,12 +168,12 @@ class Collection:
             self._mark_pinned(live)
             self._refuse_if_unsure(live)
             now = format_time(self._clock.now().replace(microsecond=0))
-            fresh = dict.fromkeys([*garbage, *copied], Sentence(now, None))
+            fresh = dict.fromkeys([*garbage, *self._copied], Sentence(now, None))
             condemned = {
                 name: sentence
                 for name, sentence in (fresh | read_condemned(self._layout)).items()
                 if not live.has_live(name)
-                or (live.is_marked(name) and live.bits(name) == copied.get(name))
+                or (live.is_marked(name) and live.bits(name) == self._copied.get(name))
             }
             write_condemned(self._layout, condemned)
             self._purge_trash()
@@ -199,8 +206,20 @@ class Collection:
         rewrite = Rewrite(self._store, index, self._rewriting.level, self._pace, self._progress)
         with writer_lease(self._layout):  # nobody clears away what is half written
             copied = rewrite.run(shares)
-        ended = self._end_round(live, [], {name: alive[name] for name in copied.names})
-        return replace(ended, copied_bytes=copied.stored_bytes)
+        # Another process merges the index: believe it only when it finds what was copied.
+        index = self._index_without([*self._copied, *copied.names])
+        self._copied |= {
+            name: alive[name] for name in copied.names if self._finds_all(index, live, name)
+        }
+        return replace(self._end_round(live, []), copied_bytes=copied.stored_bytes)
+
+    def _finds_all(self, index: ChunkIndex, live: LiveChunks, name: bytes) -> bool:
+        try:
+            ids = self._store.containers.get(name).directory.ids()
+        except HoldfastError:
+            return False
+        alive = (chunk_id for ordinal, chunk_id in enumerate(ids) if live.is_live(name, ordinal))
+        return all(index.find(chunk_id) is not None for chunk_id in alive)
 
     def _refuse_if_unsure(self, live: LiveChunks) -> None:
         if self._damaged or live.lost_pages:

@@ -65,6 +65,7 @@ class Ingest:
         self._lock = threading.Lock()
         self._futures: list[Future[None]] = []
         self._used = bytearray()
+        self._own_slots: set[int] = set()
         self.stored_bytes = 0
         self.write_ns = 0
         """Time in writes and syncs of containers, summed over the sealer's threads."""
@@ -82,7 +83,14 @@ class Ingest:
         """A fresh container with a random id and the key derived from it."""
         container_id = secrets.token_bytes(16)
         key = self.keys.container_key(container_id)
-        return Writer(kind, container_id, key, self.index.native.open_slot(), self._level)
+        slot = self.index.native.open_slot()
+        with self._lock:
+            self._own_slots.add(slot)
+        return Writer(kind, container_id, key, slot, self._level)
+
+    def is_own(self, slot: int) -> bool:
+        """Whether the container of `slot` was opened by this ingest."""
+        return slot in self._own_slots
 
     def mark_used(self, slot: int) -> None:
         """Note that the point will refer to the container of `slot`."""

@@ -144,6 +144,11 @@ class Layout:
             return False
         return True
 
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether so many bytes can be written and the reserve still be set aside."""
+        found = os.statvfs(self.root)
+        return found.f_bavail * found.f_frsize > size_bytes + RESERVE_BYTES
+
     def release_reserve(self) -> None:
         """Give the reserve's space to whoever needs it now."""
         self.reserve.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from appliance.base.errors import HoldfastError, IntegrityError
 from appliance.base.pace import Pace
 from appliance.base.progress import Progress
-from appliance.native import KIND_PAGE, Reader
+from appliance.native import KIND_PAGE, Reader, Ref
 from appliance.store.chunk_index import ChunkIndex
 from appliance.store.containers import Container
 from appliance.store.ingest import Ingest, Stream
@@ -80,7 +80,7 @@ class Rewrite:
                     share = next(work, None)
                 if share is None:
                     break
-                self._copy(share, data, pages, reader)
+                self._copy(ingest, share, data, pages, reader)
                 self._progress.advance(share.size_bytes)
                 self._pace.spend(share.size_bytes, self._progress)
                 with self._lock:
@@ -91,7 +91,9 @@ class Rewrite:
             self._failed.set()
             raise
 
-    def _copy(self, share: Share, data: Stream, pages: Stream, reader: Reader) -> None:
+    def _copy(
+        self, ingest: Ingest, share: Share, data: Stream, pages: Stream, reader: Reader
+    ) -> None:
         try:
             container = Container(self._store.layout, self._store.keys, share.name)
         except HoldfastError:
@@ -99,14 +101,28 @@ class Rewrite:
         stream = pages if container.directory.kind == KIND_PAGE else data
         is_whole = True
         for _, _, chunk in chunks_of(container, reader, share.is_wanted):
-            if chunk is None:
-                is_whole = False  # damaged: the container stays, verification tells
-            else:
-                stream.ingest_chunk(chunk)
+            # Where a chunk is damaged the container stays; verification tells.
+            is_whole &= chunk is not None and self._is_safe(ingest, stream.ingest_chunk(chunk))
         container.close()
         if is_whole:
             with self._lock:
                 self._names.add(share.name)
+
+    def _is_safe(self, ingest: Ingest, ref: Ref) -> bool:
+        """Whether the chunk was stored now, or lies sound in the container that the index names.
+
+        A copy that nobody has read is no reason to give up the one that was just read.
+        """
+        if ingest.is_own(ref.slot):
+            return True
+        name = self._index.name_of(ref.slot)
+        if name is None:
+            return False
+        try:
+            self._store.chunks.read_in(name, ref.chunk_id, ref.ordinal)
+        except HoldfastError:
+            return False
+        return True
 
 
 def chunks_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from appliance.store import collect
 from appliance.store.collect import Collected, Collection, Rewriting
 from appliance.store.condemned import read_condemned
 from appliance.store.containers import list_names
+from appliance.store.layout import Layout
 from appliance.store.leases import writer_lease
 from appliance.store.rewrite import Rewrite, Share
 from appliance.store.store import Store
@@ -211,3 +213,57 @@ def test_weak_containers_are_rewritten_at_a_higher_level_once(shop: Shop) -> Non
     assert {one.level for one in opened if one.kind == KIND_DATA} == {9}
     assert shop.collect(rewriting) == Collected(0, 0, 0)
     shop.check()
+
+
+def test_a_second_copy_that_is_damaged_is_no_reason_to_free_the_sound_one(shop: Shop) -> None:
+    """The same chunks twice: what the index names is damaged, what is to be freed is sound."""
+    first, second = make_thin(shop)
+    shutil.rmtree(shop.store().layout.index)
+    aside = shop.state / "aside"
+    data = shop.store().extent_map(second.disks[0]).leaf(0).pieces[0].reference
+    assert data is not None
+    assert data.container is not None
+    sound = shop.store().layout.container(data.container)
+    sound.rename(aside)
+    copy = shop.back_up("copy", shop.kept[second])  # stores everything again
+    aside.rename(sound)
+    other = shop.store().extent_map(copy.disks[0]).leaf(0).pieces[0].reference
+    assert other is not None
+    assert other.container is not None
+    with shop.store().layout.container(other.container).open("r+b") as file:
+        file.seek(100)
+        file.write(b"damaged!")
+    shop.forget(first)
+    shop.collect()
+    assert sound.exists()
+    reader = shop.store().disk_reader(second, 0)
+    assert reader.read(0, reader.size_bytes) == shop.kept[second]
+
+
+def test_without_room_for_copies_only_whole_containers_are_freed(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = make_thin(shop)
+    shop.forget(first)
+    monkeypatch.setattr(Layout, "has_room", lambda *_: False)
+    assert shop.collect().copied_bytes == 0
+    shop.check()
+
+
+def test_what_waits_from_an_earlier_round_stays_condemned(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disks = [shop.chance.randbytes(2 * EXTENT_BYTES) for _ in range(3)]
+    points = [shop.back_up(f"m{number}", disk) for number, disk in enumerate(disks)]
+    for number, disk in enumerate(disks):
+        shop.back_up(f"n{number}", disk[: EXTENT_BYTES // 2])
+        shop.forget(points[number])
+    layout = shop.store().layout
+    monkeypatch.setattr(collect, "rounds", lambda due: [[share] for share in due])
+    with writer_lease(layout):
+        shop.collect()
+        assert len(read_condemned(layout)) >= 3
+    shop.collect()
+    shop.check()
+    assert shop.collect() == Collected(0, 0, 0)
+    assert shop.size_bytes() < 3 * (EXTENT_BYTES // 2) + MIB
