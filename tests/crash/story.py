@@ -196,12 +196,17 @@ class Story:
         """Free what nothing needs."""
         do(self.state, "collect")
 
+    def recompress(self) -> None:
+        """Write everything anew, better compressed."""
+        do(self.state, "recompress", "--level", "3")
+
 
 OPERATIONS: dict[str, Callable[[Story], None]] = {
     "backup": Story.back_up_first,
     "second": Story.back_up_second,
     "forget": Story.forget,
     "collect": Story.collect,
+    "recompress": Story.recompress,
 }
 
 
