@@ -10,8 +10,11 @@ of dataclasses because making one costs a third.
 from __future__ import annotations
 
 import struct
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 from appliance.base.errors import IntegrityError
@@ -78,6 +81,48 @@ class BranchPage:
 
     level: int
     entries: tuple[Entry, ...]
+
+
+class PackedLeaf:
+    """A page of level 0 that is read piece by piece: small to keep and quick to open.
+
+    A random read of a disk needs one piece of an extent, not the sixty that it has.
+    """
+
+    def __init__(self, data: bytes, extent_length: int) -> None:
+        """Raises IntegrityError unless sizes and lengths are those of such a page."""
+        more_bytes = TAG_BYTES * block_count(extent_length)
+        self._names, self._count, tail_at = _check_header(data, 0, _LENGTH_BYTES, more_bytes)
+        lengths = struct.unpack_from(f"<{self._count}I", data, tail_at)
+        _check(0 not in lengths, "a piece has no length")
+        self._ends = array("I", accumulate(lengths)) if sum(lengths) == extent_length else None
+        _check(self._ends is not None, "its pieces do not fill the extent")
+        self.data = data
+
+    def piece_at(self, offset: int) -> tuple[int, Piece]:
+        """(start, piece) of the piece that holds byte `offset` of the extent.
+
+        Raises IntegrityError if the format does not allow what the page says of it.
+        """
+        assert self._ends is not None
+        number = bisect_right(self._ends, offset)
+        start = self._ends[number - 1] if number else 0
+        length = self._ends[number] - start
+        ids_at = _HEADER.size + ID_BYTES * self._names
+        arrays_at = ids_at + ID_BYTES * self._count
+        flag = self.data[arrays_at + 6 * self._count + number]
+        if flag != FLAG_DATA:
+            _check(flag <= FLAG_GAP, "a flag is unknown")
+            return start, Piece(length, flag, None)
+        chunk_id = self.data[ids_at + ID_BYTES * number : ids_at + ID_BYTES * (number + 1)]
+        (index,) = struct.unpack_from("<H", self.data, arrays_at + 2 * number)
+        (ordinal,) = struct.unpack_from("<I", self.data, arrays_at + 2 * self._count + 4 * number)
+        container = None
+        if index != _OWN_CONTAINER:
+            _check(index < self._names, f"container index {index} is out of range")
+            at = _HEADER.size + ID_BYTES * index
+            container = self.data[at : at + ID_BYTES]
+        return start, Piece(length, flag, Reference(chunk_id, container, ordinal))
 
 
 def extent_count(size_bytes: int) -> int:
@@ -179,18 +224,9 @@ def _decode(
     data: bytes, level: int, tail_bytes: int, highest_flag: int, more_bytes: int
 ) -> tuple[bytes, list[Reference | None], bytes]:
     """The flags, references and the rest: `tail_bytes` for each entry and `more_bytes`."""
-    _check(len(data) >= _HEADER.size, f"{len(data)} bytes are too short")
-    magic, version, found_level, names, count, zero = _HEADER.unpack_from(data)
-    _check(magic == _MAGIC and zero == 0, "the header is not that of a page")
-    _check(version == _VERSION, f"version {version} is unknown")
-    _check(found_level == level, f"it has level {found_level}, not {level}")
+    names, count, tail_at = _check_header(data, level, tail_bytes, more_bytes)
     ids_at = _HEADER.size + ID_BYTES * names
     arrays_at = ids_at + ID_BYTES * count
-    tail_at = ids_at + _ENTRY_BYTES * count
-    _check(
-        names < _OWN_CONTAINER and len(data) == tail_at + tail_bytes * count + more_bytes,
-        f"{len(data)} bytes do not fit {names} containers and {count} entries",
-    )
     table: dict[int, bytes | None] = dict(enumerate(_split(data, _HEADER.size, ids_at)))
     table[_OWN_CONTAINER] = None
     numbers = struct.unpack_from(f"<{count}H{count}I", data, arrays_at)
@@ -198,6 +234,23 @@ def _decode(
     _check_flags(flags, highest_flag)
     fields = zip(flags, _split(data, ids_at, arrays_at), numbers, numbers[count:], strict=False)
     return flags, _references(table, fields), data[tail_at:]
+
+
+def _check_header(
+    data: bytes, level: int, tail_bytes: int, more_bytes: int
+) -> tuple[int, int, int]:
+    """(number of container names, number of entries, where the tail begins)."""
+    _check(len(data) >= _HEADER.size, f"{len(data)} bytes are too short")
+    magic, version, found_level, names, count, zero = _HEADER.unpack_from(data)
+    _check(magic == _MAGIC and zero == 0, "the header is not that of a page")
+    _check(version == _VERSION, f"version {version} is unknown")
+    _check(found_level == level, f"it has level {found_level}, not {level}")
+    tail_at = _HEADER.size + ID_BYTES * names + _ENTRY_BYTES * count
+    _check(
+        names < _OWN_CONTAINER and len(data) == tail_at + tail_bytes * count + more_bytes,
+        f"{len(data)} bytes do not fit {names} containers and {count} entries",
+    )
+    return names, count, tail_at
 
 
 def _references(

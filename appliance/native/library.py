@@ -151,6 +151,10 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "hf_directory_locate": (c_int, [c_void_p, c_char_p, _U32P, _U32P, _U32P, _U32P, _U32P]),
     "hf_reader_new": (c_void_p, []),
     "hf_reader_free": (None, [c_void_p]),
+    "hf_read_chunk": (
+        c_int,
+        [c_void_p, c_void_p, c_int, c_char_p, c_uint32, c_void_p, c_size_t, _U32P],
+    ),
     "hf_read_frame": (c_int, [c_void_p, c_void_p, c_int, c_uint32, c_void_p, c_size_t]),
     "hf_read": (c_int, [c_void_p, c_void_p, c_int, c_void_p, c_size_t]),
     "hf_verify": (c_int, [c_void_p, c_void_p, c_int, c_char_p, c_char_p]),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ctypes import byref, c_char, c_int, c_uint32, create_string_buffer, string_at
 from typing import NamedTuple, Protocol
 
-from appliance.native.library import check, failure, lib, required
+from appliance.native.library import FRAME_MAX_BYTES, check, failure, lib, required
 
 _ITEM = struct.Struct("<QiI32sQIi")
 
@@ -126,6 +126,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._handle = required(lib.hf_reader_new(), "reader")
+        self._chunk = create_string_buffer(FRAME_MAX_BYTES)
 
     def __del__(self) -> None:
         if getattr(self, "_handle", 0):
@@ -152,6 +153,24 @@ class Reader:
         if failed == 0:
             return []
         return [i for i, fields in enumerate(_ITEM.iter_unpack(raw)) if fields[6] < 0]
+
+    def read_chunk(
+        self, directory: Directory, descriptor: int, chunk_id: bytes, ordinal: int
+    ) -> bytes:
+        """The chunk; `ordinal` is a hint. Raises IntegrityError if it is not there or damaged."""
+        length = c_uint32()
+        code = lib.hf_read_chunk(
+            self._handle,
+            directory.handle,
+            descriptor,
+            chunk_id,
+            ordinal,
+            self._chunk,
+            FRAME_MAX_BYTES,
+            byref(length),
+        )
+        check(code, "chunk")
+        return string_at(self._chunk, length.value)
 
     def read_frame(self, directory: Directory, descriptor: int, frame: int, length: int) -> bytes:
         """The plain bytes of frame number `frame`. Raises IntegrityError if it is damaged."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from appliance.base.errors import HoldfastError, IntegrityError, NotFoundError
 from appliance.formats.page import Reference
-from appliance.native import Location, Reader, ReadItem
+from appliance.native import Reader, ReadItem
 from appliance.store.chunk_index import ChunkIndex
 from appliance.store.containers import Container, ContainerCache
 
@@ -39,41 +39,25 @@ class ChunkReader:
 
     def read_chunk(self, reference: Reference) -> bytes:
         """One chunk. Raises IntegrityError if no container gives it."""
-        return self.read_neighbours(reference)[reference.chunk_id]
+        failure = "no container holds it"
+        for container, ordinal in self._places(reference):
+            try:
+                return self._read(container, reference.chunk_id, ordinal)
+            except IntegrityError as error:
+                failure = f"container {container.name.hex()}: {error}"
+        raise IntegrityError(f"chunk {reference.chunk_id.hex()[:16]} is lost: {failure}")
 
     def read_in(self, name: bytes, chunk_id: bytes, ordinal: int) -> bytes:
         """The chunk as container `name` holds it.
 
-        Raises NotFoundError if it is not there, IntegrityError if it is damaged there.
+        Raises NotFoundError without that container, IntegrityError if the chunk is not sound there.
         """
-        container = self._containers.get(name)
-        location = container.directory.locate(chunk_id, ordinal)
-        if location is None:
-            raise NotFoundError(f"container {name.hex()} does not hold {chunk_id.hex()[:16]}")
-        frame = self._reader().read_frame(
-            container.directory, container.descriptor, location.frame, location.frame_length
+        return self._read(self._containers.get(name), chunk_id, ordinal)
+
+    def _read(self, container: Container, chunk_id: bytes, ordinal: int) -> bytes:
+        return self._reader().read_chunk(
+            container.directory, container.descriptor, chunk_id, ordinal
         )
-        return frame[location.offset : location.offset + location.length]
-
-    def read_neighbours(self, reference: Reference) -> dict[bytes, bytes]:
-        """A chunk and all others of its frame, which had to be decoded anyway, by id.
-
-        Raises IntegrityError if no container gives the chunk.
-        """
-        failure = "no container holds it"
-        for container, location in self._places(reference):
-            try:
-                frame = self._reader().read_frame(
-                    container.directory,
-                    container.descriptor,
-                    location.frame,
-                    location.frame_length,
-                )
-            except IntegrityError as error:
-                failure = f"container {container.name.hex()}: {error}"
-                continue
-            return container.directory.split_frame(location, frame)
-        raise IntegrityError(f"chunk {reference.chunk_id.hex()[:16]} is lost: {failure}")
 
     def read_into(self, wanted: Sequence[Wanted], out: bytearray) -> list[int]:
         """Fill `out`; gives the numbers of the chunks that no container gives."""
@@ -117,7 +101,7 @@ class ChunkReader:
         out[wanted.out_offset : wanted.out_offset + wanted.length] = chunk
         return True
 
-    def _places(self, reference: Reference) -> Iterator[tuple[Container, Location]]:
+    def _places(self, reference: Reference) -> Iterator[tuple[Container, int]]:
         """Where the chunk may be, best first: the hint, the index, the index read anew."""
         tried = set()
         for hint in (self._by_hint, self._by_index, self._by_fresh_index):
@@ -130,9 +114,7 @@ class ChunkReader:
                 container = self._containers.get(name)
             except HoldfastError:
                 continue
-            location = container.directory.locate(reference.chunk_id, ordinal)
-            if location is not None:
-                yield container, location
+            yield container, ordinal
 
     @staticmethod
     def _by_hint(reference: Reference) -> tuple[bytes, int]:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from appliance.base.errors import IntegrityError
-from appliance.formats.page import EXTENT_BYTES, FLAG_DATA, LeafPage
+from appliance.formats.page import EXTENT_BYTES, FLAG_DATA, Piece
 from appliance.store.chunks import ChunkReader, Wanted
 from appliance.store.extent_map import ExtentMap
 
@@ -75,40 +75,36 @@ class DiskReader:
         return b"".join(parts) if len(parts) != 1 else parts[0]
 
     def _read_within(self, extent: int, offset: int, length: int) -> bytes:
-        leaf: LeafPage = self.extent_map.leaf(extent)
         parts = []
-        at = 0
         end = offset + length
-        for piece in leaf.pieces:
-            if at >= end:
-                break
-            first, last = max(offset, at), min(end, at + piece.length)
-            if first < last:
-                if piece.flag == FLAG_DATA:
-                    assert piece.reference is not None
-                    chunk = self._chunk(piece.reference.chunk_id, Wanted(piece.reference, 0, 0))
-                    if len(chunk) != piece.length:
-                        raise IntegrityError(f"{self._name}: a chunk has the wrong length")
-                    parts.append(chunk[first - at : last - at])
-                else:
-                    parts.append(bytes(last - first))
-            at += piece.length
+        while offset < end:
+            start, piece = self.extent_map.piece_at(extent, offset)
+            last = min(end, start + piece.length)
+            if piece.flag == FLAG_DATA:
+                chunk = self._chunk_of(piece)
+                parts.append(chunk[offset - start : last - start])
+            else:
+                parts.append(bytes(last - offset))
+            offset = last
         return b"".join(parts) if len(parts) != 1 else parts[0]
 
-    def _chunk(self, chunk_id: bytes, wanted: Wanted) -> bytes:
+    def _chunk_of(self, piece: Piece) -> bytes:
+        assert piece.reference is not None
+        chunk_id = piece.reference.chunk_id
         with self._lock:
             data = self._cache.get(chunk_id)
             if data is not None:
                 self._cache.move_to_end(chunk_id)
                 return data
         try:
-            frame = self._chunks.read_neighbours(wanted.reference)
+            data = self._chunks.read_chunk(piece.reference)
         except IntegrityError as error:
             raise IntegrityError(f"{self._name}: {error}") from error
+        if len(data) != piece.length:
+            raise IntegrityError(f"{self._name}: a chunk has the wrong length")
         with self._lock:
-            for key, data in frame.items():
-                self._remember(key, data)
-        return frame[chunk_id]
+            self._remember(chunk_id, data)
+        return data
 
     def _remember(self, chunk_id: bytes, data: bytes) -> None:
         if chunk_id not in self._cache:

@@ -16,6 +16,7 @@ from appliance.formats.page import (
     BranchPage,
     Entry,
     LeafPage,
+    PackedLeaf,
     Piece,
     Reference,
     block_count,
@@ -29,8 +30,8 @@ from appliance.store.chunks import ChunkReader
 _ZERO_ENTRY = Entry(FLAG_ZERO, None, b"")
 # Branch pages kept per disk: 64 of level 1 cover 32 GiB; each takes about 40 KiB of memory.
 _CACHED_BRANCHES = 64
-# 512 leaves cover 2 GiB of disk; each takes about 13 KiB.
-_CACHED_LEAVES = 512
+# 4096 packed leaves cover 16 GiB of disk; each takes about 5 KiB.
+_CACHED_LEAVES = 4096
 
 
 def absolute(reference: Reference, container: bytes | None) -> Reference:
@@ -56,7 +57,7 @@ class ExtentMap:
         self.extents = extent_count(size_bytes)
         self._root = _ZERO_ENTRY if root is None else Entry(FLAG_DATA, root, b"")
         self._branches: OrderedDict[tuple[int, int], BranchPage] = OrderedDict()
-        self._leaves: OrderedDict[int, LeafPage] = OrderedDict()
+        self._leaves: OrderedDict[int, PackedLeaf] = OrderedDict()
         self._lock = threading.Lock()
 
     def node(self, level: int, number: int) -> Entry:
@@ -75,18 +76,6 @@ class ExtentMap:
 
     def leaf(self, extent: int) -> LeafPage:
         """The pieces of one extent. Raises IntegrityError if a page on the way is damaged."""
-        with self._lock:
-            page = self._leaves.get(extent)
-        if page is not None:
-            return page
-        page = self._read_leaf(extent)
-        with self._lock:
-            self._leaves[extent] = page
-            while len(self._leaves) > _CACHED_LEAVES:
-                self._leaves.popitem(last=False)
-        return page
-
-    def _read_leaf(self, extent: int) -> LeafPage:
         length = self.extent_length(extent)
         entry = self.node(0, extent)
         if entry.reference is None:
@@ -101,6 +90,31 @@ class ExtentMap:
             for piece in page.pieces
         )
         return LeafPage(tuple(pieces), page.block_tags)
+
+    def piece_at(self, extent: int, offset: int) -> tuple[int, Piece]:
+        """(start, piece) of the piece that holds byte `offset` of an extent.
+
+        Raises IntegrityError if a page on the way is damaged.
+        """
+        entry = self.node(0, extent)
+        if entry.reference is None:
+            return 0, Piece(self.extent_length(extent), FLAG_ZERO, None)
+        with self._lock:
+            leaf = self._leaves.get(extent)
+            if leaf is not None:
+                self._leaves.move_to_end(extent)
+        if leaf is None:
+            data = self._chunks.read_chunk(entry.reference)
+            leaf = PackedLeaf(data, self.extent_length(extent))
+            with self._lock:
+                self._leaves[extent] = leaf
+                while len(self._leaves) > _CACHED_LEAVES:
+                    self._leaves.popitem(last=False)
+        start, piece = leaf.piece_at(offset)
+        if piece.reference is not None:
+            reference = absolute(piece.reference, entry.reference.container)
+            piece = piece._replace(reference=reference)
+        return start, piece
 
     def _branch(self, level: int, number: int) -> BranchPage | None:
         key = (level, number)

@@ -24,6 +24,7 @@ enum {
     HF_BLOCK_BYTES = 64 << 10, /* an extent's blocks are tagged one by one */
     HF_EXTENT_BLOCKS = 64,
     HF_FRAME_TARGET = 256 << 10,
+    HF_PAGE_FRAME_TARGET = 32 << 10, /* pages are read one by one and hardly compress */
     HF_FRAME_MAX = 1 << 20,
     HF_CHUNK_MIN = 16 << 10,
     HF_CHUNK_MEAN = 64 << 10,
@@ -188,6 +189,11 @@ HF_API void hf_reader_free(hf_reader *reader);
 /* Decodes one frame into `out` (frame_length bytes, as located). */
 HF_API int hf_read_frame(hf_reader *reader, const hf_directory *directory, int fd, uint32_t frame,
                          uint8_t *out, size_t capacity);
+
+/* One chunk, wherever its container has it (`ordinal` is tried first), into `out`. */
+HF_API int hf_read_chunk(hf_reader *reader, const hf_directory *directory, int fd,
+                         const uint8_t id[32], uint32_t ordinal, uint8_t *out, size_t capacity,
+                         uint32_t *length);
 
 typedef struct {
     const hf_directory *directory;

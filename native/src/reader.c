@@ -346,6 +346,22 @@ static int read_item(hf_reader *reader, hf_item *item, uint8_t *out, size_t capa
     return result;
 }
 
+int hf_read_chunk(hf_reader *reader, const hf_directory *directory, int fd, const uint8_t id[32],
+                  uint32_t ordinal, uint8_t *out, size_t capacity, uint32_t *length) {
+    uint32_t frame, offset, frame_length;
+    int result =
+        hf_directory_locate(directory, id, &ordinal, &frame, &offset, length, &frame_length);
+    if (result < 0)
+        return result;
+    if (*length > capacity)
+        return HF_E_FULL;
+    const uint8_t *plain;
+    result = cached(reader, directory, fd, frame, &plain);
+    if (result == HF_OK)
+        memcpy(out, plain + offset, *length);
+    return result;
+}
+
 int hf_read(hf_reader *reader, hf_item *items, int count, uint8_t *out, size_t capacity) {
     int failed = 0;
     for (int i = 0; i < count; i++) {

@@ -92,7 +92,7 @@ static size_t directory_bytes(size_t frames, size_t chunks) {
 
 int hf_writer_has_room(const hf_writer *writer, size_t plain_bytes) {
     size_t chunks = plain_bytes / HF_CHUNK_MIN + 2;
-    size_t frames = plain_bytes / HF_FRAME_TARGET + 2;
+    size_t frames = plain_bytes / HF_PAGE_FRAME_TARGET + 2;
     if (writer->is_sealed || writer->chunk_count + chunks > CHUNKS_MAX)
         return false;
     size_t worst = writer->used + writer->pending_bytes + plain_bytes + frames * HF_TAG_BYTES +
@@ -189,7 +189,8 @@ int writer_add(hf_writer *writer, const uint8_t id[32], const uint8_t *data, uin
     memcpy(writer->pending + writer->pending_bytes, data, length);
     writer->pending_bytes += length;
     writer->pending_chunks++;
-    return writer->pending_bytes >= HF_FRAME_TARGET ? flush_frame(writer, stats) : HF_OK;
+    uint32_t target = writer->kind == HF_KIND_PAGE ? HF_PAGE_FRAME_TARGET : HF_FRAME_TARGET;
+    return writer->pending_bytes >= target ? flush_frame(writer, stats) : HF_OK;
 }
 
 static size_t write_directory(const hf_writer *writer, uint8_t *to) {

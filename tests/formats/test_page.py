@@ -195,3 +195,29 @@ def test_an_impossible_page_is_not_written(wrong: LeafPage | BranchPage) -> None
 def test_mutated_pages_raise_nothing_but_our_errors(seed: int) -> None:
     assert_survives(lambda data: page.decode_leaf(data, extent_bytes), LEAF_BYTES, seed)
     assert_survives(lambda data: page.decode_branch(data, 1, 3), page.encode(BRANCH), seed)
+
+
+def pieces_one_by_one(data: bytes, extent_length: int) -> list[Piece]:
+    packed, found, at = page.PackedLeaf(data, extent_length), [], 0
+    while at < extent_length:
+        start, piece = packed.piece_at(at)
+        assert start == at
+        assert packed.piece_at(at + piece.length - 1) == (start, piece)
+        found.append(piece)
+        at += piece.length
+    return found
+
+
+@given(st.lists(pieces, max_size=40))
+def test_a_packed_leaf_gives_the_same_pieces(found: list[Piece]) -> None:
+    length = sum(piece.length for piece in found)
+    assert pieces_one_by_one(page.encode(leaf_of(*found)), length) == found
+
+
+def test_damage_of_a_packed_leaf_is_found_or_harms_its_piece_only(seed: int) -> None:
+    """What is decoded piece by piece raises nothing else than what is decoded whole."""
+
+    def unpack(data: bytes) -> list[Piece]:
+        return pieces_one_by_one(data, extent_bytes)
+
+    assert_survives(unpack, LEAF_BYTES, seed)
