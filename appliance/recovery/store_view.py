@@ -83,4 +83,5 @@ class _PinnedDisk:
 
     def close(self) -> None:
         """Let go of the point."""
+        self._disk.close()
         self._lease.unpin(self._file.key)

@@ -10,6 +10,7 @@ from appliance.base.errors import IntegrityError
 from appliance.formats.page import EXTENT_BYTES, FLAG_DATA, Piece
 from appliance.store.chunks import ChunkReader, Wanted
 from appliance.store.extent_map import ExtentMap
+from appliance.store.read_ahead import ReadAhead
 
 # Decoded chunks kept per disk for small reads; the kernel's page cache lies above.
 _CACHE_BYTES = 128 << 20
@@ -32,6 +33,11 @@ class DiskReader:
         self._cache: OrderedDict[bytes, bytes] = OrderedDict()
         self._cached_bytes = 0
         self._lock = threading.Lock()
+        self._ahead = ReadAhead(self._whole_extent, extent_map.extents)
+
+    def close(self) -> None:
+        """End what runs in the background. Reading once more begins it again."""
+        self._ahead.close()
 
     @property
     def size_bytes(self) -> int:
@@ -66,13 +72,26 @@ class DiskReader:
         Raises IntegrityError if any of them are damaged. Gaps read as zeros.
         """
         end = min(offset + length, self.size_bytes)
+        is_sequential = self._ahead.is_sequential(offset, length)
         parts = []
         while offset < end:
             extent, within = divmod(offset, EXTENT_BYTES)
             count = min(end - offset, EXTENT_BYTES - within)
-            parts.append(self._read_within(extent, within, count))
+            whole = self._ahead.extent(extent) if is_sequential else None
+            if whole is None:
+                parts.append(self._read_within(extent, within, count))
+            else:
+                parts.append(whole[within : within + count])
             offset += count
         return b"".join(parts) if len(parts) != 1 else parts[0]
+
+    def _whole_extent(self, extent: int) -> bytes | None:
+        out = bytearray(EXTENT_BYTES)
+        try:
+            damaged = self.read_extent(extent, out)
+        except IntegrityError:
+            return None
+        return None if damaged else bytes(out)
 
     def _read_within(self, extent: int, offset: int, length: int) -> bytes:
         parts = []
