@@ -81,7 +81,7 @@ def hold(session: Session, options: argparse.Namespace) -> int:
 
 def release(session: Session, options: argparse.Namespace) -> int:
     """Take a hold away."""
-    name = PointName.parse(options.point)
+    name = _name(session, options.point)
     session.store.points.release(name)
     session.console.result({"released": str(name)}, f"{name} is no longer held")
     return DONE

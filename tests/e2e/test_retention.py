@@ -230,9 +230,12 @@ def test_damaged_records_of_holds_and_trash_keep(shop: Shop) -> None:
 
 def test_every_result_is_one_json_object(shop: Shop) -> None:
     name = shop.points()[0]
+    latest = f"{name.partition('@')[0]}@latest"
     for arguments in (
         ("hold", name),
         ("release", name),
+        ("hold", latest),
+        ("release", latest),
         ("forget", name),
         ("unforget", name),
         ("policy", "set", "--keep-yearly", "65536"),
