@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import argparse
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from appliance.base.durable import write_file
 from appliance.base.errors import UsageError
+from appliance.cli import key_papers
 from appliance.cli.exit_codes import DONE
+from appliance.cli.key_changes import changing, name_of, write_new
 from appliance.cli.key_input import read_new_passphrase, read_recovery_key, type_recovery_key
 from appliance.cli.session import Session
 from appliance.formats.keyfile import BOX, KEY_BYTES, PASSPHRASE, RECOVERY, Wrap
-from appliance.formats.names import format_time
 from appliance.formats.recovery_key import format_recovery_file
 from appliance.keys import keyring
-from appliance.keys.changes import KeyChange, changing_keys, choose_wrap
+from appliance.keys.changes import KeyChange, choose_wrap
 from appliance.keys.wrap_files import WrapFile, read_wrap_files
 
 _STILL_OPENS = (
@@ -43,13 +42,15 @@ def show_keys(session: Session, _: argparse.Namespace) -> int:
 def add(session: Session, options: argparse.Namespace) -> int:
     """Let one more key open the store."""
     _refuse_strange_options(options)
-    with _changing(session) as change:
+    with changing(session) as change:
         if options.kind == BOX:
             made = change.add_box(options.label)
         else:
             made, secret = _prepare(session, options, change, options.label)
             change.add(made, secret)
-    session.console.result(_made(made, options), f"key {_name(made)} opens the store{_to(options)}")
+    session.console.result(
+        _made(made, options), f"key {name_of(made)} opens the store{_to(options)}"
+    )
     return DONE
 
 
@@ -57,7 +58,7 @@ def rotate(session: Session, options: argparse.Namespace) -> int:
     """Put a new key in the place of an old one."""
     _refuse_strange_options(options)
     keyring.read_descriptor(session.state)
-    with _changing(session) as change:
+    with changing(session) as change:
         if options.kind == BOX:
             made = change.rotate_box(options.label)
             gone = "every older box key"
@@ -66,10 +67,10 @@ def rotate(session: Session, options: argparse.Namespace) -> int:
             label = old.label if options.label is None else options.label
             made, secret = _prepare(session, options, change, label)
             change.rotate(old, made, secret)
-            gone = f"key {_name(old)}"
+            gone = f"key {name_of(old)}"
     session.console.result(
         _made(made, options),
-        f"key {_name(made)} opens the store{_to(options)}\n"
+        f"key {name_of(made)} opens the store{_to(options)}\n"
         f"{gone} opens it no more, but {_STILL_OPENS}",
     )
     return DONE
@@ -77,7 +78,7 @@ def rotate(session: Session, options: argparse.Namespace) -> int:
 
 def revoke(session: Session, options: argparse.Namespace) -> int:
     """Remove a key."""
-    with _changing(session) as change:
+    with changing(session) as change:
         gone = change.revoke(options.key)
     session.console.result(
         {"revoked": [_describe(file) for file in gone]},
@@ -96,7 +97,7 @@ def check(session: Session, options: argparse.Namespace) -> int:
     _, wrap = keyring.open_with_recovery_key(session.state, recovery_key)
     session.console.result(
         {"opens": True, "store_id": descriptor.store_id, **_describe_wrap(wrap)},
-        f"this is key {_name(wrap)}: it opens store {descriptor.store_id}",
+        f"this is key {name_of(wrap)}: it opens store {descriptor.store_id}",
     )
     return DONE
 
@@ -107,18 +108,9 @@ ACTIONS: dict[str, Callable[[Session, argparse.Namespace], int]] = {
     "rotate": rotate,
     "revoke": revoke,
     "check": check,
+    "split": key_papers.split,
+    "join": key_papers.join,
 }
-
-
-@contextmanager
-def _changing(session: Session) -> Iterator[KeyChange]:
-    master = keyring.load_master_key(session.state, session.passphrase)
-    with changing_keys(session.state, master, _now(session)) as change:
-        yield change
-
-
-def _now(session: Session) -> str:
-    return format_time(session.clock.now().replace(microsecond=0))
 
 
 def _refuse_strange_options(options: argparse.Namespace) -> None:
@@ -139,17 +131,17 @@ def _prepare(
         return change.prepare(PASSPHRASE, passphrase, label), passphrase
     secret = secrets.token_bytes(KEY_BYTES)
     wrap = change.prepare(RECOVERY, secret, label)
-    hand_out(session, secret, wrap, options.out)
+    _hand_out(session, secret, wrap, options.out)
     return wrap, secret
 
 
-def hand_out(session: Session, recovery_key: bytes, wrap: Wrap, out: Path | None) -> None:
+def _hand_out(session: Session, recovery_key: bytes, wrap: Wrap, out: Path | None) -> None:
     """Give a recovery key to its owner, durably if in a file, before anything counts on it."""
     text = format_recovery_file(
         recovery_key,
         store_id=keyring.read_descriptor(session.state).store_id,
         created=wrap.created,
-        name=_name(wrap),
+        name=name_of(wrap),
     )
     if out is None:
         session.console.note(
@@ -159,19 +151,7 @@ def hand_out(session: Session, recovery_key: bytes, wrap: Wrap, out: Path | None
         write_new(out, text)
 
 
-def write_new(path: Path, text: str) -> None:
-    """A new file for its owner only, durable on return."""
-    try:
-        write_file(path.absolute(), text.encode(), replace=False)
-    except FileExistsError as error:
-        raise UsageError(f"{path} exists already: choose a new file") from error
-
-
 # ---- what is shown ----
-
-
-def _name(wrap: Wrap) -> str:
-    return f"{wrap.fingerprint} ({wrap.label})" if wrap.label else wrap.fingerprint
 
 
 def _to(options: argparse.Namespace) -> str:

@@ -7,17 +7,33 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from appliance.base.errors import UsageError
+from appliance.base.errors import HoldfastError, UsageError
 from appliance.cli.console import Console
 from appliance.cli.session import read_secret
+from appliance.formats.key_share import KeyShare, is_share, parse_share
 from appliance.formats.recovery_key import TEXT_MAX, parse_recovery_key
+from appliance.keys.shares import join_shares
 
 PASSPHRASE_SHORT = 12
 
 
 def read_recovery_key(paths: Sequence[Path]) -> bytes:
-    """The recovery key in a file."""
-    return parse_recovery_key(read_text(paths[0]))
+    """The recovery key in a file, or in two files with a share each."""
+    texts = [read_text(path) for path in paths]
+    if len(texts) == 1 and not is_share(texts[0]):
+        return parse_recovery_key(texts[0])
+    if len(texts) == 1:
+        raise UsageError(f"{paths[0]} is one share of a recovery key: give two")
+    if len(texts) > 2:
+        raise UsageError("give one recovery key, or two shares of it")
+    return join_shares(*(_parse_share(path, text) for path, text in zip(paths, texts, strict=True)))
+
+
+def _parse_share(path: Path, text: str) -> KeyShare:
+    try:
+        return parse_share(text)
+    except HoldfastError as error:
+        raise type(error)(f"{path}: {error}") from None
 
 
 def type_recovery_key(console: Console) -> bytes:

@@ -29,6 +29,18 @@ store made before, and whoever took the master key out of the store can go on re
 new store with new backups ends that.
 """
 
+_SPLIT = """\
+Split a recovery key into three shares, each in a file of its own: any two give the key, one alone
+tells nothing. The box does not keep recovery keys, so either give one with --recovery-key, which
+then goes on opening the store, or a new one is made that exists in its shares only. To have no
+undivided key at all, revoke the old one afterwards. A share is used as any recovery key, twice:
+'unlock --recovery-key SHARE --recovery-key SHARE'.
+"""
+_JOIN = """\
+Write the recovery key that two shares give to a new file. If there is a store, the key must open
+it. Without a store this works as well, but proves only that the two shares belong together.
+"""
+
 
 def add_key(parser: argparse.ArgumentParser) -> None:
     """Arguments of key and what it can do."""
@@ -47,10 +59,21 @@ def add_key(parser: argparse.ArgumentParser) -> None:
         "Nothing is changed or kept.",
     )
     add_recovery_key(check, "the key to check (default: read what is typed, until Ctrl-D)")
+    split = _add_action(actions, "split", "split a recovery key: any two of three open", _SPLIT)
+    add_recovery_key(split, "split this key (default: a new one)")
+    split.add_argument(
+        "--out-dir", metavar="D", type=Path, default=Path(), help="for the shares (default: here)"
+    )
+    split.add_argument("--label", metavar="TEXT", help="of a new key (default: split)")
+    join = _add_action(actions, "join", "write the recovery key that two shares give", _JOIN)
+    join.add_argument("first", metavar="SHARE", type=Path, help="a file with a share")
+    join.add_argument("second", metavar="SHARE", type=Path, help="another of the same set")
+    join.add_argument("--out", metavar="F", type=Path, required=True, help="a new file for the key")
 
 
 def add_recovery_key(parser: argparse.ArgumentParser, purpose: str) -> None:
-    """The recovery key that a command uses."""
+    """The recovery key that a command uses; twice for two shares."""
+    purpose += "; twice for two shares of it"
     parser.add_argument("--recovery-key", metavar="F", type=Path, action="append", help=purpose)
 
 

@@ -159,3 +159,77 @@ def test_options_that_do_not_belong_together_are_refused(
         assert len(refused.err.splitlines()) == 1
     assert len(keys(holdfast)) == 2
     holdfast("key", "revoke", "00000000", expect=5)
+
+
+def split(holdfast: Holdfast, directory: Path, *more: str | Path) -> list[Path]:
+    made = holdfast("key", "split", "--out-dir", directory, *more, "--json", expect=0).json()
+    return [Path(path) for path in made["shares"]]
+
+
+def test_any_two_shares_of_a_given_key_open_the_store(
+    holdfast: Holdfast, recovery: Path, tmp_path: Path
+) -> None:
+    one, two, three = split(holdfast, tmp_path / "shares", "--recovery-key", recovery)
+    assert stat.S_IMODE(one.stat().st_mode) == 0o600
+    assert len(keys(holdfast)) == 2
+    whole = holdfast("key", "check", "--recovery-key", recovery, "--json", expect=0).json()
+    for first, second in ((one, two), (two, three), (three, one)):
+        words = ("--recovery-key", first, "--recovery-key", second)
+        assert holdfast("key", "check", *words, "--json", expect=0).json() == whole
+    holdfast("unlock", "--recovery-key", three, "--recovery-key", two, expect=0)
+    holdfast("lock")
+
+
+@pytest.mark.usefixtures("recovery")
+def test_a_new_key_exists_in_its_shares_only_until_they_are_joined(
+    holdfast: Holdfast, tmp_path: Path
+) -> None:
+    old = only(holdfast, "recovery")
+    one, _, three = split(holdfast, tmp_path / "shares", "--label", "board")
+    holdfast("key", "revoke", old, expect=0)
+    out = tmp_path / "joined.txt"
+    assert holdfast("key", "join", three, one, "--out", out, "--json", expect=0).json()["opens"]
+    assert "(board)" in holdfast("key", "check", "--recovery-key", out, expect=0).out
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    elsewhere = tmp_path / "elsewhere.txt"
+    nowhere = ("--state", tmp_path / "nowhere")
+    holdfast(*nowhere, "key", "join", one, three, "--out", elsewhere, expect=0)
+    holdfast("key", "check", "--recovery-key", elsewhere, expect=0)
+
+
+def test_wrong_shares_are_named_in_one_line(
+    holdfast: Holdfast, recovery: Path, tmp_path: Path
+) -> None:
+    given = ("--recovery-key", recovery)
+    one, two, three = split(holdfast, tmp_path / "shares", *given)
+    other, *_ = split(holdfast, tmp_path / "others", *given)
+    other_set, this_set = other.name.split("-")[1], one.name.split("-")[1]
+    out = tmp_path / "out.txt"
+
+    def refused(code: int, *shares: Path) -> str:
+        words = [word for share in shares for word in ("--recovery-key", share)]
+        error = holdfast("key", "check", *words, expect=code).err
+        if len(shares) == 2:
+            assert holdfast("key", "join", *shares, "--out", out, expect=code).err == error
+            assert not out.exists()
+        assert error.startswith("holdfast: ")
+        assert error.count("\n") == 1
+        return error.removeprefix("holdfast: ").strip()
+
+    assert refused(2, one) == f"{one} is one share of a recovery key: give two"
+    assert refused(2, one, two, three) == "give one recovery key, or two shares of it"
+    assert refused(2, one, one).startswith(f"share 1 of set {this_set} was given twice")
+    assert refused(8, two, other) == (
+        f"share 2 of set {this_set} and share 1 of set {other_set} do not belong together: "
+        "take two of one set"
+    )
+    assert refused(2, one, recovery).startswith(f"{recovery}: not a share of a recovery key")
+    text = three.read_text()
+    last = text.rstrip()[-1]
+    three.write_text(text.rstrip()[:-1] + ("A" if last != "A" else "B"))
+    assert refused(8, one, three).startswith(f"{three}: the share's checksum does not match")
+    foreign = tmp_path / "foreign"
+    holdfast("--state", foreign, "init", "--recovery-out", tmp_path / "foreign.txt", expect=0)
+    made = holdfast("--state", foreign, "key", "split", "--out-dir", foreign, "--json", expect=0)
+    strangers = [Path(path) for path in made.json()["shares"]]
+    assert refused(8, *strangers[:2]).startswith("the recovery key does not open this store")
