@@ -1,4 +1,4 @@
-"""init, unlock, lock, key check."""
+"""init, unlock, lock."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 from appliance.base.durable import make_directory, write_file
 from appliance.base.errors import UsageError
 from appliance.cli.exit_codes import DONE
+from appliance.cli.key_input import read_recovery_key
 from appliance.cli.session import Session
-from appliance.formats.keyfile import STORE_FORMAT, StoreDescriptor
+from appliance.formats.keyfile import RECOVERY, STORE_FORMAT, StoreDescriptor
 from appliance.formats.names import format_time
-from appliance.formats.recovery_key import format_recovery_file, parse_recovery_key
+from appliance.formats.recovery_key import format_recovery_file
 from appliance.keys import keyring
+from appliance.keys.changes import choose_wrap
 from appliance.keys.memory import remember_key
 from appliance.store.store import Store
-
-RECOVERY_FILE_MAX_BYTES = 1 << 16
 
 
 def init(session: Session, options: argparse.Namespace) -> int:
@@ -32,7 +32,12 @@ def init(session: Session, options: argparse.Namespace) -> int:
     make_directory(session.state)
     master, recovery_key = keyring.create_keys(session.state, descriptor, session.passphrase)
     Store.create(session.state, master)
-    text = format_recovery_file(recovery_key, store_id=descriptor.store_id, created=created)
+    text = format_recovery_file(
+        recovery_key,
+        store_id=descriptor.store_id,
+        created=created,
+        name=choose_wrap(session.state, RECOVERY, None).fingerprint,
+    )
     if out is not None:
         try:
             write_file(out.absolute(), text.encode(), replace=False)
@@ -60,8 +65,8 @@ def unlock(session: Session, options: argparse.Namespace) -> int:
     """Keep the master key in memory until reboot."""
     keyring.read_descriptor(session.state)
     if options.recovery_key is not None:
-        key = parse_recovery_key(_read_text(options.recovery_key))
-        remember_key(keyring.open_with_recovery_key(session.state, key))
+        key = read_recovery_key(options.recovery_key)
+        remember_key(keyring.open_with_recovery_key(session.state, key)[0])
     else:
         passphrase = session.passphrase
         if passphrase is None:
@@ -80,28 +85,3 @@ def lock(session: Session, _: argparse.Namespace) -> int:
     note = f"; {session.state / 'box.key'} still opens the store" if is_open else ""
     session.console.result({"locked": not is_open}, f"locked{note}")
     return DONE
-
-
-def key(session: Session, options: argparse.Namespace) -> int:
-    """Prove that a recovery key opens this store; `check` is the one action so far."""
-    descriptor = keyring.read_descriptor(session.state)
-    if options.recovery_key is not None:
-        text = _read_text(options.recovery_key)
-    else:
-        if sys.stdin.isatty():
-            session.console.note("Type the recovery key, row by row; end with Ctrl-D:")
-        text = sys.stdin.buffer.read(RECOVERY_FILE_MAX_BYTES).decode("utf-8", "replace")
-    keyring.open_with_recovery_key(session.state, parse_recovery_key(text))
-    session.console.result(
-        {"opens": True, "store_id": descriptor.store_id},
-        f"this recovery key opens store {descriptor.store_id}",
-    )
-    return DONE
-
-
-def _read_text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return file.read(RECOVERY_FILE_MAX_BYTES).decode("utf-8", "replace")
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error

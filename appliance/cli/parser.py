@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from appliance.cli import retain_options
+from appliance.cli import key_options, retain_options
+from appliance.cli.global_options import add_global_options
 
 if TYPE_CHECKING:
     from appliance.cli.session import Session
@@ -45,13 +46,13 @@ def build(version: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     main.add_argument("--version", action="version", version=f"holdfast {version}")
-    _add_global_options(main)
+    add_global_options(main)
     commands = main.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         sub = commands.add_parser(
             name, help=command.summary, description=command.summary, allow_abbrev=False
         )
-        _add_global_options(sub)
+        add_global_options(sub)
         command.arguments(sub)
     return main
 
@@ -62,30 +63,6 @@ def handler(command: str) -> Handler:
     module = importlib.import_module(f"appliance.cli.{found.module}")
     function: Handler = getattr(module, found.function)
     return function
-
-
-def _add_global_options(parser: argparse.ArgumentParser) -> None:
-    """Global options may stand before or after the command, so they have no default here."""
-    parser.add_argument(
-        "--state",
-        metavar="DIR",
-        type=Path,
-        default=argparse.SUPPRESS,
-        help="where everything is kept (HOLDFAST_STATE, else /var/lib/holdfast)",
-    )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="print one JSON object on standard output",
-    )
-    parser.add_argument(
-        "--passphrase-file",
-        metavar="F",
-        type=Path,
-        default=argparse.SUPPRESS,
-        help="file whose first line is the passphrase of the store",
-    )
 
 
 # ---- arguments, one function per command that has any ----
@@ -105,25 +82,8 @@ def _init(parser: argparse.ArgumentParser) -> None:
 
 
 def _unlock(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--recovery-key",
-        metavar="F",
-        type=Path,
-        help="open with the recovery key in this file (when the box key or passphrase is lost)",
-    )
-
-
-def _key(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "action",
-        choices=("check",),
-        help="check: prove that a recovery key opens this store; nothing is changed or kept",
-    )
-    parser.add_argument(
-        "--recovery-key",
-        metavar="F",
-        type=Path,
-        help="the file with the recovery key (default: read what is typed, until Ctrl-D)",
+    key_options.add_recovery_key(
+        parser, "open with this recovery key (when the box key or passphrase is lost)"
     )
 
 
@@ -277,7 +237,7 @@ COMMANDS: dict[str, _Command] = {
     "init": _Command("keys", "init", "make the store and its keys", _init),
     "unlock": _Command("keys", "unlock", "keep the key in memory until reboot", _unlock),
     "lock": _Command("keys", "lock", "forget the key that unlock keeps", _none),
-    "key": _Command("keys", "key", "prove that a recovery key opens this store", _key),
+    "key": _Command("key_commands", "key", "list, add, revoke, prove keys", key_options.add_key),
     "backup": _Command("protect", "backup", "make a recovery point of disks", _backup),
     "points": _Command("protect", "points", "list recovery points", _points),
     "forget": _Command(

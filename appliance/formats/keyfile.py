@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from appliance.base.errors import HoldfastError, IntegrityError
+from appliance.base.text import printable
 from appliance.formats.fields import Fields
 from appliance.formats.names import parse_time
 
@@ -23,6 +25,8 @@ BOX = "box"
 PASSPHRASE = "passphrase"  # noqa: S105
 KINDS = (RECOVERY, BOX, PASSPHRASE)
 FILE_MAX_BYTES = 4096
+FINGERPRINT_BYTES = 4
+LABEL_MAX = 64
 SCRYPT_N_MAX = 2**20
 SCRYPT_R_MAX = 16
 SCRYPT_P_MAX = 4
@@ -54,12 +58,23 @@ class ScryptCost:
 
 @dataclass(frozen=True)
 class Wrap:
-    """The master key, sealed with one other key. `scrypt` is given for a passphrase only."""
+    """The master key, sealed with one other key. `scrypt` is given for a passphrase only.
+
+    `created` (as in StoreDescriptor) and `label` are remarks for people, empty where nobody made
+    them; nothing that opens a store depends on them.
+    """
 
     kind: str
     salt: bytes
     scrypt: ScryptCost | None
     sealed: bytes = field(repr=False)
+    created: str = ""
+    label: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """What people call this key by: 8 hex digits that tell nothing about it."""
+        return self.salt[:FINGERPRINT_BYTES].hex()
 
 
 def encode_descriptor(descriptor: StoreDescriptor) -> bytes:
@@ -102,15 +117,15 @@ def encode_wrap(wrap: Wrap) -> bytes:
     kdf: dict[str, object] = {"name": _HKDF}
     if cost is not None:
         kdf = {"name": _SCRYPT, "n": cost.n, "r": cost.r, "p": cost.p}
-    return _encode_json(
-        {
-            "format": FORMAT,
-            "kind": wrap.kind,
-            "salt": wrap.salt.hex(),
-            "kdf": kdf,
-            "sealed": wrap.sealed.hex(),
-        }
-    )
+    members: dict[str, object] = {
+        "format": FORMAT,
+        "kind": wrap.kind,
+        "salt": wrap.salt.hex(),
+        "kdf": kdf,
+        "sealed": wrap.sealed.hex(),
+    }
+    remarks = {"created": wrap.created, "label": wrap.label}
+    return _encode_json(members | {name: text for name, text in remarks.items() if text})
 
 
 def decode_wrap(data: bytes) -> Wrap:
@@ -123,7 +138,14 @@ def decode_wrap(data: bytes) -> Wrap:
         salt=fields.hex("salt", _SALT_BYTES),
         scrypt=_read_kdf(fields.fields("kdf"), kind),
         sealed=fields.hex("sealed", _SEALED_BYTES),
+        created=_read_remark(fields, "created", lambda text: parse_time(text) is not None),
+        label=_read_remark(fields, "label", is_label),
     )
+
+
+def is_label(text: str) -> bool:
+    """Whether `text` can be the label of a key: one short line that a terminal can show."""
+    return len(text) <= LABEL_MAX and printable(text) == text and text == text.strip()
 
 
 def encode_box_key(key: bytes) -> bytes:
@@ -137,6 +159,12 @@ def decode_box_key(data: bytes) -> bytes:
     if found is None:
         raise IntegrityError("box key: not one line 'holdfast-box-key-v1:' and 64 hex digits")
     return bytes.fromhex(found[1])
+
+
+def _read_remark(fields: Fields, name: str, is_sound: Callable[[str], bool]) -> str:
+    """A remark, or nothing: a key must not be lost because its label is damaged."""
+    text = fields.get(name)
+    return text if isinstance(text, str) and is_sound(text) else ""
 
 
 def _read_kdf(fields: Fields, kind: str) -> ScryptCost | None:

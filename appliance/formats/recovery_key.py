@@ -7,6 +7,7 @@ the key, and no message shows a part of it that was typed rightly.
 from __future__ import annotations
 
 import base64
+import difflib
 import hashlib
 import hmac
 import re
@@ -31,7 +32,7 @@ _BASE32 = re.compile("[A-Z2-7]{56}")  # 35 bytes; 24 words are longer than 56 le
 _GROUP = 8
 _FILE = """\
 # Holdfast recovery key
-# Store {store_id}, created {created}
+# Store {store_id}, created {created}{name}
 #
 # With this key everything in the store can be read, on any machine. Without it, and without the
 # box, nothing can. Keep it where the box is not: on paper, in a safe, in a password manager.
@@ -43,21 +44,36 @@ base32: {base32}
 """
 
 
-def format_recovery_file(key: bytes, *, store_id: str, created: str) -> str:
-    """The whole recovery key file for the 32 bytes of `key`."""
-    base32 = base64.b32encode(key + _check_bytes(key)).decode()
-    groups = [base32[at : at + _GROUP] for at in range(0, len(base32), _GROUP)]
-    words = _dictionary().to_mnemonic(key).split()
-    rows = [words[at : at + WORDS_IN_ROW] for at in range(0, WORDS, WORDS_IN_ROW)]
+def format_recovery_file(key: bytes, *, store_id: str, created: str, name: str = "") -> str:
+    """The whole recovery key file for the 32 bytes of `key`; `name` is what the box calls it."""
     return _FILE.format(
         store_id=store_id,
         created=created,
-        base32="-".join(groups),
+        name=f", key {name}" if name else "",
+        base32=format_base32(key),
         rows="\n".join(
-            f"{number}  {' '.join(row):<36}  {_check_digits(row):02}"
-            for number, row in enumerate(rows, 1)
+            f"{number}  {' '.join(row):<36}  {digits}"
+            for number, (row, digits) in enumerate(word_rows(key), 1)
         ),
     )
+
+
+def format_base32(key: bytes) -> str:
+    """The key and its checksum, in groups."""
+    return group_base32(key + _check_bytes(key))
+
+
+def group_base32(data: bytes) -> str:
+    """Base32 in groups of 8; the length is a multiple of 5 bytes."""
+    base32 = base64.b32encode(data).decode()
+    return "-".join(base32[at : at + _GROUP] for at in range(0, len(base32), _GROUP))
+
+
+def word_rows(key: bytes) -> list[tuple[list[str], str]]:
+    """The key as rows of words, each with its two check digits."""
+    words = _dictionary().to_mnemonic(key).split()
+    rows = [words[at : at + WORDS_IN_ROW] for at in range(0, WORDS, WORDS_IN_ROW)]
+    return [(row, f"{_check_digits(row):02}") for row in rows]
 
 
 def parse_recovery_key(text: str) -> bytes:
@@ -127,13 +143,18 @@ def _parse_row(tokens: list[str], words_before: int) -> list[str]:
         if word not in _known_words():
             raise UsageError(
                 f"row {place // WORDS_IN_ROW + 1}: '{printable(word[:40])}' is not a word of "
-                "recovery keys"
+                f"recovery keys{_suggest_words(word[:40])}"
             )
     if (number or digits) and len(tokens) != WORDS_IN_ROW:
         raise UsageError(f"row {row}: {len(tokens)} words, not {WORDS_IN_ROW}")
     if digits is not None and digits != f"{_check_digits(tokens):02}":
         raise AccessError(f"row {row}: check digits do not match")
     return tokens
+
+
+def _suggest_words(typed: str) -> str:
+    near = difflib.get_close_matches(typed, sorted(_known_words()), n=3, cutoff=0.7)
+    return f": did you mean {' or '.join(near)}?" if near else ""
 
 
 @cache

@@ -1,17 +1,16 @@
 """Where the master key of a STATE directory comes from: docs/format/keys.md.
 
-Owns `STATE/box.key`, `STATE/store/keys/` and `STATE/store/store.json`. It never prints a key, and
+Owns `STATE/store/store.json`, and how a store's first keys are made. It never prints a key, and
 never asks a person for one.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
-import stat
+from dataclasses import replace
 from pathlib import Path
 
-from appliance.base.durable import make_directory, named_os_errors, remove_file, write_file
+from appliance.base.durable import make_directory, remove_file, write_file
 from appliance.base.errors import (
     AccessError,
     HoldfastError,
@@ -21,25 +20,27 @@ from appliance.base.errors import (
 )
 from appliance.formats.keyfile import (
     BOX,
-    FILE_MAX_BYTES,
     KEY_BYTES,
     PASSPHRASE,
     RECOVERY,
     StoreDescriptor,
     Wrap,
-    decode_box_key,
     decode_descriptor,
-    decode_wrap,
     encode_box_key,
     encode_descriptor,
     encode_wrap,
 )
 from appliance.keys import memory
 from appliance.keys.hierarchy import MasterKey
+from appliance.keys.wrap_files import (
+    box_key_path,
+    read_box_key,
+    read_key_file,
+    read_wrap_files,
+    wrap_paths,
+    wraps_directory,
+)
 from appliance.keys.wraps import open_wrap, wrap_with_key, wrap_with_passphrase
-
-# scrypt may take a second for each passphrase wrap; nobody has more keys than this.
-WRAPS_MAX = 64
 
 
 def read_descriptor(state: Path) -> StoreDescriptor:
@@ -48,7 +49,7 @@ def read_descriptor(state: Path) -> StoreDescriptor:
     Raises NotFoundError without a store, IntegrityError if its descriptor is damaged, and
     HoldfastError if the store is newer than this program.
     """
-    data = _read_file(_descriptor_path(state))
+    data = read_key_file(_descriptor_path(state))
     if data is None:
         raise NotFoundError(f"no store in {state}: run 'holdfast init'")
     return decode_descriptor(data)
@@ -82,13 +83,14 @@ def create_keys(
         daily = wrap_with_key(master, BOX, box_key)
     else:
         daily = wrap_with_passphrase(master, passphrase)
-    make_directory(_wraps_directory(state))
-    for path in [*_wrap_paths(state), _box_key_path(state)]:
+    make_directory(wraps_directory(state))
+    for path in [*wrap_paths(state), box_key_path(state)]:
         remove_file(path)
     for wrap in (wrap_with_key(master, RECOVERY, recovery_key), daily):
-        write_file(_wraps_directory(state) / f"{wrap.kind}.json", encode_wrap(wrap))
+        dated = replace(wrap, created=descriptor.created)
+        write_file(wraps_directory(state) / f"{wrap.kind}.json", encode_wrap(dated))
     if passphrase is None:
-        write_file(_box_key_path(state), encode_box_key(box_key))
+        write_file(box_key_path(state), encode_box_key(box_key))
     return master, recovery_key
 
 
@@ -101,21 +103,23 @@ def load_master_key(state: Path, passphrase: str | None) -> MasterKey:
     """
     store_id = _read_store_id(state)
     if passphrase is not None:
-        return _open_any(state, store_id, PASSPHRASE, passphrase)
-    box_key = _read_box_key(state)
+        return _open_any(state, store_id, PASSPHRASE, passphrase)[0]
+    box_key = read_box_key(state)
     if box_key is not None:
-        return _open_any(state, store_id, BOX, box_key)
+        return _open_any(state, store_id, BOX, box_key)[0]
     master = memory.recall_key(store_id)
     if master is not None:
         return master
-    wraps, _ = _read_wraps(state)
-    if any(wrap.kind == PASSPHRASE for wrap in wraps):
+    if any(file.wrap and file.wrap.kind == PASSPHRASE for file in read_wrap_files(state)):
         raise AccessError("the box is locked: run 'holdfast unlock'")
-    raise AccessError(f"{_box_key_path(state)} is missing and no passphrase was set: put it back")
+    raise AccessError(f"{box_key_path(state)} is missing and no passphrase was set: put it back")
 
 
-def open_with_recovery_key(state: Path, key: bytes) -> MasterKey:
-    """The master key, from the 32-byte recovery key. Raises as `load_master_key` does."""
+def open_with_recovery_key(state: Path, key: bytes) -> tuple[MasterKey, Wrap]:
+    """The master key and the wrap that the 32-byte recovery key opened.
+
+    Raises as `load_master_key` does.
+    """
     return _open_any(state, _read_store_id(state), RECOVERY, key)
 
 
@@ -131,14 +135,6 @@ def lock(state: Path) -> None:
 
 def _descriptor_path(state: Path) -> Path:
     return state / "store" / "store.json"
-
-
-def _wraps_directory(state: Path) -> Path:
-    return state / "store" / "keys"
-
-
-def _box_key_path(state: Path) -> Path:
-    return state / "box.key"
 
 
 def _refuse_old_store(state: Path) -> None:
@@ -159,68 +155,22 @@ def _read_store_id(state: Path) -> bytes:
     return bytes.fromhex(read_descriptor(state).store_id)
 
 
-def _open_any(state: Path, store_id: bytes, kind: str, secret: bytes | str) -> MasterKey:
+def _open_any(
+    state: Path, store_id: bytes, kind: str, secret: bytes | str
+) -> tuple[MasterKey, Wrap]:
     """Try each wrap of `kind`: one damaged file must not lock out the others."""
-    wraps, damage = _read_wraps(state)
-    refusal: HoldfastError = damage or AccessError(
+    refusal: HoldfastError = AccessError(
         f"no {kind} was set for the store in {state}: use another key"
     )
-    for wrap in wraps:
-        if wrap.kind != kind:
+    files = read_wrap_files(state)
+    for file in files:
+        if file.wrap is None:
+            refusal = IntegrityError(f"{file.path}: {file.damage}")
+    for file in files:
+        if file.wrap is None or file.wrap.kind != kind:
             continue
         try:
-            return open_wrap(wrap, secret, store_id)
+            return open_wrap(file.wrap, secret, store_id), file.wrap
         except AccessError as error:
             refusal = error
     raise refusal
-
-
-def _read_wraps(state: Path) -> tuple[list[Wrap], IntegrityError | None]:
-    """The wraps that can be read, and what is wrong with one that cannot."""
-    wraps, damage = [], None
-    for path in _wrap_paths(state):
-        try:
-            data = _read_file(path)
-            if data is not None:
-                wraps.append(decode_wrap(data))
-        except IntegrityError as error:
-            damage = IntegrityError(f"{path}: {error}")
-    return wraps, damage
-
-
-def _wrap_paths(state: Path) -> list[Path]:
-    directory = _wraps_directory(state)
-    with named_os_errors(directory):
-        paths = sorted(path for path in directory.glob("*.json") if path.name[0] != ".")
-    if len(paths) > WRAPS_MAX:
-        raise IntegrityError(
-            f"{directory} holds more than {WRAPS_MAX} key files: remove strange ones"
-        )
-    return paths
-
-
-def _read_box_key(state: Path) -> bytes | None:
-    path = _box_key_path(state)
-    data = _read_file(path, private=True)
-    if data is None:
-        return None
-    try:
-        return decode_box_key(data)
-    except IntegrityError as error:
-        raise IntegrityError(f"{path}: {error}") from None
-
-
-def _read_file(path: Path, *, private: bool = False) -> bytes | None:
-    """Up to one byte more than any key file may have, or None without a file.
-
-    With `private`, a file that others could read or change raises AccessError.
-    """
-    with named_os_errors(path):
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except FileNotFoundError:
-            return None
-        with os.fdopen(descriptor, "rb") as file:
-            if private and stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
-                raise AccessError(f"{path} is open to others: run 'chmod 600 {path}'")
-            return file.read(FILE_MAX_BYTES + 1)

@@ -122,7 +122,7 @@ def is_right_or_refused(sample: Sample, state: Path) -> None:
 
 def recovers(sample: Sample, state: Path) -> None:
     key = parse_recovery_key((sample.state.parent / "key").read_text())
-    store = Store(state, keyring.open_with_recovery_key(state, key))
+    store = Store(state, keyring.open_with_recovery_key(state, key)[0])
     assert store.points.open(min(sample.images)).name == min(sample.images)
 
 

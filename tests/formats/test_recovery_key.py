@@ -129,3 +129,14 @@ def test_mutated_files_give_the_key_or_our_errors(text: str, seed: int) -> None:
     if text == FILE:
         text = FILE.split("\n\n")[1]  # remarks take no harm: mutate only what counts
     assert_survives(parse, text.encode(), seed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [("abandom", ": did you mean abandon or random?"), ("qqqq", "")],
+)
+def test_near_words_are_suggested_for_a_strange_one(typed: str, hint: str) -> None:
+    rows = [*ROWS[:2], ROWS[2].replace(WORDS[2][1], typed), *ROWS[3:]]
+    with pytest.raises(UsageError) as caught:
+        parse_recovery_key("\n".join(rows))
+    assert str(caught.value) == f"row 3: '{typed}' is not a word of recovery keys{hint}"

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from appliance.base.errors import HoldfastError
 from appliance.formats import keyfile, page, point, policy, record
 from appliance.formats.changed import parse_changed
+from appliance.formats.key_share import parse_share
 from appliance.formats.names import PointName, PointSelector, parse_machine_name, parse_time
 from appliance.formats.recovery_key import format_recovery_file, parse_recovery_key
 from appliance.keys.hierarchy import MasterKey
@@ -86,6 +87,7 @@ PARSERS = {
         format_recovery_file(RECOVERY_KEY, store_id="ab" * 16, created="2026").encode(),
         refuses=False,  # remarks take no harm
     ),
+    "key share": Parser(text(parse_share), read_golden("share-1.txt")[-90:], refuses=False),
     "leaf": Parser(
         lambda data: page.decode_leaf(data, page.EXTENT_BYTES), read_golden("page-leaf.bin")
     ),
