@@ -48,7 +48,7 @@ hf_writer *hf_writer_new(int kind, const uint8_t container_id[16], const uint8_t
     put_u16(writer->header + 8, 1);
     writer->header[10] = (uint8_t)kind;
     memcpy(writer->header + 16, container_id, 16);
-    writer->buffer = malloc(HF_CONTAINER_BYTES);
+    writer->buffer = aligned_alloc(4096, HF_CONTAINER_BYTES); /* to be written past the cache */
     writer->pending = malloc(HF_FRAME_MAX);
     writer->scratch_bytes = ZSTD_compressBound(HF_FRAME_MAX);
     writer->scratch = malloc(writer->scratch_bytes);

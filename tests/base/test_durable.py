@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -260,3 +262,33 @@ def test_every_error_of_the_system_has_a_class_and_names_the_file(
     assert type(caught.value) is expected
     assert str(caught.value).startswith(f"/disk/file: {os.strerror(number)}")
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 4095, 4096, 4097, (3 << 20) + 17])
+@pytest.mark.parametrize("shift", [0, 1, 512])
+def test_what_is_written_past_the_cache_is_what_was_given(
+    tmp_path: Path, size_bytes: int, shift: int
+) -> None:
+    """Memory that begins at a page or not, sizes that fill pages or not."""
+    with mmap.mmap(-1, (4 << 20) + 4096) as memory:
+        data = random.Random(size_bytes).randbytes(size_bytes)
+        memory[shift : shift + size_bytes] = data
+        descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+        with memoryview(memory)[shift : shift + size_bytes] as view:
+            durable.write_past_cache(descriptor, view)
+        os.write(descriptor, b"more")  # nothing of it lasts
+        os.close(descriptor)
+    assert (tmp_path / "file").read_bytes() == data + b"more"
+
+
+def test_a_write_that_stops_within_a_page_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[: max(1, len(data) // 3)]))
+    with mmap.mmap(-1, 1 << 20) as memory:
+        memory[:] = random.Random(1).randbytes(1 << 20)
+        descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+        durable.write_past_cache(descriptor, memory[:])
+        os.close(descriptor)
+        assert (tmp_path / "file").read_bytes() == memory[:]
