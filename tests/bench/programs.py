@@ -58,8 +58,11 @@ class Program(ABC):
 
     def stored_bytes(self) -> int:
         """The size of all files of the repository, as if each ended where its last byte does."""
-        files = (path for path in self.repository.rglob("*") if path.is_file())
-        return sum(path.stat().st_size for path in files)
+        return sum(path.stat().st_size for path in self.files())
+
+    def files(self) -> list[Path]:
+        """All files of the repository."""
+        return [path for path in self.repository.rglob("*") if path.is_file()]
 
 
 class Holdfast(Program):
