@@ -110,6 +110,7 @@ ACTIONS: dict[str, Callable[[Session, argparse.Namespace], int]] = {
     "check": check,
     "split": key_papers.split,
     "join": key_papers.join,
+    "sheet": key_papers.sheet,
 }
 
 

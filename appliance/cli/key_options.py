@@ -69,12 +69,25 @@ def add_key(parser: argparse.ArgumentParser) -> None:
     join.add_argument("first", metavar="SHARE", type=Path, help="a file with a share")
     join.add_argument("second", metavar="SHARE", type=Path, help="another of the same set")
     join.add_argument("--out", metavar="F", type=Path, required=True, help="a new file for the key")
+    sheet = _add_action(
+        actions,
+        "sheet",
+        "a page to print: QR code, words, how to restore",
+        "Write a recovery key that opens this store as one HTML page to print. The page holds the "
+        "key: print it, put it away from the box, delete the file.",
+    )
+    add_recovery_key(sheet, "the key to print", required=True)
+    sheet.add_argument("--out", metavar="F", type=Path, required=True, help="a new file, .html")
 
 
-def add_recovery_key(parser: argparse.ArgumentParser, purpose: str) -> None:
+def add_recovery_key(
+    parser: argparse.ArgumentParser, purpose: str, *, required: bool = False
+) -> None:
     """The recovery key that a command uses; twice for two shares."""
     purpose += "; twice for two shares of it"
-    parser.add_argument("--recovery-key", metavar="F", type=Path, action="append", help=purpose)
+    parser.add_argument(
+        "--recovery-key", metavar="F", type=Path, action="append", required=required, help=purpose
+    )
 
 
 def _add_action(

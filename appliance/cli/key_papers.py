@@ -1,4 +1,4 @@
-"""key split and key join: the recovery key as people keep it."""
+"""key split, key join and key sheet: the recovery key as people keep it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from appliance.cli.key_input import read_recovery_key, read_text
 from appliance.cli.session import Session
 from appliance.formats.key_share import SHARES, format_share, parse_share
 from appliance.formats.keyfile import KEY_BYTES, RECOVERY, Wrap
+from appliance.formats.names import format_time
 from appliance.formats.recovery_key import format_recovery_file
+from appliance.formats.recovery_sheet import format_sheet
 from appliance.keys import keyring
 from appliance.keys.shares import join_shares, split_key
 
@@ -59,6 +61,25 @@ def join(session: Session, options: argparse.Namespace) -> int:
     session.console.result(
         {"out": str(options.out), "opens": bool(name)},
         f"the recovery key is in {options.out}{proof}",
+    )
+    return DONE
+
+
+def sheet(session: Session, options: argparse.Namespace) -> int:
+    """Write a recovery key that opens this store as a page to print."""
+    key = read_recovery_key(options.recovery_key)
+    wrap = keyring.open_with_recovery_key(session.state, key)[1]
+    page = format_sheet(
+        key,
+        store_id=keyring.read_descriptor(session.state).store_id,
+        name=name_of(wrap),
+        created=wrap.created or "earlier",
+        printed=format_time(session.clock.now().replace(microsecond=0)),
+    )
+    write_new(options.out, page)
+    session.console.result(
+        {"key": wrap.fingerprint, "out": str(options.out)},
+        f"print {options.out}, put it away from this box, and delete the file: it is the key",
     )
     return DONE
 

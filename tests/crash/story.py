@@ -200,6 +200,10 @@ class Story:
         """Write everything anew, better compressed."""
         do(self.state, "recompress", "--level", "3")
 
+    def rotate_key(self) -> None:
+        """A new box key: the box has to open by itself at every moment."""
+        do(self.state, "key", "rotate", "box")
+
 
 OPERATIONS: dict[str, Callable[[Story], None]] = {
     "backup": Story.back_up_first,
@@ -207,6 +211,7 @@ OPERATIONS: dict[str, Callable[[Story], None]] = {
     "forget": Story.forget,
     "collect": Story.collect,
     "recompress": Story.recompress,
+    "rotate": Story.rotate_key,
 }
 
 

@@ -233,3 +233,22 @@ def test_wrong_shares_are_named_in_one_line(
     made = holdfast("--state", foreign, "key", "split", "--out-dir", foreign, "--json", expect=0)
     strangers = [Path(path) for path in made.json()["shares"]]
     assert refused(8, *strangers[:2]).startswith("the recovery key does not open this store")
+
+
+def test_a_sheet_is_printed_only_of_a_key_that_opens_the_store(
+    holdfast: Holdfast, recovery: Path, tmp_path: Path
+) -> None:
+    out, foreign = tmp_path / "sheet.html", tmp_path / "foreign.txt"
+    made = holdfast(
+        "key", "sheet", "--recovery-key", recovery, "--out", out, "--json", expect=0
+    ).json()
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    page = out.read_text()
+    assert made["key"] in page
+    assert next(line for line in recovery.read_text().splitlines() if "base32" in line) in page
+    again = ("key", "sheet", "--recovery-key", recovery, "--out", out)
+    assert "exists already" in holdfast(*again, expect=2).err
+    holdfast("--state", tmp_path / "other", "init", "--recovery-out", foreign, expect=0)
+    never = tmp_path / "never.html"
+    holdfast("key", "sheet", "--recovery-key", foreign, "--out", never, expect=8)
+    assert not never.exists()
