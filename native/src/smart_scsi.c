@@ -16,7 +16,7 @@ enum {
     READ_DEFECT_DATA_12 = 0xB7,
     CUMULATIVE_VALUES = 0x40,
     NO_BLOCK_DESCRIPTORS = 0x08,
-    GROWN_LIST_AS_SHORT_BLOCKS = 0x08,
+    GROWN_LIST = 0x08 | 4 /* as bytes from index: 8 bytes each */,
 };
 enum { CHECK_CONDITION = 2, BUSY = 8, RESERVATION_CONFLICT = 0x18, TASK_SET_FULL = 0x28 };
 enum {
@@ -78,7 +78,7 @@ static uint8_t reading_cdb(const smart_request *request, smart_cdb *cdb) {
         return 10;
     case SCSI_DEFECTS:
         bytes[0] = READ_DEFECT_DATA_12;
-        bytes[1] = GROWN_LIST_AS_SHORT_BLOCKS;
+        bytes[1] = GROWN_LIST;
         set_be16(bytes + 8, request->length);
         return 12;
     default:

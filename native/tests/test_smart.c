@@ -109,7 +109,7 @@ static void commands_have_the_bytes_of_the_standards(void) {
         {{.operation = SCSI_LOG, .page = 0x2F, .subpage = 1, .length = 0x1234},
          {0x4D, 0, 0x6F, 1, 0, 0, 0, 0x12, 0x34}},
         {{.operation = SCSI_SELF_TEST, .page = 2}, {0x1D, 0x40}},
-        {{.operation = SCSI_DEFECTS, .length = 8}, {0xB7, 8, 0, 0, 0, 0, 0, 0, 0, 8}},
+        {{.operation = SCSI_DEFECTS, .length = 8}, {0xB7, 12, 0, 0, 0, 0, 0, 0, 0, 8}},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         recorded disk = disk_with(ATTENTION, 0);
