@@ -1,4 +1,4 @@
-"""The door to a disk's health pages: one helper process for each disk (native/helper/smart.c).
+"""The door to a disk's health pages: one probe for each disk (native/probe/smart.c).
 
 Owns the wire form of requests and replies, and the deadline: whatever a disk does, an answer
 comes in time, if only that the disk hangs. Never interprets a page, and never sends anything that
@@ -21,7 +21,7 @@ from appliance.base.process import Conversation
 
 _REQUEST = struct.Struct("<4sHBBHHIII")
 _REPLY = struct.Struct("<4sBBHIHHHHBBBBBBBxHxxQQ")
-_HELPER = Path(__file__).with_name("holdfast-smart")
+_PROBE = Path(__file__).with_name("holdfast-smart")
 _HAS_REGISTERS, _HAS_INFORMATION = 1, 2
 _MARGIN_S = 5.0
 DATA_MAX_BYTES = 64 << 10
@@ -69,7 +69,7 @@ class Result(IntEnum):
     DENIED = 7
     FAILED = 8
     HUNG = 255
-    """No answer in time: the kernel holds the helper. The disk is asked nothing more."""
+    """No answer in time: the kernel holds the probe. The disk is asked nothing more."""
 
 
 @dataclass(frozen=True)
@@ -127,21 +127,21 @@ class Reply:
 
 
 class Transport(Protocol):
-    """How commands reach a disk: a helper process, or a recording of one."""
+    """How commands reach a disk: a probe, or a recording of one."""
 
     def send(self, command: Command) -> Reply:
         """Ask. Never raises: what went wrong is in the reply."""
 
 
-class DiskHelper:
+class DiskProbe:
     """The transport to the device node `path`. One thread at a time."""
 
-    # Helpers that are stuck in the kernel: a second one would be stuck behind it.
+    # Probes that are stuck in the kernel: a second one would be stuck behind it.
     _stuck: ClassVar[dict[str, Conversation]] = {}
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
-    def __init__(self, path: str, *, helper: Path = _HELPER) -> None:
-        """Raises HoldfastError when the helper is missing."""
+    def __init__(self, path: str, *, program: Path = _PROBE) -> None:
+        """Raises HoldfastError when the program is missing."""
         self._path = path
         self._conversation: Conversation | None = None
         self._final: Result | None = None
@@ -151,9 +151,9 @@ class DiskHelper:
                 self._final = Result.HUNG
                 return
             self._stuck.pop(path, None)
-        if not helper.exists():
-            raise HoldfastError(f"{helper} is missing: run 'make setup'")
-        self._conversation = Conversation([str(helper), path])
+        if not program.exists():
+            raise HoldfastError(f"{program} is missing: run 'make setup'")
+        self._conversation = Conversation([str(program), path])
 
     def send(self, command: Command) -> Reply:
         """Ask, and wait for `command.timeout_s` and a margin at most."""
@@ -193,7 +193,7 @@ class DiskHelper:
             self._conversation.close()
             self._conversation = None
 
-    def __enter__(self) -> DiskHelper:
+    def __enter__(self) -> DiskProbe:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -10,8 +10,11 @@ from appliance.formats.disk_pages import decode_disk_pages
 from appliance.formats.fields import parse_json
 from appliance.health.disk_reading import DiskAsleepError, read_disk
 from appliance.native.smart import Operation, Result
+from tests.health.ata_pages import ata
+from tests.health.nvme_pages import nvme
 from tests.health.recorded import RecordedDisk
-from tests.health.shapes import SHAPES, ata, nvme, sas
+from tests.health.scsi_pages import sas
+from tests.health.shapes import SHAPES
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -1,4 +1,4 @@
-"""The door to a disk answers in time, whatever the helper behind it does."""
+"""The door to a disk answers in time, whatever the probe behind it does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from appliance.base.errors import HoldfastError
 from appliance.native import smart
-from appliance.native.smart import Command, DiskHelper, Operation, Result
+from appliance.native.smart import Command, DiskProbe, Operation, Result
 
 IDENTIFY = Command(Operation.ATA_IDENTIFY, timeout_s=0.1)
 OK = 'b"HFSR" + bytes((0, 1)) + bytes(2) + (4).to_bytes(4, "little") + bytes(16)'
@@ -22,9 +22,9 @@ def short_margin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smart, "_MARGIN_S", 0.4)
 
 
-def helper_of(tmp_path: Path, code: str) -> Path:
-    """A program in place of the helper."""
-    path = tmp_path / "helper"
+def program_of(tmp_path: Path, code: str) -> Path:
+    """A program in place of the probe."""
+    path = tmp_path / "probe"
     path.write_text(f"#!{sys.executable}\n{code}\n")
     path.chmod(0o755)
     return path
@@ -35,55 +35,55 @@ def helper_of(tmp_path: Path, code: str) -> Path:
     [("/dev/null", Result.UNSUPPORTED), ("/dev/no-such-disk", Result.GONE)],
 )
 def test_what_is_no_disk_is_said_so(device: str, result: Result) -> None:
-    with DiskHelper(device) as helper:
-        reply = helper.send(Command(Operation.ATA_IDENTIFY))
+    with DiskProbe(device) as probe:
+        reply = probe.send(Command(Operation.ATA_IDENTIFY))
         assert (reply.result, reply.data) == (result, b"")
 
 
 def test_a_file_is_never_taken_for_a_disk(tmp_path: Path) -> None:
     (tmp_path / "image.raw").write_bytes(bytes(4096))
-    with DiskHelper(str(tmp_path / "image.raw")) as helper:
-        assert helper.send(Command(Operation.ATA_IDENTIFY)).result is Result.UNSUPPORTED
+    with DiskProbe(str(tmp_path / "image.raw")) as probe:
+        assert probe.send(Command(Operation.ATA_IDENTIFY)).result is Result.UNSUPPORTED
 
 
-def test_many_commands_go_through_one_helper() -> None:
-    with DiskHelper("/dev/null") as helper:
-        results = {helper.send(Command(operation)).result for operation in Operation}
+def test_many_commands_go_through_one_probe() -> None:
+    with DiskProbe("/dev/null") as probe:
+        results = {probe.send(Command(operation)).result for operation in Operation}
     assert results <= {Result.UNSUPPORTED, Result.BAD_REQUEST}
 
 
-def test_a_missing_helper_names_the_way_out(tmp_path: Path) -> None:
+def test_a_missing_probe_names_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(HoldfastError, match="make setup"):
-        DiskHelper("/dev/null", helper=tmp_path / "missing")
+        DiskProbe("/dev/null", program=tmp_path / "missing")
 
 
 def test_a_disk_that_hangs_is_given_up_and_not_asked_again(tmp_path: Path) -> None:
-    helper = helper_of(tmp_path, LATE)
+    probe = program_of(tmp_path, LATE)
     began_s = time.monotonic()
-    disk = DiskHelper("/dev/hangs", helper=helper)
+    disk = DiskProbe("/dev/hangs", program=probe)
     assert disk.send(IDENTIFY).result is Result.HUNG
     assert disk.send(IDENTIFY).result is Result.HUNG
     assert time.monotonic() - began_s < 60
 
 
-def test_no_second_helper_joins_one_that_is_stuck(
+def test_no_second_probe_joins_one_that_is_stuck(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if the kernel held it: it cannot even be killed."""
-    helper = helper_of(tmp_path, LATE)
-    disk = DiskHelper("/dev/stuck", helper=helper)
+    probe = program_of(tmp_path, LATE)
+    disk = DiskProbe("/dev/stuck", program=probe)
     with monkeypatch.context() as patch:
         patch.setattr("subprocess.Popen.kill", lambda process: None)
         assert disk.send(IDENTIFY).result is Result.HUNG
         assert (
-            DiskHelper("/dev/stuck", helper=tmp_path / "missing").send(IDENTIFY).result
+            DiskProbe("/dev/stuck", program=tmp_path / "missing").send(IDENTIFY).result
             is Result.HUNG
         )
-    stuck = DiskHelper._stuck["/dev/stuck"]
+    stuck = DiskProbe._stuck["/dev/stuck"]
     stuck.close()
     while stuck.is_running:
         time.sleep(0.01)
-    again = DiskHelper("/dev/stuck", helper=helper_of(tmp_path, "pass"))
+    again = DiskProbe("/dev/stuck", program=program_of(tmp_path, "pass"))
     assert again.send(IDENTIFY).result is Result.GONE
 
 
@@ -97,8 +97,8 @@ def test_no_second_helper_joins_one_that_is_stuck(
         ("import os; os.write(1, b'HFSR' + bytes((99,)) + bytes(43))", Result.GONE),
     ],
 )
-def test_a_helper_that_dies_or_talks_nonsense_is_a_disk_that_is_gone(
+def test_a_probe_that_dies_or_talks_nonsense_is_a_disk_that_is_gone(
     tmp_path: Path, code: str, result: Result
 ) -> None:
-    with DiskHelper("/dev/x", helper=helper_of(tmp_path, code)) as disk:
+    with DiskProbe("/dev/x", program=program_of(tmp_path, code)) as disk:
         assert disk.send(Command(Operation.ATA_IDENTIFY, timeout_s=20)).result is result
