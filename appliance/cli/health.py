@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
+from appliance.base.durable import make_directory
 from appliance.base.errors import HoldfastError
 from appliance.base.text import printable
 from appliance.catalog.catalog import Catalog
+from appliance.catalog.finding_log import FindingLog, News
+from appliance.catalog.measurements import Measurements
 from appliance.catalog.point_list import list_points
 from appliance.cli.exit_codes import DONE, DONE_WITH_GAPS
 from appliance.cli.session import Session
 from appliance.formats.finding import Finding
+from appliance.formats.names import format_time
 from appliance.health.inventory import Disk
 from appliance.health.kernel_tree import KernelTree
 from appliance.health.stakes import Stake, find_stakes
@@ -33,6 +36,7 @@ class Look:
     report: Report
     stakes: list[Stake]
     acknowledged: frozenset[str]
+    news: News
 
     def findings(self, *, is_all: bool = False) -> list[Finding]:
         """Those that nobody acknowledged, or all."""
@@ -80,30 +84,27 @@ class StoreCopies:
         return [point.name for point in found.points]
 
 
-class NoHistory:
-    """Nothing is remembered."""
-
-    def note(self, subject: str, what: str, when: datetime, value: float) -> None:
-        """Forget it."""
-
-    def recall(self, subject: str, what: str, since: datetime) -> list[tuple[datetime, float]]:
-        """Nothing."""
-        del subject, what, since
-        return []
+def take_look(session: Session) -> Look:
+    """Look at everything once, and remember what was found."""
+    tree = KernelTree()
+    with suppress(HoldfastError):  # without a place to remember, trends are unknown
+        make_directory(session.state)
+    with Catalog(session.state / "catalog.db") as catalog:
+        history = Measurements(catalog)
+        survey = Survey(tree, session.clock, history, ask_nothing, read_properties)
+        report = survey.run()
+        log = FindingLog(catalog)
+        news = log.observe(
+            report.findings, report.when, looked_at=lambda subject: subject not in report.unseen
+        )
+        known = log.acknowledged_keys()
+    stakes = find_stakes(report, tree, session.state, StoreCopies(session))
+    return Look(report, stakes, known, news)
 
 
 def ask_nothing(_: Disk) -> list[Finding]:
     """No disk is asked."""
     return []
-
-
-def take_look(session: Session) -> Look:
-    """Look at everything once."""
-    tree = KernelTree()
-    survey = Survey(tree, session.clock, NoHistory(), ask_nothing, read_properties)
-    report = survey.run()
-    stakes = find_stakes(report, tree, session.state, StoreCopies(session))
-    return Look(report, stakes, frozenset())
 
 
 def health(session: Session, options: argparse.Namespace) -> int:
@@ -151,36 +152,47 @@ def finding_json(item: Finding) -> dict[str, Any]:
     return {"name": short_name(item), **item.to_json()}
 
 
+def acknowledge(session: Session, options: argparse.Namespace) -> int:
+    """Somebody knows of a finding."""
+    with Catalog(session.state / "catalog.db") as catalog:
+        log = FindingLog(catalog)
+        word = options.finding
+        keys = [
+            standing.finding.key
+            for standing in log.list_standing()
+            if word in (short_name(standing.finding), standing.finding.key)
+        ]
+        standing = log.acknowledge(keys[0] if keys else word, session.clock.now())
+    finding = standing.finding
+    session.console.result(
+        standing.to_json(),
+        printable(f"'{finding.subject}: {finding.summary}' is quiet until it becomes worse"),
+    )
+    return DONE
+
+
 def _watch(session: Session, options: argparse.Namespace) -> int:
     """Print findings as they come and go, until somebody stops us."""
-    known: dict[str, Finding] = {}
     with ExitStack() as stack:
         changes = stack.enter_context(Changes(KernelTree()))
         watchdog = Watchdog(options.watchdog) if options.watchdog else None
         if watchdog is not None:
             stack.callback(watchdog.close)
-        feed = watchdog.feed if watchdog else lambda: None
-        watch = Watch(changes, session.clock, session.console.progress, feed)
+        watch = Watch(changes, session.clock, session.console.progress, watchdog)
+        is_first = True
         for seen, look in watch.looks(lambda seen: (seen, take_look(session))):
-            found = {item.key: item for item in look.findings(is_all=options.all)}
-            _tell(session, seen, known, found)
-            known = found
+            # What stood before we came is told once, whenever it was found.
+            came = look.findings() if is_first else [*look.news.new, *look.news.worse]
+            _tell(session, seen, came, list(look.news.gone))
+            is_first = False
     return DONE
 
 
-def _tell(
-    session: Session, seen: list[Change], known: dict[str, Finding], found: dict[str, Finding]
-) -> None:
-    came = [
-        item
-        for key, item in found.items()
-        if key not in known or item.is_worse_than(known[key].severity, known[key].measure)
-    ]
-    went = [item for key, item in known.items() if key not in found]
+def _tell(session: Session, seen: list[Change], came: list[Finding], went: list[Finding]) -> None:
     plugged = [change for change in seen if change.action in ("add", "remove") and change.name]
     if session.console.is_json:
         value = {
-            "time": session.clock.now().isoformat(),
+            "time": format_time(session.clock.now().replace(microsecond=0)),
             "changes": [{"action": change.action, "name": change.name} for change in plugged],
             "came": [finding_json(item) for item in came],
             "went": [finding_json(item) for item in went],

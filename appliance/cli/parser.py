@@ -261,6 +261,9 @@ COMMANDS: dict[str, _Command] = {
     "scrub": _Command("integrity", "scrub", "read the share that is due, save the sound", _scrub),
     "status": _Command("protect", "status", "what is protected, space, health", _none),
     "health": _Command("health", "health", "is anything broken?", health_options.add_health),
+    "acknowledge": _Command(
+        "health", "acknowledge", "be quiet about a known finding", health_options.add_acknowledge
+    ),
     "disks": _Command(
         "disks", "disks", "disks: list, show, locate, replace", health_options.add_disks
     ),

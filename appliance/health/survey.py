@@ -70,7 +70,12 @@ class Box:
 
 @dataclass(frozen=True)
 class Report:
-    """What one look came to. `findings` are sorted, worst first."""
+    """What one look came to.
+
+    Attributes:
+        findings: sorted, worst first.
+        unseen: subjects of disks that did not answer: nothing is known of them this time.
+    """
 
     when: datetime
     inventory: Inventory
@@ -78,6 +83,7 @@ class Report:
     pools: list[pools.Pool]
     box: Box
     findings: list[Finding]
+    unseen: frozenset[str] = frozenset()
 
     @property
     def wants_stop(self) -> bool:
@@ -119,8 +125,9 @@ class Survey:
             *self._judge_box(box, inventory, now),
         ]
         deadline_s = self._clock.monotonic_s() + self._disk_timeout_s
-        findings += asked.collect(self._clock, deadline_s, now)
-        return Report(now, inventory, arrays, found_pools, box, sort_findings(findings))
+        answers, unseen = asked.collect(self._clock, deadline_s, now)
+        found = sort_findings([*findings, *answers])
+        return Report(now, inventory, arrays, found_pools, box, found, unseen)
 
     def _look_at_box(self) -> Box:
         readings, trouble = ipmi.list_readings(self._tree)
@@ -171,16 +178,23 @@ class _Asked:
     def _run(self, disk: Disk) -> None:
         self._answers[disk.name] = self._ask(disk)
 
-    def collect(self, clock: Clock, deadline_s: float, now: datetime) -> list[Finding]:
-        """The answers that came until `deadline_s`; a missing one is a finding too."""
+    def collect(
+        self, clock: Clock, deadline_s: float, now: datetime
+    ) -> tuple[list[Finding], frozenset[str]]:
+        """The answers that came until `deadline_s`, and the subjects whose did not.
+
+        A missing answer is a finding too.
+        """
         findings: list[Finding] = []
+        unseen = set()
         for disk, thread in self._threads:
             thread.join(max(deadline_s - clock.monotonic_s(), 0.0))
-            if thread.is_alive():
-                findings.append(_judge_silent(disk, now))
+            if disk.name in self._answers:
+                findings += self._answers[disk.name]
             else:
-                findings += self._answers.get(disk.name, ())
-        return findings
+                unseen.add(disk.subject)
+                findings.append(_judge_silent(disk, now))
+        return findings, frozenset(unseen)
 
 
 def _judge_silent(disk: Disk, now: datetime) -> Finding:

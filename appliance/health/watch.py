@@ -52,12 +52,12 @@ class Watch:
         changes: Changes,
         clock: Clock,
         progress: Progress,
-        feed: Callable[[], None] = lambda: None,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self._changes = changes
         self._clock = clock
         self._progress = progress
-        self._feed = feed
+        self._watchdog = watchdog
 
     def looks(self, look: Callable[[list[Change]], _Look]) -> Iterator[_Look]:
         """A look now, and one after every change; ends with Cancelled only."""
@@ -66,6 +66,10 @@ class Watch:
             self._feed()
             yield look(seen)
             seen = self._await()
+
+    def _feed(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.feed()
 
     def _await(self) -> list[Change]:
         """The next changes, or nothing after LOOK_AGAIN_S."""
