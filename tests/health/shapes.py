@@ -129,7 +129,9 @@ SHAPES: dict[str, Shape] = {
     "hdd-self-test-running": Shape(
         lambda: ata(test_status=0xF4, log_06=self_tests((2, 0xF4, 14021, 0)))
     ),
-    "hdd-short-log": Shape(lambda: ata(log_06=self_tests((2, 0x79, 14000, 5))[:100])),
+    "hdd-short-log": Shape(
+        lambda: ata(log_06=self_tests((2, 0x79, 14000, 5))[:100]), ("disk.spoiled-pages",)
+    ),
     "hdd-hot": Shape(
         lambda: ata(change(HEALTHY, (194, 0x22, 90, 90, 0, 63))), ("disk.temperature",)
     ),
@@ -163,7 +165,8 @@ SHAPES: dict[str, Shape] = {
         ("disk.temperature",),
     ),
     "nvme-backup-failed": Shape(
-        lambda: nvme(log_02=health(warning=0x30)), ("disk.volatile-backup", "disk.reliability")
+        lambda: nvme(log_02=health(warning=0x30)),
+        ("disk.volatile-backup", "disk.persistent-memory"),
     ),
     "nvme-worn": Shape(lambda: nvme(log_02=health(used=118)), ("disk.wear",)),
     "nvme-no-namespace": Shape(lambda: without(nvme(0), "namespace")),
@@ -172,7 +175,7 @@ SHAPES: dict[str, Shape] = {
         lambda: nvme(log_06=nvme_tests((2, 7, 7700, 0x1000), (1, 0, 7600, None))),
         ("disk.self-test",),
     ),
-    "nvme-short-health": Shape(lambda: nvme(log_02=health()[:200])),
+    "nvme-short-health": Shape(lambda: nvme(log_02=health()[:200]), ("disk.spoiled-pages",)),
     "nvme-huge-counters": Shape(
         lambda: nvme(log_02=health(hours=2**70, data_read=2**128 - 1)),
     ),
