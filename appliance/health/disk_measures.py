@@ -135,8 +135,8 @@ def _measure_scsi(disk: ScsiDisk) -> Iterator[Measure]:
         lost = sum(values[6] for values in disk.counters.values())
         what = "total uncorrected errors (log pages 02h, 03h, 05h)"
         yield Measure("reported-errors", what, lost, "errors")
-    if disk.phy_errors:
-        errors = sum(sum(counters) for _, counters in disk.phy_errors)
+    if disk.ports:
+        errors = sum(sum(phy.errors) for port in disk.ports for phy in port.phys)
         yield Measure("link-errors", "phy errors (log page 18h)", errors, "errors")
     if disk.scan is not None:
         lost = sum(error.sense[0] in _UNRECOVERED for error in disk.scan.errors)

@@ -1,16 +1,19 @@
 """Disks of many shapes, written from the standards: pages out of readable descriptions.
 
 Every entry of SHAPES makes the pages that one disk would give. `python -m tests.health.shapes`
-lists them.
+lists them and writes the golden file anew.
 """
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from appliance.formats.disk_pages import DiskPages
+from appliance.formats.disk_report import disk_to_json, parse_disk
 from tests.health.ata_pages import (
     HEALTHY,
     SSD,
@@ -39,6 +42,9 @@ def without(pages: DiskPages, *names: str) -> DiskPages:
 def spoil(page: bytes) -> bytes:
     """The same with a checksum that is wrong."""
     return page[:-1] + bytes((page[-1] ^ 0x55,))
+
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "disks.jsonl"
 
 
 @dataclass(frozen=True)
@@ -225,6 +231,16 @@ SHAPES: dict[str, Shape] = {
 }
 
 
+def write_golden() -> str:
+    """What the product says of every shape, one a line."""
+    lines = [
+        json.dumps([name, disk_to_json(parse_disk(shape.make()))], sort_keys=True)
+        for name, shape in SHAPES.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
 if __name__ == "__main__":
     for name, shape in SHAPES.items():
         print(f"{name:28} {', '.join(shape.rules) or 'quiet'}")
+    GOLDEN.write_text(write_golden())
