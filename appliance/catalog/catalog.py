@@ -12,12 +12,13 @@ import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-import sqlite_utils
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from appliance.base.durable import move_file
 from appliance.base.errors import HoldfastError, NotFoundError
+
+if TYPE_CHECKING:
+    import sqlite_utils
 
 _SCHEMA_VERSION = 1
 _WAIT_S = 30.0
@@ -79,6 +80,9 @@ class Catalog:
         connection = sqlite3.connect(path, timeout=_WAIT_S, check_same_thread=False)
         if isinstance(path, Path):
             path.chmod(0o600)
+        # Slow to import: not for commands that read no lists.
+        import sqlite_utils  # noqa: PLC0415
+
         database = sqlite_utils.Database(connection)
         version = connection.execute("pragma user_version").fetchone()[0]
         if version not in (0, _SCHEMA_VERSION):

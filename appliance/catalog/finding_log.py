@@ -11,15 +11,16 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, cast
-
-import sqlite_utils
+from typing import TYPE_CHECKING, Any, cast
 
 from appliance.base.errors import IntegrityError, NotFoundError
 from appliance.catalog.catalog import Catalog
 from appliance.formats.fields import Fields, parse_json
 from appliance.formats.finding import SEVERITIES, Finding, Severity, decode_finding, sort_findings
 from appliance.formats.names import format_time, parse_time
+
+if TYPE_CHECKING:
+    import sqlite_utils
 
 FORGET_AFTER = timedelta(days=7)
 """What was gone for so long is new when it comes back; before, it is the same thing again."""

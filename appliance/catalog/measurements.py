@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-
-import sqlite_utils
+from typing import TYPE_CHECKING
 
 from appliance.catalog.catalog import Catalog
+
+if TYPE_CHECKING:
+    import sqlite_utils
 
 ROWS_MAX = 1000
 """Of one kind of value of one subject; then every second of the older half goes."""

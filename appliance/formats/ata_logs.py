@@ -15,6 +15,8 @@ _NO_LBA = 0xFFFFFFFFFFFF
 _TESTS, _TEST_BYTES = 21, 24
 _EXTENDED_TESTS, _EXTENDED_BYTES = 19, 26
 _ABORTED = (1, 2, 3)
+_ERRORS_MAX = 8
+"""As many as smartctl shows; the count says how many there were."""
 FAILED_TESTS = frozenset(range(3, 9))
 IN_PROGRESS = 0xF
 
@@ -62,12 +64,28 @@ class SelfTestLog:
 
 
 @dataclass(frozen=True)
+class AtaError:
+    """One command that failed: what the registers held then. `index` is its place in the log."""
+
+    number: int
+    index: int
+    hours: int
+    state: int
+    error: int
+    status: int
+    count: int
+    lba: int
+    device: int
+    device_control: int
+
+
+@dataclass(frozen=True)
 class ErrorLog:
-    """How many errors the disk has ever reported, and the LBAs of the newest."""
+    """How many errors the disk has ever reported, and the newest of them, newest first."""
 
     revision: int
     count: int
-    lbas: tuple[int, ...]
+    errors: tuple[AtaError, ...]
     is_extended: bool
     sectors: int = 1
 
@@ -152,11 +170,27 @@ def parse_errors(page: bytes) -> ErrorLog:
     """SMART log 01h, the summary. Raises IntegrityError."""
     require_bytes(page, SECTOR_BYTES, "error log")
     pointer, count = page[1], read_le(page, 452, 2)
-    lbas = []
-    for step in range(min(count, 5) if 1 <= pointer <= 5 else 0):
-        at = 2 + (pointer - 1 - step) % 5 * 90 + 60
-        lbas.append(read_le(page, at + 3, 3) | (page[at + 6] & 0xF) << 24)
-    return ErrorLog(page[0], count if pointer else 0, tuple(lbas), False)
+    errors = []
+    for step in range(5 if 1 <= pointer <= 5 else 0):
+        index = (pointer - 1 - step) % 5
+        entry = page[2 + 90 * index : 92 + 90 * index]
+        if any(entry):
+            at = entry[60:]
+            errors.append(
+                AtaError(
+                    number=count - step,
+                    index=index,
+                    hours=read_le(at, 28, 2),
+                    state=at[27],
+                    error=at[1],
+                    status=at[7],
+                    count=at[2],
+                    lba=read_le(at, 3, 3),
+                    device=at[6],
+                    device_control=0,
+                )
+            )
+    return ErrorLog(page[0], count if pointer else 0, tuple(errors), False)
 
 
 def parse_extended_errors(pages: bytes) -> ErrorLog:
@@ -164,14 +198,28 @@ def parse_extended_errors(pages: bytes) -> ErrorLog:
     require_bytes(pages, SECTOR_BYTES, "extended error log")
     pointer, count = read_le(pages, 2, 2), read_le(pages, 500, 2)
     total = len(pages) // SECTOR_BYTES * 4
-    lbas = []
-    for step in range(min(count, total) if 1 <= pointer <= total else 0):
+    errors = []
+    for step in range(min(count, total, _ERRORS_MAX) if 1 <= pointer <= total else 0):
         index = (pointer - 1 - step) % total
-        at = index // 4 * SECTOR_BYTES + 4 + index % 4 * 124 + 90
-        low = pages[at + 4] | pages[at + 6] << 8 | pages[at + 8] << 16
-        high = pages[at + 5] | pages[at + 7] << 8 | pages[at + 9] << 16
-        lbas.append(low | high << 24)
-    return ErrorLog(pages[0], count if pointer else 0, tuple(lbas), True, len(pages) // 512)
+        start = index // 4 * SECTOR_BYTES + 4 + index % 4 * 124
+        if any(pages[start : start + 124]):
+            errors.append(_make_error(pages[start + 90 : start + 124], count - step, index))
+    return ErrorLog(pages[0], count if pointer else 0, tuple(errors), True, len(pages) // 512)
+
+
+def _make_error(at: bytes, number: int, index: int) -> AtaError:
+    return AtaError(
+        number=number,
+        index=index,
+        hours=read_le(at, 32, 2),
+        state=at[31],
+        error=at[1],
+        status=at[11],
+        count=read_le(at, 2, 2),
+        lba=at[4] | at[6] << 8 | at[8] << 16 | at[5] << 24 | at[7] << 32 | at[9] << 40,
+        device=at[10],
+        device_control=at[12],
+    )
 
 
 def parse_statistics(page: bytes, number: int) -> StatisticsPage | None:

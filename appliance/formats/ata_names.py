@@ -252,3 +252,19 @@ def name_offline_status(status: int) -> str:
     if state == 3 or (state not in OFFLINE_STATUSES and state < 0x40):
         return "is in a Reserved state"
     return OFFLINE_STATUSES.get(state, "is in a Vendor Specific state")
+
+
+_ERROR_STATES = {
+    0: "in an unknown state",
+    1: "sleeping",
+    2: "in standby mode",
+    3: "active or idle",
+    4: "doing SMART Offline or Self-test",
+}
+
+
+def name_error_state(state: int) -> str:
+    """What the disk was doing when an error came."""
+    low = state & 0xF
+    other = "in a reserved state" if low < 0xB else "in a vendor specific state"
+    return _ERROR_STATES.get(low, other)

@@ -334,8 +334,9 @@ def _show_health(health: NvmeHealth, controller: NvmeController) -> dict[str, An
         "available_spare": health.spare_percent,
         "available_spare_threshold": health.spare_threshold_percent,
         "percentage_used": health.used_percent,
-        **health.counters,
     }
+    for key, value in health.counters.items():
+        log |= _show_counter(key, value)
     if health.temperature_c is not None:
         log["temperature"] = health.temperature_c
     if controller.warning_c is not None or health.warning_minutes:
@@ -358,6 +359,16 @@ def _show_health(health: NvmeHealth, controller: NvmeController) -> dict[str, An
     if health.counters["power_on_hours"] <= _SAFE_MAX:
         tree["power_on_time"] = {"hours": health.counters["power_on_hours"]}
     return tree
+
+
+def _show_counter(key: str, value: int) -> dict[str, Any]:
+    """A number, and in other forms what readers of JSON would round."""
+    shown: dict[str, Any] = {key: value}
+    if value > _SAFE_MAX:
+        shown[f"{key}_s"] = str(value)
+    if value >= 2**64:
+        shown[f"{key}_le"] = list(value.to_bytes((value.bit_length() + 7) // 8, "little"))
+    return shown
 
 
 _TEST_CODES = {1: "Short", 2: "Extended", 0xE: "Vendor specific"}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from appliance.formats.disk_pages import DiskPages
 from appliance.formats.page_bytes import read_be, read_text, require_bytes
+from appliance.formats.sas_port import SasPort, parse_port
 
 INQUIRY_BYTES = 36
 _HEADER_BYTES = 4
@@ -17,7 +18,6 @@ _UNKNOWN_C = 0xFF
 _NONE_32 = 0xFFFFFFFF
 _NONE_64 = 2**64 - 1
 _TESTS = 20
-_PHY_BYTES = 48
 COUNTER_PAGES = {"log-02": "write", "log-03": "read", "log-05": "verify"}
 START_STOP = {3: "specified_cycles", 4: "cycles", 5: "specified_loads", 6: "loads"}
 ASC_WARNING, ASC_IMPENDING_FAILURE = 0x0B, 0x5D
@@ -117,7 +117,7 @@ class ScsiDisk:
     scan: ScsiScan | None = None
     grown_defects: int | None = None
     pending_defects: int | None = None
-    phy_errors: tuple[tuple[int, tuple[int, int, int, int]], ...] = ()
+    ports: tuple[SasPort, ...] = ()
     damaged: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -173,7 +173,11 @@ def parse_scsi(pages: DiskPages) -> ScsiDisk:
         scan=_parse_scan(good.get("log-15", b"")),
         grown_defects=_parse_defects(pages.pages.get("defects", b"")),
         pending_defects=_parse_pending(good.get("log-15-01", b"")),
-        phy_errors=_parse_phys(good.get("log-18", b"")),
+        ports=tuple(
+            port
+            for code, value in _parameters(good.get("log-18", b""))
+            if (port := parse_port(code, value)) is not None
+        ),
         damaged=dict.fromkeys(logs.keys() - good.keys(), "no such log page"),
     )
 
@@ -373,17 +377,3 @@ def _parse_pending(page: bytes) -> int | None:
         if code == 0 and len(value) >= 4:
             return read_be(value, 0, 4)
     return None
-
-
-def _parse_phys(page: bytes) -> tuple[tuple[int, tuple[int, int, int, int]], ...]:
-    """(phy, counters) of a SAS link: invalid words, disparity, lost sync, failed resets."""
-    phys: list[tuple[int, tuple[int, int, int, int]]] = []
-    for _, value in _parameters(page):
-        if len(value) < 4 or value[0] & 0xF != 6:
-            continue
-        at = 4
-        while at + _PHY_BYTES <= len(value) and len(phys) < 256:
-            errors = tuple(read_be(value, at + 32 + 4 * i, 4) for i in range(4))
-            phys.append((value[at + 1], (errors[0], errors[1], errors[2], errors[3])))
-            at += 4 + value[at + 3] if value[at + 3] else _PHY_BYTES
-    return tuple(phys)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from appliance.formats.sas_port import port_to_json
 from appliance.formats.scsi_disk import (
     ASC_IMPENDING_FAILURE,
     ASC_WARNING,
@@ -90,6 +91,40 @@ SENSE_KEYS = (
     *("Illegal Request", "Unit Attention", "Data Protect", "Blank Check", "Vendor Specific"),
     *("Copy Aborted", "Aborted Command", "Equal", "Volume Overflow", "Miscompare", "Completed"),
 )
+# ASC 0Bh and 5Dh (SPC-5 annex F).
+_WARNINGS = {
+    0: "WARNING",
+    1: "WARNING - SPECIFIED TEMPERATURE EXCEEDED",
+    2: "WARNING - ENCLOSURE DEGRADED",
+}
+_PREDICTIONS = {
+    0x00: "FAILURE PREDICTION THRESHOLD EXCEEDED",
+    0x01: "MEDIA FAILURE PREDICTION THRESHOLD EXCEEDED",
+    0x02: "LOGICAL UNIT FAILURE PREDICTION THRESHOLD EXCEEDED",
+    0x03: "SPARE AREA EXHAUSTION PREDICTION THRESHOLD EXCEEDED",
+    0xFF: "FAILURE PREDICTION THRESHOLD EXCEEDED (FALSE)",
+}
+_FAILING_AREAS = {
+    1: "HARDWARE",
+    2: "CONTROLLER",
+    3: "DATA CHANNEL",
+    4: "SERVO",
+    5: "SPINDLE",
+    6: "FIRMWARE",
+}
+_FAILURE_CAUSES = (
+    *("GENERAL HARD DRIVE FAILURE", "DRIVE ERROR RATE TOO HIGH", "DATA ERROR RATE TOO HIGH"),
+    *("SEEK ERROR RATE TOO HIGH", "TOO MANY BLOCK REASSIGNS", "ACCESS TIMES TOO HIGH"),
+    *("START UNIT TIMES TOO HIGH", "CHANNEL PARAMETRICS", "CONTROLLER DETECTED"),
+    *("THROUGHPUT PERFORMANCE", "SEEK TIME PERFORMANCE", "SPIN-UP RETRY COUNT"),
+    "DRIVE CALIBRATION RETRY COUNT",
+)
+_REASSIGNMENTS = (
+    *("Reserved [0x0]", "Require Write or Reassign Blocks command", "Successfully reassigned"),
+    *("Reserved [0x3]", "Reassignment by disk failed", "Recovered via rewrite in-place"),
+    *("Reassigned by app, has valid data", "Reassigned by app, has no valid data"),
+    "Unsuccessfully reassigned by app",
+)
 _COUNTERS = {
     "errors_corrected_by_eccfast": 0,
     "errors_corrected_by_eccdelayed": 1,
@@ -170,11 +205,15 @@ def _show_provisioning(disk: ScsiDisk) -> dict[str, Any]:
 
 def name_exception(asc: int, ascq: int) -> str | None:
     """What an informational exception says; None for what is no such exception."""
-    if asc == ASC_IMPENDING_FAILURE:
-        if ascq == 0xFF:
-            return "FAILURE PREDICTION THRESHOLD EXCEEDED (FALSE)"
-        return f"FAILURE PREDICTION THRESHOLD EXCEEDED: ascq=0x{ascq:x}"
-    return f"WARNING: ascq=0x{ascq:x}" if asc == ASC_WARNING else None
+    if asc == ASC_WARNING:
+        return _WARNINGS.get(ascq, f"WARNING: ascq=0x{ascq:x}")
+    if asc != ASC_IMPENDING_FAILURE:
+        return None
+    area, cause = ascq >> 4, ascq & 0xF
+    if area in _FAILING_AREAS and cause < len(_FAILURE_CAUSES):
+        return f"{_FAILING_AREAS[area]} IMPENDING FAILURE {_FAILURE_CAUSES[cause]}"
+    other = f"FAILURE PREDICTION THRESHOLD EXCEEDED: ascq=0x{ascq:x}"
+    return _PREDICTIONS.get(ascq, other)
 
 
 def _show_health(disk: ScsiDisk) -> dict[str, Any]:
@@ -220,6 +259,8 @@ def _show_logs(disk: ScsiDisk) -> dict[str, Any]:
         tree["scsi_error_counter_log"] = counters
     for index, test in enumerate(disk.tests or ()):
         tree[f"scsi_self_test_{index}"] = _show_test(test)
+    for index, port in enumerate(disk.ports):
+        tree[f"scsi_sas_port_{index}"] = port_to_json(port)
     if disk.scan is not None:
         tree["scsi_background_scan"] = _show_scan(disk.scan)
         hours, minutes = divmod(disk.scan.minutes, 60)
@@ -272,6 +313,13 @@ def _show_scan(scan: ScsiScan) -> dict[str, Any]:
             "accumulated_power_on": {"minutes": error.minutes},
             "lba": error.lba,
             **_show_sense(error.sense),
-            "reassign_status": {"value": error.reassign},
+            "reassign_status": {
+                "value": error.reassign,
+                **(
+                    {"string": _REASSIGNMENTS[error.reassign]}
+                    if error.reassign < len(_REASSIGNMENTS)
+                    else {}
+                ),
+            },
         }
     return shown

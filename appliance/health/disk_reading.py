@@ -47,12 +47,18 @@ class _Reading:
     transport: Transport
     pages: dict[str, bytes] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
-    is_over: bool = False
+    end: Result | None = None
+
+    def send(self, command: Command) -> Reply:
+        """The answer; once the disk is gone or hangs, only that."""
+        reply = self.transport.send(command) if self.end is None else Reply(self.end)
+        if reply.result in _FINAL:
+            self.end = reply.result
+        return reply
 
     def ask(self, name: str, command: Command) -> bytes:
-        """The page, empty if it did not come. Nothing is asked once the disk is gone."""
-        reply = Reply(Result.GONE) if self.is_over else self.transport.send(command)
-        self.is_over = self.is_over or reply.result in _FINAL
+        """The page, empty if it did not come."""
+        reply = self.send(command)
         if reply.result is Result.OK and reply.data:
             self.pages[name] = reply.data
             return reply.data
@@ -78,10 +84,9 @@ def read_disk(transport: Transport, protocol: Protocol, *, nsid: int = 1) -> Dis
 
 
 def _read_ata(reading: _Reading) -> None:
-    mode = reading.transport.send(Command(Operation.ATA_POWER_MODE))
+    mode = reading.send(Command(Operation.ATA_POWER_MODE))
     if mode.result is Result.OK and mode.registers and mode.registers.count == _STANDBY:
         raise DiskAsleepError("the disk is in standby")
-    reading.is_over = mode.result in _FINAL
     try:
         identity = parse_identify(reading.ask("identify", Command(Operation.ATA_IDENTIFY)))
     except IntegrityError:
@@ -115,10 +120,7 @@ def _read_ata(reading: _Reading) -> None:
 
 def _ask_status(reading: _Reading) -> None:
     """The answer is in the registers: it is kept as the two bytes that matter."""
-    if reading.is_over:
-        return
-    reply = reading.transport.send(Command(Operation.ATA_SMART_STATUS))
-    reading.is_over = reply.result in _FINAL
+    reply = reading.send(Command(Operation.ATA_SMART_STATUS))
     if reply.result is Result.OK and reply.registers is not None:
         reading.pages["status"] = (reply.registers.lba >> 8 & 0xFFFF).to_bytes(2, "little")
     else:

@@ -1,16 +1,19 @@
 """Disks of many shapes, written from the standards: pages out of readable descriptions.
 
 Every entry of SHAPES makes the pages that one disk would give. `python -m tests.health.shapes`
-lists them.
+lists them and writes the golden file anew.
 """
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from appliance.formats.disk_pages import DiskPages
+from appliance.formats.disk_report import disk_to_json, parse_disk
 from tests.health.ata_pages import (
     HEALTHY,
     SSD,
@@ -39,6 +42,9 @@ def without(pages: DiskPages, *names: str) -> DiskPages:
 def spoil(page: bytes) -> bytes:
     """The same with a checksum that is wrong."""
     return page[:-1] + bytes((page[-1] ^ 0x55,))
+
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "disks.jsonl"
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,9 @@ SHAPES: dict[str, Shape] = {
     "hdd-self-test-running": Shape(
         lambda: ata(test_status=0xF4, log_06=self_tests((2, 0xF4, 14021, 0)))
     ),
-    "hdd-short-log": Shape(lambda: ata(log_06=self_tests((2, 0x79, 14000, 5))[:100])),
+    "hdd-short-log": Shape(
+        lambda: ata(log_06=self_tests((2, 0x79, 14000, 5))[:100]), ("disk.spoiled-pages",)
+    ),
     "hdd-hot": Shape(
         lambda: ata(change(HEALTHY, (194, 0x22, 90, 90, 0, 63))), ("disk.temperature",)
     ),
@@ -163,7 +171,8 @@ SHAPES: dict[str, Shape] = {
         ("disk.temperature",),
     ),
     "nvme-backup-failed": Shape(
-        lambda: nvme(log_02=health(warning=0x30)), ("disk.volatile-backup", "disk.reliability")
+        lambda: nvme(log_02=health(warning=0x30)),
+        ("disk.volatile-backup", "disk.persistent-memory"),
     ),
     "nvme-worn": Shape(lambda: nvme(log_02=health(used=118)), ("disk.wear",)),
     "nvme-no-namespace": Shape(lambda: without(nvme(0), "namespace")),
@@ -172,7 +181,7 @@ SHAPES: dict[str, Shape] = {
         lambda: nvme(log_06=nvme_tests((2, 7, 7700, 0x1000), (1, 0, 7600, None))),
         ("disk.self-test",),
     ),
-    "nvme-short-health": Shape(lambda: nvme(log_02=health()[:200])),
+    "nvme-short-health": Shape(lambda: nvme(log_02=health()[:200]), ("disk.spoiled-pages",)),
     "nvme-huge-counters": Shape(
         lambda: nvme(log_02=health(hours=2**70, data_read=2**128 - 1)),
     ),
@@ -222,6 +231,16 @@ SHAPES: dict[str, Shape] = {
 }
 
 
+def write_golden() -> str:
+    """What the product says of every shape, one a line."""
+    lines = [
+        json.dumps([name, disk_to_json(parse_disk(shape.make()))], sort_keys=True)
+        for name, shape in SHAPES.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
 if __name__ == "__main__":
     for name, shape in SHAPES.items():
         print(f"{name:28} {', '.join(shape.rules) or 'quiet'}")
+    GOLDEN.write_text(write_golden())
