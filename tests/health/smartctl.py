@@ -28,7 +28,9 @@ EXCLUDED = {
 }
 # What a disk changes between two readings.
 LIVE = {
-    "*temperature*": "live temperature",
+    "temperature.*": "live temperature",
+    "*.temperature": "live temperature",
+    "*.temperature_?.*": "live temperature",
     "power_on_time.*": "live counter",
     "nvme_smart_health_information_log.host_*": "live counter",
     "nvme_smart_health_information_log.data_units_*": "live counter",
