@@ -19,8 +19,8 @@ from appliance.formats.vault_settings import VaultSettings, check_vault_name
 from appliance.vault.bucket import TransientError
 from appliance.vault.connection import Connection, connect, open_bucket
 from appliance.vault.contents import open_contents
+from appliance.vault.empty_box import Opening, refuse_old_store
 from appliance.vault.gate import Window
-from appliance.vault.opening import Opening, refuse_old_store
 from appliance.vault.registry import Registry
 from appliance.vault.sync import Synced
 
