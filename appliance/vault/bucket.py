@@ -30,6 +30,7 @@ from appliance.vault.traffic import Traffic
 
 NAME_MAX = 512
 PAGE_MAX = 1000  # of S3's listings
+GET_MAX_BYTES = 128 << 20  # a manifest has 64 MiB at most, a container 32
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*(/[A-Za-z0-9][A-Za-z0-9._=+-]*)*")
 
 
@@ -196,8 +197,8 @@ class Bucket(Protocol):
         """Let `name` hold `data` from now on. Durable on return.
 
         `tag` is of the object that was read before, None if there was none. Where the backend is
-        conditional, ConflictError if that is no longer so; elsewhere the last writer wins. A
-        conflict may also be one's own write whose answer was lost: read again and compare.
+        conditional, ConflictError if that is no longer so (unless what is there is `data`: then
+        the answer to this very write was lost); elsewhere the last writer wins.
         """
 
     async def get(
@@ -210,7 +211,8 @@ class Bucket(Protocol):
     ) -> Fetched:
         """The bytes from `offset` on: exactly `size_bytes`, or fewer where the object ends.
 
-        Raises MissingObjectError, and UsageError for an offset beyond the end.
+        Raises MissingObjectError, UsageError for an offset beyond the end, and without
+        `size_bytes` IntegrityError for more than GET_MAX_BYTES.
         """
 
     async def head(self, name: str, *, version: str | None = None) -> ObjectInfo:
@@ -222,8 +224,10 @@ class Bucket(Protocol):
         `Page.next` is the next `after`; any name will do, so a listing can be taken up anywhere.
         """
 
-    async def list_versions(self, prefix: str, *, cursor: str = "", limit: int = PAGE_MAX) -> Page:
-        """All versions and delete markers, newest first within a name.
+    async def list_versions(
+        self, prefix: str, *, after: str = "", cursor: str = "", limit: int = PAGE_MAX
+    ) -> Page:
+        """All versions and delete markers of names after `after`, newest first within a name.
 
         `Page.next` is the next `cursor` and means nothing else.
         """
@@ -239,6 +243,12 @@ class Bucket(Protocol):
         """Lock a version (default: the latest) until then, or longer than it was.
 
         Raises DeniedError for shorter than it was, UsageError where the backend has no lock.
+        """
+
+    async def drop_unfinished(self, before: datetime) -> int:
+        """Give up what interrupted puts left half-made before then; how many.
+
+        Nobody sees it, and it is paid for. What is still to be taken up begins anew.
         """
 
     async def close(self) -> None:

@@ -28,6 +28,7 @@ from appliance.base.errors import (
 )
 from appliance.base.locks import FileLock
 from appliance.vault.bucket import (
+    GET_MAX_BYTES,
     PAGE_MAX,
     Abilities,
     Body,
@@ -137,9 +138,11 @@ class DirectoryBucket:
         """Files in the order of their names; see `Bucket.list_page`."""
         return await self._run("LIST", lambda: self._list(prefix, after, limit))
 
-    async def list_versions(self, prefix: str, *, cursor: str = "", limit: int = PAGE_MAX) -> Page:
+    async def list_versions(
+        self, prefix: str, *, after: str = "", cursor: str = "", limit: int = PAGE_MAX
+    ) -> Page:
         """The same as `list_page`: a directory keeps no versions."""
-        return await self.list_page(prefix, after=cursor, limit=limit)
+        return await self.list_page(prefix, after=cursor or after, limit=limit)
 
     async def delete(self, name: str, *, version: str | None = None) -> None:
         """Remove a file, durably on return; a missing one is fine."""
@@ -155,6 +158,10 @@ class DirectoryBucket:
     async def lock(self, name: str, until: datetime, *, version: str | None = None) -> None:  # noqa: ARG002
         """Raises UsageError: nothing keeps somebody from deleting a file."""
         raise UsageError(_NO_LOCK)
+
+    async def drop_unfinished(self, before: datetime) -> int:
+        """Remove what killed writers left; see `Bucket.drop_unfinished`."""
+        return await self._run("DELETE", lambda: self._drop_staged(before.timestamp()))
 
     async def close(self) -> None:
         """Nothing is held open."""
@@ -190,6 +197,8 @@ class DirectoryBucket:
             wanted = status.st_size - offset
             if size_bytes is not None:
                 wanted = min(size_bytes, wanted)
+            elif wanted > GET_MAX_BYTES:
+                raise IntegrityError(f"{name} is too large to be read at once")
             stream.seek(offset)
             data = bytearray()
             while len(data) < wanted and (piece := stream.read(wanted - len(data))):
@@ -227,12 +236,17 @@ class DirectoryBucket:
                 return
             staging = self._root / _STAGING
             durable.make_directory(staging)
-            now_s = self._clock.now().timestamp()
-            for left in staging.glob(f"{durable.TEMPORARY_PREFIX}*"):
-                with contextlib.suppress(FileNotFoundError):
-                    if now_s - left.stat().st_mtime > _STALE_S:
-                        left.unlink()
+            self._drop_staged(self._clock.now().timestamp() - _STALE_S)
             self._is_staged = True
+
+    def _drop_staged(self, before_s: float) -> int:
+        dropped = 0
+        for left in (self._root / _STAGING).glob(f"{durable.TEMPORARY_PREFIX}*"):
+            with contextlib.suppress(FileNotFoundError):
+                if left.stat().st_mtime < before_s:
+                    left.unlink()
+                    dropped += 1
+        return dropped
 
     def _check_root(self) -> None:
         if not self._root.is_dir():

@@ -67,6 +67,17 @@ def test_a_half_written_object_is_never_seen_and_goes_after_a_day(run: Run, root
     assert fresh.exists()
 
 
+def test_what_is_unfinished_is_given_up_when_asked(run: Run, root: Path) -> None:
+    bucket = DirectoryBucket(root)
+    run(put(bucket, "a/b"))
+    left = root / ".incoming" / f"{durable.TEMPORARY_PREFIX}left"
+    left.write_text("half")
+    assert run(bucket.drop_unfinished(datetime(2000, 1, 1, tzinfo=UTC))) == 0
+    assert run(bucket.drop_unfinished(datetime(2100, 1, 1, tzinfo=UTC))) == 1
+    assert not left.exists()
+    assert run(names(bucket, "")) == ["a/b"]
+
+
 def test_a_disk_that_is_not_mounted_is_a_missing_bucket(run: Run, root: Path) -> None:
     bucket = DirectoryBucket(root)
     run(put(bucket, "a/b"))
