@@ -23,7 +23,8 @@ _BATCH = 500  # below SQLite's limit of variables
 _TABLES = """
 CREATE TABLE IF NOT EXISTS objects (
     number INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, size INTEGER NOT NULL,
-    present INTEGER NOT NULL, until INTEGER NOT NULL DEFAULT 0, round INTEGER NOT NULL DEFAULT 0);
+    kind TEXT NOT NULL, present INTEGER NOT NULL, until INTEGER NOT NULL DEFAULT 0,
+    round INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS subtrees (id BLOB PRIMARY KEY, needs BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS points (
     machine TEXT NOT NULL, time TEXT NOT NULL, bill BLOB NOT NULL, until INTEGER NOT NULL DEFAULT 0,
@@ -33,11 +34,15 @@ CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value TEXT NOT NULL) WIT
 
 
 class Held(NamedTuple):
-    """An object that points need. `until_s`: locked until then, seconds since the epoch."""
+    """An object of a vault. `kind`: the first part of its key; `until_s`: locked until then.
+
+    `until_s` is in seconds since the epoch, 0 where nothing is known of a lock.
+    """
 
     number: int
     name: bytes
     size_bytes: int
+    kind: str
     is_present: bool
     until_s: int
 
@@ -83,24 +88,24 @@ class VaultLedger:
         rows = self._select("SELECT * FROM objects WHERE name = ?", (name,))
         return next(map(_held, rows), None)
 
-    def want(self, name: bytes, size_bytes: int) -> int:
+    def want(self, name: bytes, size_bytes: int, kind: str = "containers") -> int:
         """The number of an object that a point needs."""
         with self._lock:
             self._database.execute(
-                "INSERT OR IGNORE INTO objects (name, size, present) VALUES (?, ?, 0)",
-                (name, size_bytes),
+                "INSERT OR IGNORE INTO objects (name, size, kind, present) VALUES (?, ?, ?, 0)",
+                (name, size_bytes, kind),
             )
             found = self.find(name)
         assert found is not None
         return found.number
 
-    def put_present(self, name: bytes, size_bytes: int, until_s: int = 0) -> None:
+    def put_present(self, kind: str, name: bytes, size_bytes: int, until_s: int = 0) -> None:
         """The vault said that it has the object."""
         self._database_do(
-            "INSERT INTO objects (name, size, present, until) VALUES (?, ?, 1, ?) "
+            "INSERT INTO objects (name, size, kind, present, until) VALUES (?, ?, ?, 1, ?) "
             "ON CONFLICT (name) DO UPDATE SET size = excluded.size, present = 1, "
             "until = max(until, excluded.until)",
-            (name, size_bytes, until_s),
+            (name, size_bytes, kind, until_s),
         )
 
     def set_until(self, name: bytes, until_s: int) -> None:
@@ -140,14 +145,14 @@ class VaultLedger:
         )
         return int(rows[0][0]), int(rows[0][1])
 
-    def note_listed(self, listed: Iterable[tuple[bytes, int]], listing: int) -> None:
-        """The vault lists these names and sizes; `listing` numbers the listing."""
+    def note_listed(self, kind: str, listed: Iterable[tuple[bytes, int]], listing: int) -> None:
+        """The vault lists these names and sizes of a kind; `listing` numbers the listing."""
         with self.batch():
             self._database.executemany(
-                "INSERT INTO objects (name, size, present, round) VALUES (?, ?, 1, ?) "
+                "INSERT INTO objects (name, size, kind, present, round) VALUES (?, ?, ?, 1, ?) "
                 "ON CONFLICT (name) DO UPDATE SET size = excluded.size, present = 1, "
                 "round = excluded.round",
-                [(name, size_bytes, listing) for name, size_bytes in listed],
+                [(name, size_bytes, kind, listing) for name, size_bytes in listed],
             )
 
     def end_listing(self, listing: int) -> int:
@@ -219,7 +224,7 @@ class VaultLedger:
 
 
 def _held(row: tuple[Any, ...]) -> Held:
-    return Held(row[0], bytes(row[1]), row[2], bool(row[3]), row[4])
+    return Held(row[0], bytes(row[1]), row[2], row[3], bool(row[4]), row[5])
 
 
 def _open(path: Path) -> sqlite3.Connection:

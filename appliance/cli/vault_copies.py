@@ -16,10 +16,13 @@ from appliance.base.text import printable, size
 from appliance.catalog.vault_ledger import VaultLedger
 from appliance.cli.exit_codes import DONE, exit_code
 from appliance.cli.session import Session
+from appliance.cli.vault_input import find_credentials
+from appliance.vault.address import DirectoryAddress, parse_address
 from appliance.vault.checking import Checked, Checking
-from appliance.vault.connection import connect, open_bucket
+from appliance.vault.connection import connect
 from appliance.vault.contents import open_contents
 from appliance.vault.copying import Adoption, Copied, Mirror
+from appliance.vault.opening import open_bucket
 from appliance.vault.registry import Registry
 
 DAMAGES_SHOWN = 100
@@ -40,7 +43,9 @@ async def _verify(session: Session, options: argparse.Namespace) -> Checked:
     progress = session.console.progress
     with _temporary_ledger() as ledger:
         if options.url is not None:
-            bucket = await open_bucket(options.url, None, None)
+            address = parse_address(options.url)
+            credentials = find_credentials(address, options.credentials_file)
+            bucket = await open_bucket(address, credentials)
             try:
                 return await Checking(await open_contents(bucket), ledger, progress).run()
             finally:
@@ -96,15 +101,15 @@ def seed(session: Session, options: argparse.Namespace) -> int:
 
     directory = options.directory.absolute()
     make_directory(directory)
-    url = f"file://{directory}"
+    address = DirectoryAddress(directory)
     registry = Registry(session.store)
-    name = next((one for one in registry.names() if registry.get(one).url == url), None)
+    names = list(registry.names())
+    name = next((one for one in names if registry.get(one).url == str(address)), None)
     if name is None:
-        taken = set(registry.names())
         name = next(
-            f"seed{n or ''}" for n in range(len(taken) + 1) if f"seed{n or ''}" not in taken
+            f"seed{n or ''}" for n in range(len(names) + 1) if f"seed{n or ''}" not in names
         )
-        asyncio.run(add_vault(session, name, url, 0, None))
+        asyncio.run(add_vault(session, name, address, 0, None))
     return sync_vault(session, name, is_waiting=True)
 
 
@@ -119,9 +124,11 @@ async def _adopt(session: Session, options: argparse.Namespace) -> Copied:
     directory = options.directory.absolute()
     if not (directory / "vault.json").is_file():
         raise UsageError(f"{directory} holds no vault: 'holdfast vault seed' fills one")
-    source = await open_bucket(f"file://{directory}", None, None)
+    address = parse_address(options.url)
+    credentials = find_credentials(address, options.credentials_file)
+    source = await open_bucket(DirectoryAddress(directory))
     try:
-        target = await open_bucket(options.url, None, None)
+        target = await open_bucket(address, credentials, create=True)
         try:
             with _temporary_ledger() as ledger:
                 adoption = Adoption(directory, source, target, session.console.progress)

@@ -1,4 +1,4 @@
-"""vault: add, sync, set-credentials, remove, open, limit, policy."""
+"""vault: add, sync, open; the other actions are in the modules beside this one."""
 
 from __future__ import annotations
 
@@ -8,68 +8,101 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from appliance.base.errors import HoldfastError, UsageError
+from appliance.base.errors import NotFoundError, UsageError
 from appliance.base.text import printable, size
-from appliance.cli.exit_codes import DONE, FAILED, exit_code
+from appliance.cli import vault_copies, vault_settings, vault_status
+from appliance.cli.exit_codes import DONE, FAILED
 from appliance.cli.key_input import read_recovery_key
 from appliance.cli.session import Session
+from appliance.cli.vault_input import find_credentials
 from appliance.formats.names import format_time, parse_time
 from appliance.formats.vault import VAULT_ID_BYTES
+from appliance.formats.vault_credentials import Credentials
 from appliance.formats.vault_settings import VaultSettings, check_vault_name
-from appliance.vault.bucket import TransientError
-from appliance.vault.connection import Connection, connect, open_bucket
+from appliance.vault.address import Address, check_as_of, check_lock, parse_address
+from appliance.vault.as_of import AsOfBucket
+from appliance.vault.bucket import Bucket, TransientError
+from appliance.vault.connection import Connection, connect
 from appliance.vault.contents import open_contents
 from appliance.vault.empty_box import Opening, refuse_old_store
-from appliance.vault.gate import Window
+from appliance.vault.object_lock import probe_lock
+from appliance.vault.opening import open_bucket
 from appliance.vault.registry import Registry
 from appliance.vault.sync import Synced
 
+Action = Callable[[Session, argparse.Namespace], int]
 _RETRY_S = 30.0
 
 
 def vault(session: Session, options: argparse.Namespace) -> int:
     """Do one of the actions."""
-    actions: dict[str, Callable[[Session, argparse.Namespace], int]] = {
-        "add": _add,
-        "sync": _sync,
-        "limit": _limit,
-        "remove": _remove,
-        "open": _open,
+    actions: dict[str, Action] = {
+        "add": add,
+        "status": vault_status.status,
+        "sync": sync,
+        "verify": vault_copies.verify,
+        "limit": vault_settings.limit,
+        "policy": vault_settings.policy,
+        "set-credentials": vault_settings.set_credentials,
+        "remove": vault_settings.remove,
+        "open": open_box,
+        "mirror": vault_copies.mirror,
+        "seed": vault_copies.seed,
+        "adopt": vault_copies.adopt,
     }
     return actions[options.action](session, options)
 
 
-def _add(session: Session, options: argparse.Namespace) -> int:
-    return asyncio.run(_add_vault(session, options))
-
-
-async def _add_vault(session: Session, options: argparse.Namespace) -> int:
-    store = session.store
-    registry = Registry(store)
-    name = check_vault_name(options.name)
-    if name in registry.names():
-        raise UsageError(f"there is a vault '{name}' already: choose another --name")
-    settings = VaultSettings(name, options.url, bytes(VAULT_ID_BYTES))
-    registry.put(settings)
-    try:
-        async with connect(store, name, session.clock, session.console.progress) as connection:
-            settings = await _begin(connection)
-    except BaseException:
-        registry.remove(name)
-        raise
+def add(session: Session, options: argparse.Namespace) -> int:
+    """Make a bucket or a directory a vault of this store."""
+    address = parse_address(options.url)
+    if options.lock:
+        check_lock(address, options.lock, is_confirmed=options.yes)
+    credentials = find_credentials(address, options.credentials_file)
+    settings = asyncio.run(add_vault(session, options.name, address, options.lock, credentials))
+    locked = f"; what is uploaded is immutable for {options.lock} days" if options.lock else ""
     session.console.result(
-        settings.to_json(), f"vault '{name}' at {settings.url}: 'holdfast vault sync' fills it"
+        settings.to_json(),
+        f"vault '{settings.name}' at {settings.url}{locked}: 'holdfast vault sync' fills it",
     )
     return DONE
 
 
+async def add_vault(
+    session: Session,
+    name: str,
+    address: Address,
+    lock_days: int,
+    credentials: Credentials | None,
+) -> VaultSettings:
+    """Make a vault of `address` and keep it; durable on return, and nothing is kept on failure."""
+    registry = Registry(session.store)
+    if check_vault_name(name) in registry.names():
+        raise UsageError(f"there is a vault '{name}' already: choose another --name")
+    registry.put(VaultSettings(name, str(address), bytes(VAULT_ID_BYTES), lock_days))
+    try:
+        if credentials is not None:
+            registry.credentials.keep(name, credentials)
+        progress = session.console.progress
+        async with connect(
+            session.store, name, session.clock, progress, making=bool(lock_days)
+        ) as connection:
+            return await _begin(connection)
+    except BaseException:
+        registry.remove(name)
+        raise
+
+
 async def _begin(connection: Connection) -> VaultSettings:
     """Make the bucket a vault, or find that it is one of this box already."""
+    if connection.settings.lock_days:
+        verdict = await probe_lock(connection.bucket)
+        if not verdict.holds:
+            raise UsageError(f"locks do not hold here, so --lock is refused: {verdict.reason}")
+        connection.ledger.set_note("lock_proof", format_time(connection.now()))
     try:
         contents = await connection.open()
-    except HoldfastError as error:
-        if exit_code(error) != 5:
-            raise
+    except NotFoundError:
         await connection.make()
         contents = await connection.open()
     settings = replace(
@@ -85,46 +118,73 @@ async def _begin(connection: Connection) -> VaultSettings:
     return settings
 
 
-def _sync(session: Session, options: argparse.Namespace) -> int:
-    with Registry(session.store).lock(Registry(session.store).get(options.name).name):
-        return asyncio.run(_sync_vault(session, options))
+def sync(session: Session, options: argparse.Namespace) -> int:
+    """Bring a vault up to date."""
+    name = Registry(session.store).get(options.name).name
+    return sync_vault(
+        session,
+        name,
+        is_waiting=options.wait,
+        is_all=options.all,
+        is_thorough=options.thorough,
+    )
 
 
-async def _sync_vault(session: Session, options: argparse.Namespace) -> int:
-    while True:
-        async with connect(
-            session.store, options.name, session.clock, session.console.progress
-        ) as connection:
-            done = await _sync_once(connection, options)
-            traffic = connection.bucket.traffic.to_json()
-        if done.is_done or not options.wait:
-            break
-        for machine, reason in done.waiting.items():
-            session.console.note(f"holdfast: {machine} waits: {printable(reason)}")
-        pause_s = _RETRY_S
-        if done.goes_on is not None:
-            pause_s = max(pause_s, (done.goes_on - session.clock.now()).total_seconds())
-        await _pause(session, pause_s)
+def sync_vault(
+    session: Session,
+    name: str,
+    *,
+    is_waiting: bool = False,
+    is_all: bool = False,
+    is_thorough: bool = False,
+) -> int:
+    """Bring vault `name` up to date and print what was done; gives the exit code."""
+    with Registry(session.store).lock(name):
+        done, traffic = asyncio.run(
+            _sync_vault(
+                session, name, is_waiting=is_waiting, is_all=is_all, is_thorough=is_thorough
+            )
+        )
     for finding in done.findings:
         session.console.note(f"holdfast: {printable(finding)}")
     session.console.result(_synced_json(done, traffic), _synced_text(done, traffic))
     return DONE if done.is_done and not done.findings else FAILED
 
 
-async def _sync_once(connection: Connection, options: argparse.Namespace) -> Synced:
+async def _sync_vault(
+    session: Session, name: str, *, is_waiting: bool, is_all: bool, is_thorough: bool
+) -> tuple[Synced, dict[str, Any]]:
+    while True:
+        progress = session.console.progress
+        async with connect(session.store, name, session.clock, progress) as connection:
+            done = await _sync_once(connection, is_all=is_all, is_thorough=is_thorough)
+            traffic = connection.bucket.traffic.to_json()
+        if done.is_done or not is_waiting:
+            return done, traffic
+        for machine, reason in done.waiting.items():
+            session.console.note(f"holdfast: {machine} waits: {printable(reason)}")
+        pause_s = _RETRY_S
+        if done.goes_on is not None:
+            pause_s = max(pause_s, (done.goes_on - session.clock.now()).total_seconds())
+        await _pause(session, pause_s)
+
+
+async def _sync_once(connection: Connection, *, is_all: bool, is_thorough: bool) -> Synced:
     contents, publisher, findings = await connection.open_or_restore()
     wardrobe = connection.wardrobe()
     survey = connection.survey(contents, publisher, wardrobe)
-    seen = await survey.run(is_thorough=options.thorough or bool(findings))
+    seen = await survey.run(is_thorough=is_thorough or bool(findings))
     seen.findings[:0] = findings
     sync = connection.sync(publisher, wardrobe)
+    began_s = connection.clock.monotonic_s()
     try:
-        return await sync.run(seen, is_all=options.all)
+        return await sync.run(seen, is_all=is_all)
     except TransientError as error:
         sync.result.waiting["the box"] = str(error)
         return sync.result
     finally:
         wardrobe.spill()
+        connection.note_sync(sync.result, connection.clock.monotonic_s() - began_s)
 
 
 async def _pause(session: Session, seconds: float) -> None:
@@ -155,62 +215,8 @@ def _synced_text(done: Synced, traffic: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _limit(session: Session, options: argparse.Namespace) -> int:
-    registry = Registry(session.store)
-    settings = registry.get(options.name)
-    changes: dict[str, Any] = {}
-    numbers = {
-        "limit_bytes_per_s": (options.rate, 1 << 20),
-        "share_percent": (options.share, 1),
-        "budget_bytes_per_day": (options.budget, 1 << 30),
-        "rpo_s": (options.rpo, 3600),
-    }
-    for member, (value, unit) in numbers.items():
-        if value is not None:
-            if not 0 <= value < 1e12:
-                raise UsageError("limits are numbers of at least 0")
-            changes[member] = int(value * unit)
-    if options.share is not None and not 1 <= options.share <= 100:
-        raise UsageError("--share takes 1 to 100 per cent")
-    if options.window is not None:
-        windows = [text for text in options.window if text != "always"]
-        for text in windows:
-            Window.parse(text)
-        changes["windows"] = tuple(windows)
-    if changes:
-        settings = replace(settings, **changes)
-        registry.put(settings)
-    session.console.result(settings.to_json(), _limits_text(settings))
-    return DONE
-
-
-def _limits_text(settings: VaultSettings) -> str:
-    rate, budget = settings.limit_bytes_per_s, settings.budget_bytes_per_day
-    return "\n".join(
-        (
-            f"vault '{settings.name}':",
-            f"  rate    {size(rate) + '/s' if rate else 'no limit'}, "
-            f"at most {settings.share_percent} % of the line",
-            f"  windows {'; '.join(settings.windows) or 'always'}",
-            f"  budget  {size(budget) + ' a day' if budget else 'none'}",
-            f"  target  newest point of each machine at most {settings.rpo_s / 3600:g} h old",
-        )
-    )
-
-
-def _remove(session: Session, options: argparse.Namespace) -> int:
-    registry = Registry(session.store)
-    settings = registry.get(options.name)
-    with registry.lock(settings.name):
-        registry.remove(settings.name)
-    session.console.result(
-        {"removed": settings.name},
-        f"vault '{settings.name}' is forgotten; what is in it stays at {settings.url}",
-    )
-    return DONE
-
-
-def _open(session: Session, options: argparse.Namespace) -> int:
+def open_box(session: Session, options: argparse.Namespace) -> int:
+    """Make a box from a vault and its recovery key."""
     if options.recovery_key is None:
         raise UsageError("give the recovery key: --recovery-key F")
     if options.name:
@@ -226,18 +232,24 @@ async def _open_vault(session: Session, options: argparse.Namespace) -> int:
             raise UsageError(f"'{options.as_of}' is no time: write 2026-11-21T09:30:00Z")
         if options.take_over:
             raise UsageError("--as-of looks back, --take-over goes on: not both")
+    address = parse_address(options.url)
+    if as_of is not None:
+        check_as_of(address)
     refuse_old_store(session.state)
     recovery_key = read_recovery_key(options.recovery_key)
-    bucket = await open_bucket(options.url, None, None)
+    credentials = find_credentials(address, options.credentials_file)
+    bucket: Bucket = await open_bucket(address, credentials)
     try:
-        contents = await open_contents(bucket, as_of=as_of)
+        if as_of is not None:
+            bucket = AsOfBucket(bucket, as_of)
+        contents = await open_contents(bucket)
         opening = Opening(contents, session.state, session.clock, session.console.progress)
         box = await opening.find_state(options.expect)
         master, wraps = await opening.find_key(recovery_key, box[0])
         seal = contents.seal
-        settings = VaultSettings(options.name, options.url, seal.vault, seal.lock_days)
+        settings = VaultSettings(options.name, str(address), seal.vault, seal.lock_days)
         opened = await opening.write(
-            (master, wraps), box, settings, None, passphrase=session.passphrase
+            (master, wraps), box, settings, credentials, passphrase=session.passphrase
         )
     finally:
         await bucket.close()

@@ -20,7 +20,6 @@ VAULT_KEY = "vault.json"
 OWNERS = "owner/"
 HEADS = "heads/"
 ADOPTED = "adopted/"
-CANARIES = "canaries/"
 BOX = "box"
 NUMBER_MAX = 10**10 - 1
 

@@ -1,6 +1,6 @@
 """What a box keeps of its vaults, as sealed records (docs/format/record.md and vault.md).
 
-Owns the JSON of a vault's settings, its credentials and its claim, and the bundle that travels.
+Owns the JSON of a vault's settings and its claim, and the bundle that travels.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from typing import Any
 
 import zstandard
@@ -30,7 +30,6 @@ SHARE_PERCENT = 80
 RPO_S = 86_400
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
-_SECRET_MAX = 4096
 _PLACE = re.compile(
     r"(holds/[0-9a-f]{32}-[0-9TZ]{16}\.hold|policies/([0-9a-f]{32}|default)\.policy"
     r"|vaults/[a-z][a-z0-9-]{0,31}\.(vault|credentials))"
@@ -79,15 +78,6 @@ class VaultSettings:
             "windows": list(self.windows),
             "retention": None if self.retention is None else self.retention.to_json(),
         }
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """What signs requests. Nothing of it appears in its repr."""
-
-    access_key_id: str = field(repr=False)
-    secret_access_key: str = field(repr=False)
-    session_token: str = field(repr=False, default="")
 
 
 @dataclass(frozen=True)
@@ -142,21 +132,6 @@ def decode_settings(data: bytes) -> VaultSettings:
         windows=tuple(map(str, windows)),
         retention=retention,
     )
-
-
-def encode_credentials(credentials: Credentials) -> bytes:
-    """The plaintext of the record of credentials."""
-    members = {one.name: getattr(credentials, one.name) for one in fields(credentials)}
-    return encode_fields("credentials", members)
-
-
-def decode_credentials(data: bytes) -> Credentials:
-    """Read what `encode_credentials` wrote. Raises IntegrityError, which shows nothing of it."""
-    found = decode_fields("credentials", data)
-    texts = [found.text(one.name) for one in fields(Credentials)]
-    if any(len(text) > _SECRET_MAX for text in texts):
-        raise IntegrityError("credentials: longer than any are")
-    return Credentials(*texts)
 
 
 def encode_claim(claim: Claim) -> bytes:

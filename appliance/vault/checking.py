@@ -134,10 +134,10 @@ class Checking:
                 if key is not None:
                     batch.append((key.digest, info.size_bytes))
                 if len(batch) >= _BATCH:
-                    self._ledger.note_listed(batch, 1)
+                    self._ledger.note_listed(kind, batch, 1)
                     self._progress.advance(len(batch))
                     batch.clear()
-            self._ledger.note_listed(batch, 1)
+            self._ledger.note_listed(kind, batch, 1)
 
     async def _check_point(self, machine: str, time: str, bill_name: bytes) -> None:
         what = f"point {machine}/{time}"

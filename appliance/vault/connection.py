@@ -11,31 +11,36 @@ import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from appliance.base.clock import Clock
-from appliance.base.durable import make_directory
 from appliance.base.errors import NotFoundError
 from appliance.base.progress import Progress
 from appliance.catalog.vault_ledger import VaultLedger
+from appliance.formats.names import format_time
 from appliance.formats.vault import VAULT_ID_BYTES, VaultSeal
-from appliance.formats.vault_settings import Credentials, VaultSettings
+from appliance.formats.vault_settings import VaultSettings
 from appliance.keys.keyring import read_descriptor
 from appliance.keys.signing import public_key
 from appliance.store.store import Store
-from appliance.vault.bucket import Bucket, Throttle
+from appliance.vault.address import DirectoryAddress, parse_address
+from appliance.vault.bucket import Bucket
 from appliance.vault.contents import Contents, open_contents
 from appliance.vault.gate import Gate
 from appliance.vault.needs import Walk
+from appliance.vault.opening import open_bucket
 from appliance.vault.publishing import Publisher, write_seal
 from appliance.vault.registry import Registry
 from appliance.vault.survey import Survey
-from appliance.vault.sync import Sync
+from appliance.vault.sync import Sync, Synced
 from appliance.vault.uploader import Uploader
 from appliance.vault.wardrobe import Wardrobe
 
 LEDGER = "ledger.db"
 _KEPT_DAYS = 62
+# From less than this the rate of a line cannot be told.
+_TELLING_BYTES = 4 << 20
+Making = bool | None
+"""Whether a bucket that is missing is made: None: no, else whether with object lock."""
 
 
 @dataclass
@@ -132,6 +137,21 @@ class Connection:
         """What compares the vault with what the box remembers."""
         return Survey(contents, publisher, self.ledger, wardrobe, self.progress)
 
+    def note_sync(self, done: Synced, seconds: float) -> None:
+        """Remember how a sync ended, and what the line carried."""
+        sent_bytes = self.bucket.traffic.sent_bytes
+        if sent_bytes >= _TELLING_BYTES and seconds > 0:
+            self.ledger.set_note("bytes_per_s", sent_bytes / seconds)
+        waits = "; ".join(f"{machine} waits: {why}" for machine, why in done.waiting.items())
+        self.ledger.set_note(
+            "last",
+            {
+                "ended": format_time(self.now()),
+                "outcome": waits or "all that was due is there",
+                "findings": done.findings,
+            },
+        )
+
     def note_traffic(self) -> None:
         """Add what this connection asked of the vault to the sums of today."""
         day = f"{self.clock.now():%Y-%m-%d}"
@@ -148,14 +168,14 @@ class Connection:
 
 @contextlib.asynccontextmanager
 async def connect(
-    store: Store, name: str | None, clock: Clock, progress: Progress
+    store: Store, name: str | None, clock: Clock, progress: Progress, making: Making = None
 ) -> AsyncIterator[Connection]:
     """Open a vault that the box knows. Raises as `Registry.get` and opening the bucket do."""
     registry = Registry(store)
     settings = registry.get(name)
     ledger = VaultLedger(registry.folder(settings.name) / LEDGER)
     try:
-        bucket, gate = await _connect(registry, settings, ledger, clock)
+        bucket, gate = await _connect(registry, settings, ledger, clock, making)
         connection = Connection(store, registry, settings, bucket, ledger, gate, clock, progress)
         try:
             yield connection
@@ -167,7 +187,11 @@ async def connect(
 
 
 async def _connect(
-    registry: Registry, settings: VaultSettings, ledger: VaultLedger, clock: Clock
+    registry: Registry,
+    settings: VaultSettings,
+    ledger: VaultLedger,
+    clock: Clock,
+    making: Making,
 ) -> tuple[Bucket, Gate]:
     bucket: Bucket | None = None
 
@@ -176,19 +200,16 @@ async def _connect(
         before = (ledger.note("traffic") or {}).get(day, {"sent_bytes": 0})
         return int(before["sent_bytes"]) + (0 if bucket is None else bucket.traffic.sent_bytes)
 
-    is_local = settings.url.startswith("file:")
+    address = parse_address(settings.url)
+    is_local = isinstance(address, DirectoryAddress)
     gate = Gate(lambda: registry.get(settings.name), clock, sent_today, is_local=is_local)
-    bucket = await open_bucket(settings.url, registry.credentials(settings.name), gate)
+    credentials = None if is_local else registry.credentials.find(settings.name)
+    bucket = await open_bucket(
+        address,
+        credentials,
+        create=making is not None,
+        with_lock=bool(making),
+        throttle=gate,
+        clock=clock,
+    )
     return bucket, gate
-
-
-async def open_bucket(
-    url: str, credentials: Credentials | None, throttle: Throttle | None
-) -> Bucket:
-    """The bucket at `url`."""
-    from appliance.vault.directory import DirectoryBucket  # noqa: PLC0415
-
-    del credentials, throttle
-    root = Path(url.removeprefix("file://"))
-    make_directory(root)
-    return DirectoryBucket(root)

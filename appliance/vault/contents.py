@@ -9,10 +9,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime
 from typing import TypeVar
 
-from appliance.base.errors import IntegrityError, NotFoundError, UsageError
+from appliance.base.errors import IntegrityError, NotFoundError
 from appliance.formats.bill import Bill, decode_bill
 from appliance.formats.vault import (
     BoxHead,
@@ -55,11 +54,10 @@ _BEHIND = "~"
 class Contents:
     """One vault, opened. `seal` is what it says of itself."""
 
-    def __init__(self, bucket: Bucket, seal: VaultSeal, as_of: datetime | None = None) -> None:
+    def __init__(self, bucket: Bucket, seal: VaultSeal) -> None:
         """See `open_contents`."""
         self.bucket = bucket
         self.seal = seal
-        self.as_of = as_of
 
     # ---- objects ----
 
@@ -82,7 +80,7 @@ class Contents:
         return decode_bill(await self.read("bills", digest))
 
     async def _read_sound(self, key: str, check: Callable[[bytes], _Value]) -> _Value:
-        return await read_sound(self.bucket, key, check, self.as_of)
+        return await read_sound(self.bucket, key, check)
 
     # ---- statements ----
 
@@ -179,29 +177,16 @@ class Contents:
 
     async def _named(self, prefix: str, after: str) -> AsyncIterator[ObjectInfo]:
         """Objects below `prefix` by rising name, of the moment that counts."""
-        if self.as_of is None:
-            async for info in list_objects(self.bucket, prefix, after=after):
-                yield info
-            return
-        names: dict[str, ObjectInfo] = {}
-        async for info in list_all_versions(self.bucket, prefix):
-            if not info.is_marker and info.modified <= self.as_of and info.name > after:
-                names.setdefault(info.name, info)
-        for name in sorted(names):
-            yield names[name]
+        async for info in list_objects(self.bucket, prefix, after=after):
+            yield info
 
 
-async def open_contents(
-    bucket: Bucket, *, public_key: bytes | None = None, as_of: datetime | None = None
-) -> Contents:
+async def open_contents(bucket: Bucket, *, public_key: bytes | None = None) -> Contents:
     """Open a vault: read its seal and believe what follows from it.
 
-    Without `public_key` the one that the vault states is taken. With `as_of` everything written
-    later is ignored. Raises NotFoundError if there is no vault, IntegrityError if it is another
-    store's, UsageError for `as_of` where no versions are kept.
+    Without `public_key` the one that the vault states is taken. Raises NotFoundError if there is no
+    vault, IntegrityError if it is another store's.
     """
-    if as_of is not None and not bucket.abilities.has_versions:
-        raise UsageError("--as-of needs a bucket that keeps versions, as one with object lock does")
 
     def check(data: bytes) -> VaultSeal:
         seal = decode_seal(split_statement(data)[0])
@@ -214,20 +199,18 @@ async def open_contents(
         return seal
 
     try:
-        return Contents(bucket, await read_sound(bucket, VAULT_KEY, check, as_of), as_of)
+        return Contents(bucket, await read_sound(bucket, VAULT_KEY, check))
     except MissingObjectError as error:
         raise NotFoundError("there is no vault: it holds no vault.json") from error
 
 
-async def read_sound(
-    bucket: Bucket, key: str, check: Callable[[bytes], _Value], as_of: datetime | None = None
-) -> _Value:
+async def read_sound(bucket: Bucket, key: str, check: Callable[[bytes], _Value]) -> _Value:
     """What `check` makes of the newest version that it does not refuse with IntegrityError.
 
     Raises MissingObjectError without any version, else what the newest one was refused with.
     """
     refusal: IntegrityError | None = None
-    async for data in _versions(bucket, key, as_of):
+    async for data in _versions(bucket, key):
         try:
             return check(data)
         except IntegrityError as error:
@@ -235,14 +218,11 @@ async def read_sound(
     raise refusal or MissingObjectError(f"{key} is missing in the vault")
 
 
-async def _versions(bucket: Bucket, key: str, as_of: datetime | None) -> AsyncIterator[bytes]:
-    if as_of is None:
-        with contextlib.suppress(MissingObjectError):
-            yield (await bucket.get(key)).data
+async def _versions(bucket: Bucket, key: str) -> AsyncIterator[bytes]:
+    with contextlib.suppress(MissingObjectError):
+        yield (await bucket.get(key)).data
     if not bucket.abilities.has_versions:
         return
     async for info in list_all_versions(bucket, key):
-        if info.name != key or info.is_marker or (as_of is None and info.is_latest):
-            continue
-        if as_of is None or info.modified <= as_of:
+        if info.name == key and not info.is_marker and not info.is_latest:
             yield (await bucket.get(key, version=info.version)).data

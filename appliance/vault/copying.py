@@ -94,7 +94,7 @@ class Adoption:
             async for info in list_objects(self._target, f"{kind}/")
             if (key := parse_object_key(info.name)) is not None
         ]
-        ledger.note_listed(batch, 1)
+        ledger.note_listed(kind, batch, 1)
 
     async def _copy_kind(self, kind: str, ledger: VaultLedger) -> None:
         self._progress.phase(f"copying {kind}", unit="items")
@@ -200,6 +200,6 @@ class Mirror:
             object_key(key.kind, key.digest), data, key.digest, lock_until=until
         )
         until_s = 0 if until is None else int(until.timestamp())
-        self._ledger.put_present(key.digest, len(data), until_s)
+        self._ledger.put_present(key.kind, key.digest, len(data), until_s)
         self.copied.objects += 1
         self.copied.bytes += len(data)

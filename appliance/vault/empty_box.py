@@ -26,8 +26,9 @@ from appliance.base.progress import Progress
 from appliance.formats.keyfile import RECOVERY, Wrap, decode_wrap
 from appliance.formats.names import format_time
 from appliance.formats.vault import BOX_ID_BYTES, BoxHead, Head, Link
+from appliance.formats.vault_credentials import Credentials
 from appliance.formats.vault_names import parse_object_key
-from appliance.formats.vault_settings import Claim, Credentials, VaultSettings
+from appliance.formats.vault_settings import Claim, VaultSettings
 from appliance.keys.hierarchy import MasterKey
 from appliance.keys.keyring import adopt_keys, write_descriptor
 from appliance.keys.signing import public_key
@@ -134,7 +135,7 @@ class Opening:
         await self._write_points(store, registry.folder(settings.name), box[0], opened)
         registry.put(settings)
         if credentials is not None:
-            registry.put_credentials(settings.name, credentials)
+            registry.credentials.keep(settings.name, credentials)
         registry.put_claim(settings.name, Claim(secrets.token_bytes(BOX_ID_BYTES), 0, box[1]))
         write_descriptor(self._state, self._contents.seal.store)
         return opened

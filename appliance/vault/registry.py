@@ -1,6 +1,6 @@
 """The vaults that a box knows: sealed records below `store/vaults`, and a folder for each.
 
-Owns where settings, credentials and claims lie. Credentials leave it only for a bucket.
+Owns where settings and claims lie; `credentials` owns the keys.
 """
 
 from __future__ import annotations
@@ -15,21 +15,18 @@ from appliance.base.locks import FileLock
 from appliance.formats.vault import BOX_ID_BYTES
 from appliance.formats.vault_settings import (
     Claim,
-    Credentials,
     VaultSettings,
     check_vault_name,
     decode_claim,
-    decode_credentials,
     decode_settings,
     encode_claim,
-    encode_credentials,
     encode_settings,
 )
 from appliance.store.records import Records
 from appliance.store.store import Store
+from appliance.vault.credentials import FOLDER, KeptCredentials
 
-FOLDER = "vaults"
-_SETTINGS, _CREDENTIALS, _CLAIM = ".vault", ".credentials", ".claim"
+_SETTINGS, _CLAIM = ".vault", ".claim"
 
 
 class Registry:
@@ -38,6 +35,7 @@ class Registry:
     def __init__(self, store: Store) -> None:
         self._state = store.layout.state
         self._records: Records = store.points.records
+        self.credentials = KeptCredentials(self._records)
         self._root = store.layout.root
 
     def names(self) -> Iterator[str]:
@@ -79,19 +77,9 @@ class Registry:
 
     def remove(self, name: str) -> None:
         """Forget a vault; what is in it stays. Durable on return."""
-        for suffix in (_SETTINGS, _CREDENTIALS, _CLAIM):
+        for suffix in (_SETTINGS, _CLAIM):
             self._records.remove(self._place(name, suffix))
-
-    def credentials(self, name: str) -> Credentials | None:
-        """What a vault is opened with, None if nothing was set."""
-        data = self._records.read(self._place(name, _CREDENTIALS))
-        return None if data is None else decode_credentials(data)
-
-    def put_credentials(self, name: str, credentials: Credentials) -> None:
-        """Keep a vault's credentials, sealed; durable on return."""
-        make_directory(self._root / FOLDER)
-        place = self._place(name, _CREDENTIALS)
-        self._records.write(place, encode_credentials(credentials))
+        self.credentials.drop(name)
 
     def claim(self, name: str) -> Claim:
         """What the box remembers of its part in a vault; a new identity if nothing is there."""

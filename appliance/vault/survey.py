@@ -102,9 +102,9 @@ class Survey:
         """Learn from a listing which objects are there."""
         listing = int(self._ledger.note(_LISTING) or 0) + 1
         self._progress.phase("listing the vault", unit="items")
-        batch: list[tuple[bytes, int]] = []
         names: set[bytes] = set()
         for kind in KINDS:
+            batch: list[tuple[bytes, int]] = []
             async for info in list_objects(self._contents.bucket, f"{kind}/"):
                 key = parse_object_key(info.name)
                 if key is None:
@@ -113,10 +113,10 @@ class Survey:
                 if kind == "containers":
                     names.add(key.digest)
                 if len(batch) >= _BATCH:
-                    self._ledger.note_listed(batch, listing)
+                    self._ledger.note_listed(kind, batch, listing)
                     self._progress.advance(len(batch))
                     batch.clear()
-        self._ledger.note_listed(batch, listing)
+            self._ledger.note_listed(kind, batch, listing)
         seen.lost_objects = self._ledger.end_listing(listing)
         if seen.lost_objects or listing == 1:
             self._ledger.drop_subtrees()

@@ -97,7 +97,7 @@ class Sync:
         with self._store.lease("reader") as lease:
             async with self._watched():
                 await for_each(jobs, lambda job: self._serve(job, lease), _MACHINES)
-                await self._publish_box(seen)
+                await self.publish_box(seen)
         return self.result
 
     # ---- what goes ----
@@ -173,8 +173,6 @@ class Sync:
         bill = name_object("bills", bill_data)
         await self._uploader.send_small(point, data)
         await self._uploader.send_small(bill, bill_data)
-        for key, size_bytes in ((point, len(data)), (bill, len(bill_data))):
-            self._ledger.put_present(key.digest, size_bytes)
         points = {**self._ledger.points(file.folder), file.stem: bill.digest}
         await self._publisher.publish(file.folder, points)
         lost = set(self._ledger.note(f"lost {file.folder}") or ()) - {file.stem}
@@ -222,7 +220,7 @@ class Sync:
 
     # ---- the box ----
 
-    async def _publish_box(self, seen: Surveyed) -> None:
+    async def publish_box(self, seen: Surveyed) -> None:
         """Publish the head of the box if anything that it says has changed."""
         wraps = tuple(sorted([await self._send_wrap(data) for data in self._wraps()]))
         files = await asyncio.to_thread(gather_files, self._store.layout.root)
@@ -267,7 +265,6 @@ class Sync:
         held = self._ledger.find(key.digest)
         if held is None or not held.is_present:
             await self._uploader.send_small(key, data)
-            self._ledger.put_present(key.digest, len(data))
 
     # ---- ----
 

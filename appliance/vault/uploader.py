@@ -84,16 +84,19 @@ class Uploader:
             body = FileRange(path, size_bytes)
             await self._put(object_key("containers", held.name), body, held.name, until)
         until_s = 0 if until is None else int(until.timestamp())
-        self._ledger.put_present(held.name, size_bytes, until_s)
+        self._ledger.put_present("containers", held.name, size_bytes, until_s)
         self.sent.objects += 1
         self.sent.bytes += size_bytes
         await asyncio.to_thread(self._wardrobe.learn, path, held.name)
         self.progress.advance(size_bytes)
 
     async def send_small(self, key: HashedKey, data: bytes) -> None:
-        """Send an object that is named by its hash."""
+        """Send an object that is named by its hash; in the vault, and noted so, on return."""
+        until = self.lock_until()
         async with self.streams.stream():
-            await self._put(str(key), data, key.digest, self.lock_until())
+            await self._put(str(key), data, key.digest, until)
+        until_s = 0 if until is None else int(until.timestamp())
+        self._ledger.put_present(key.kind, key.digest, len(data), until_s)
 
     async def _put(
         self, key: str, body: bytes | FileRange, sha256: bytes, until: datetime | None
