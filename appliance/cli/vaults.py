@@ -10,7 +10,7 @@ from typing import Any
 
 from appliance.base.errors import NotFoundError, UsageError
 from appliance.base.text import printable, size
-from appliance.cli import vault_copies, vault_settings, vault_status
+from appliance.cli import vault_copies, vault_prune, vault_settings, vault_status
 from appliance.cli.exit_codes import DONE, FAILED
 from appliance.cli.key_input import read_recovery_key
 from appliance.cli.session import Session
@@ -45,6 +45,8 @@ def vault(session: Session, options: argparse.Namespace) -> int:
         "policy": vault_settings.policy,
         "set-credentials": vault_settings.set_credentials,
         "remove": vault_settings.remove,
+        "retain": vault_prune.retain,
+        "prune": vault_prune.prune,
         "open": open_box,
         "mirror": vault_copies.mirror,
         "seed": vault_copies.seed,

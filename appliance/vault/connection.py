@@ -26,6 +26,7 @@ from appliance.vault.address import DirectoryAddress, parse_address
 from appliance.vault.bucket import Bucket
 from appliance.vault.contents import Contents, open_contents
 from appliance.vault.gate import Gate
+from appliance.vault.locks import Locks
 from appliance.vault.needs import Walk
 from appliance.vault.opening import open_bucket
 from appliance.vault.publishing import Publisher, write_seal
@@ -131,11 +132,19 @@ class Connection:
             lock_until=self.lock_until,
         )
         walk = Walk(self.store, self.ledger, wardrobe, self.progress)
-        return Sync(self.store, self.ledger, walk, uploader, publisher)
+        locks = Locks(self.bucket, self.ledger, self.clock, self.settings.lock_days)
+        return Sync(self.store, self.ledger, walk, uploader, publisher, locks=locks)
 
     def survey(self, contents: Contents, publisher: Publisher, wardrobe: Wardrobe) -> Survey:
         """What compares the vault with what the box remembers."""
-        return Survey(contents, publisher, self.ledger, wardrobe, self.progress)
+        return Survey(
+            contents,
+            publisher,
+            self.ledger,
+            wardrobe,
+            remote=self.store.points.remote,
+            progress=self.progress,
+        )
 
     def note_sync(self, done: Synced, seconds: float) -> None:
         """Remember how a sync ended, and what the line carried."""
