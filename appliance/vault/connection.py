@@ -156,7 +156,7 @@ class Connection:
             "last",
             {
                 "ended": format_time(self.now()),
-                "outcome": waits or "all that was due is there",
+                "outcome": waits or ("see below" if done.findings else "all that was due is there"),
                 "findings": done.findings,
             },
         )

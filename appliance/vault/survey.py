@@ -68,6 +68,11 @@ class Survey:
         await self._compare_heads(seen)
         adopted = await self._adopted()
         is_new = self._ledger.note(_LISTING) is None
+        if is_new and not adopted and seen.newest is None and self._publisher.claim.head is None:
+            # Made a moment ago: there is nothing to list.
+            self._ledger.set_note(_LISTING, 0)
+            self._ledger.set_note(_ADOPTED, adopted)
+            is_new = False
         if is_new or is_thorough or seen.is_rolled_back or adopted != self._ledger.note(_ADOPTED):
             await self._list_all(seen)
             await self._read_heads(seen)
