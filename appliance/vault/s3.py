@@ -92,7 +92,7 @@ class S3Bucket:
         self._check_lock(lock_until)
         condition: dict[str, Any] = {}
         if self._abilities.is_conditional:
-            condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": f'"{tag}"'}
+            condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
         try:
             return await self._put(name, data, None, lock_until, **condition)
         except UnsupportedError:
@@ -142,8 +142,10 @@ class S3Bucket:
             return await self._get_nothing(name, offset, version)
         info = self._describe(name, answer)
         total = _total_bytes(answer)
-        if total is None or (size_bytes is None and len(data) != total - offset):
+        wanted = -1 if total is None else total - offset
+        if len(data) != (wanted if size_bytes is None else min(size_bytes, wanted)):
             raise TransientError(f"{name}: the server answered with another range")
+        assert total is not None
         return Fetched(replace(info, size_bytes=total), data)
 
     async def head(self, name: str, *, version: str | None = None) -> ObjectInfo:
