@@ -13,6 +13,8 @@ unexport PYTHONDONTWRITEBYTECODE
 PACKAGES := ca-certificates clang-format debootstrap dmsetup e2fsprogs extlinux fdisk fuse3 gcc libc6-dev libfuse2 \
 	libssl-dev libudev1 libxxhash-dev libzstd-dev make mount python3-dev python3-venv qemu-system-x86 qemu-utils syslinux-common \
 	util-linux xfsprogs zbar-tools
+# The vault's tests run a real S3 server.
+PACKAGES += ceph-common ceph-mon ceph-osd radosgw
 # What the bench is measured beside.
 PEERS := borgbackup python3-pyfuse3 restic
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from appliance.cli import health_options, key_options, retain_options
+from appliance.cli import health_options, key_options, retain_options, vault_options
 from appliance.cli.global_options import add_global_options
 
 if TYPE_CHECKING:
@@ -270,6 +270,7 @@ COMMANDS: dict[str, _Command] = {
     "array": _Command(
         "arrays", "array", "RAID: list, check, create, grow", health_options.add_array
     ),
+    "vault": _Command("vaults", "vault", "the off-site copy", vault_options.add_vault),
     "restore": _Command("recover", "restore", "write a disk back", _restore),
     "mount": _Command("virtual", "mount", "show all points as files (FUSE)", _mount),
     "umount": _Command("virtual", "umount", "take the mount away", _umount),
