@@ -61,7 +61,7 @@ SUITES = (
         ),
     ),
     Suite("store", paths=("tests/store", "tests/crash", "tests/corrupt", "tests/fuzz")),
-    Suite("recovery", paths=("tests/recovery",)),
+    Suite("recovery", paths=("tests/recovery", "tests/browse")),
     Suite("main job", paths=("tests/e2e",)),
     Suite("power cuts", paths=("tests/powercut",)),
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from appliance.cli import key_options, retain_options
+from appliance.cli import browse_options, key_options, retain_options
 from appliance.cli.global_options import add_global_options
 
 if TYPE_CHECKING:
@@ -260,6 +260,8 @@ COMMANDS: dict[str, _Command] = {
     "scrub": _Command("integrity", "scrub", "read the share that is due, save the sound", _scrub),
     "status": _Command("protect", "status", "what is protected, space, health", _none),
     "restore": _Command("recover", "restore", "write a disk back", _restore),
+    "ls": _Command("browse", "ls", "list the files inside a point", browse_options.add_ls),
+    "cat": _Command("browse", "cat", "a file inside a point", browse_options.add_cat),
     "mount": _Command("virtual", "mount", "show all points as files (FUSE)", _mount),
     "umount": _Command("virtual", "umount", "take the mount away", _umount),
     "boot": _Command("virtual", "boot", "run a point as a VM", _boot),
