@@ -80,9 +80,12 @@ class Node:
         if birth_ns is not None and type(birth_ns) is not int:
             raise IntegrityError("the reader answered with a file without a time")
         number, mode, uid, gid, links, size, mtime_ns, atime_ns, ctime_ns = numbers
-        if min(number, mode, uid, gid, links, size) < 0:
-            raise IntegrityError("the reader answered with a file of negative size")
+        limits = ((number, 64), (mode, 16), (uid, 32), (gid, 32), (links, 32), (size, 63))
+        if not all(0 <= value < 1 << bits for value, bits in limits):
+            raise IntegrityError("the filesystem is damaged: a file with impossible numbers")
         stamps = (mtime_ns, atime_ns, ctime_ns)
+        if not all(abs(stamp) < 1 << 80 for stamp in stamps):
+            raise IntegrityError("the filesystem is damaged: a file of an impossible time")
         return cls(number, mode, uid, gid, links, size, *stamps, birth_ns, _device(device))
 
 
@@ -90,7 +93,7 @@ def _device(value: object) -> tuple[int, int] | None:
     match value:
         case None:
             return None
-        case [int(major), int(minor)] if major >= 0 and minor >= 0:
+        case [int(major), int(minor)] if 0 <= major < 1 << 14 and 0 <= minor < 1 << 20:
             return major, minor
     raise IntegrityError("the reader answered with a device without a number")
 

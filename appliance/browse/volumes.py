@@ -14,10 +14,12 @@ from appliance.browse.blocks import Disks, Volume
 from appliance.browse.ext import Ext
 from appliance.browse.node import Filesystem
 from appliance.browse.partitions import read_partitions
+from appliance.browse.xfs import Xfs
 
 # Magic numbers: offset, bytes, word. What has a reader comes first.
 _READABLE: tuple[tuple[int, bytes, str, Callable[[Volume], Filesystem]], ...] = (
     (0x438, b"\x53\xef", "ext", Ext),
+    (0, b"XFSB", "xfs", Xfs),
 )
 _KNOWN = (
     (0, b"LUKS\xba\xbe", "LUKS, encrypted"),

@@ -25,3 +25,25 @@ def add_cat(parser: argparse.ArgumentParser) -> None:
     parser.description = f"Write a file inside a point to standard output. {_PATHS}"
     add_point(parser)
     parser.add_argument("path", metavar="PATH", help="the file")
+
+
+def add_get(parser: argparse.ArgumentParser) -> None:
+    """Arguments of get."""
+    parser.description = (
+        "Fetch files and trees from inside a point, with owner, mode, times, attributes, ACLs, "
+        f"links and holes. {_PATHS} What cannot be restored is named, the rest is restored, and "
+        "the exit code is 3."
+    )
+    add_point(parser)
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="files or directories")
+    parser.add_argument(
+        "target", metavar="TARGET", help="a directory, made if it is missing; - streams an archive"
+    )
+    parser.add_argument(
+        "--privileged",
+        action="store_true",
+        help="devices, setuid and setgid bits, capabilities and trusted attributes too: root only",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="replace files in TARGET that have the same names"
+    )

@@ -262,6 +262,7 @@ COMMANDS: dict[str, _Command] = {
     "restore": _Command("recover", "restore", "write a disk back", _restore),
     "ls": _Command("browse", "ls", "list the files inside a point", browse_options.add_ls),
     "cat": _Command("browse", "cat", "a file inside a point", browse_options.add_cat),
+    "get": _Command("fetch", "get", "fetch files from inside a point", browse_options.add_get),
     "mount": _Command("virtual", "mount", "show all points as files (FUSE)", _mount),
     "umount": _Command("virtual", "umount", "take the mount away", _umount),
     "boot": _Command("virtual", "boot", "run a point as a VM", _boot),
