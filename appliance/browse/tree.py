@@ -136,8 +136,8 @@ class Tree:
             raise NotFoundError(f"there is no filesystem that can be read ({known or 'no disks'})")
         return self.root, "", "/".join(parts)
 
-    def list(self, entry: Entry) -> Iterator[Entry]:
-        """The entries of a directory, as the filesystem has them.
+    def list(self, entry: Entry, *, is_brief: bool = False) -> Iterator[Entry]:
+        """The entries of a directory, as the filesystem has them; brief ones can only be shown.
 
         The last one has no name and names the trouble if the directory is damaged. Other requests
         may be made in between.
@@ -146,7 +146,12 @@ class Tree:
         while True:
             what = entry.name or "/"
             page = self.reader.request(
-                what, do="list", volume=entry.volume, number=entry.number, token=token
+                what,
+                do="list",
+                volume=entry.volume,
+                number=entry.number,
+                token=token,
+                is_brief=is_brief,
             )
             for value in _list_of(page.get("entries")):
                 yield parse_entry(entry.volume, value)

@@ -31,14 +31,16 @@ class Step:
     is_skipped: bool = False
 
 
-def walk(tree: Tree, path: str, entry: Entry, on_gap: OnGap) -> Iterator[Step]:
+def walk(
+    tree: Tree, path: str, entry: Entry, on_gap: OnGap, *, is_brief: bool = False
+) -> Iterator[Step]:
     """Everything from `entry` on, parents first. `on_gap(path, reason)` names what is left out."""
     seen: set[tuple[int, int]] = set()
     first = Step(path, entry)
     yield first
     if not _may_enter(first, seen, on_gap):
         return
-    stack = [(first, _entries(tree, first, on_gap))]
+    stack = [(first, _entries(tree, first, on_gap, is_brief))]
     while stack:
         directory, entries = stack[-1]
         below = next(entries, None)
@@ -52,7 +54,7 @@ def walk(tree: Tree, path: str, entry: Entry, on_gap: OnGap) -> Iterator[Step]:
             continue
         yield step
         if _may_enter(step, seen, on_gap):
-            stack.append((step, _entries(tree, step, on_gap)))
+            stack.append((step, _entries(tree, step, on_gap, is_brief)))
 
 
 def _may_enter(step: Step, seen: set[tuple[int, int]], on_gap: OnGap) -> bool:
@@ -67,11 +69,11 @@ def _may_enter(step: Step, seen: set[tuple[int, int]], on_gap: OnGap) -> bool:
     return True
 
 
-def _entries(tree: Tree, step: Step, on_gap: OnGap) -> Iterator[Entry]:
+def _entries(tree: Tree, step: Step, on_gap: OnGap, is_brief: bool) -> Iterator[Entry]:
     """The entries of a directory that have a name and a node; the rest is told."""
     names: set[str] = set()
     try:
-        for entry in tree.list(step.entry):
+        for entry in tree.list(step.entry, is_brief=is_brief):
             path = f"{step.path.rstrip('/')}/{entry.name}"
             if not entry.name and entry.trouble:
                 on_gap(step.path, entry.trouble)

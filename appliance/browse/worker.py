@@ -94,8 +94,13 @@ class Worker:
             "is_case_blind": filesystem.is_case_blind,
         }
 
-    def do_list(self, volume: int, number: int, token: int | None) -> dict[str, Any]:
-        """A page of the entries of a directory, and the token for the next one."""
+    def do_list(
+        self, volume: int, number: int, token: int | None, *, is_brief: bool
+    ) -> dict[str, Any]:
+        """A page of the entries of a directory, and the token for the next one.
+
+        Brief entries have no attributes and no map.
+        """
         if token is None:
             names: Iterator[tuple[bytes, int]] = iter(self._filesystem(volume).entries(number))
         else:
@@ -105,7 +110,7 @@ class Worker:
         page, trouble = [], ""
         try:
             for name, below in itertools.islice(names, _PAGE_ENTRIES):
-                page.append(self._entry(volume, name, below))
+                page.append(self._entry(volume, name, below, is_brief=is_brief))
         except Exception as error:
             trouble = _reason(error)  # what was listed so far is still true
         following = None
@@ -149,7 +154,9 @@ class Worker:
                 start += count
         return found
 
-    def _entry(self, volume: int, name: bytes, number: int) -> dict[str, Any]:
+    def _entry(
+        self, volume: int, name: bytes, number: int, *, is_brief: bool = False
+    ) -> dict[str, Any]:
         """A file with all that a restore needs of it, unless its content is long."""
         filesystem = self._filesystem(volume)
         entry: dict[str, Any] = {"name": text_of(name), "number": number}
@@ -158,6 +165,8 @@ class Worker:
             entry["node"] = node.to_wire()
             if node.is_link:
                 entry["link"] = text_of(filesystem.link_target(number))
+            if is_brief:
+                return entry
             attributes = filesystem.attributes(number)
             if attributes:
                 entry["attributes"] = {

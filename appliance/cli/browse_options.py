@@ -47,3 +47,34 @@ def add_get(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force", action="store_true", help="replace files in TARGET that have the same names"
     )
+    parser.add_argument(
+        "--format", choices=("tar", "zip"), default="tar", help="of the archive on - (default tar)"
+    )
+
+
+def add_history(parser: argparse.ArgumentParser) -> None:
+    """Arguments of history."""
+    parser.description = (
+        "The versions of a file in a machine's points, newest first. Points in which size, times "
+        f"and rights are the same share a version. {_PATHS}"
+    )
+    _add_machine(parser)
+    parser.add_argument("path", metavar="PATH", help="the file or directory")
+
+
+def add_find(parser: argparse.ArgumentParser) -> None:
+    """Arguments of find."""
+    parser.description = (
+        "Search a machine's points, newest first, for files by their name: * and ? stand for "
+        "anything, and case does not matter. Each version is shown once, with its points."
+    )
+    _add_machine(parser)
+    parser.add_argument("name", metavar="NAME", help="as in '*.docx'; quote it for the shell")
+    parser.add_argument("--below", metavar="PATH", default="/", help="look only here (default /)")
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("machine", metavar="MACHINE", help="as 'holdfast points' lists it")
+    parser.add_argument(
+        "--points", metavar="N", type=int, default=30, help="the N newest points (default 30)"
+    )

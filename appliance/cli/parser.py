@@ -263,6 +263,10 @@ COMMANDS: dict[str, _Command] = {
     "ls": _Command("browse", "ls", "list the files inside a point", browse_options.add_ls),
     "cat": _Command("browse", "cat", "a file inside a point", browse_options.add_cat),
     "get": _Command("fetch", "get", "fetch files from inside a point", browse_options.add_get),
+    "history": _Command(
+        "search", "history", "versions of a file in points", browse_options.add_history
+    ),
+    "find": _Command("search", "find", "search points for names", browse_options.add_find),
     "mount": _Command("virtual", "mount", "show all points as files (FUSE)", _mount),
     "umount": _Command("virtual", "umount", "take the mount away", _umount),
     "boot": _Command("virtual", "boot", "run a point as a VM", _boot),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import stat
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.browse.images import fill, make_image, mounted
+from tests.browse.images import fill, make_image, mounted, run
 from tests.browse.kernel_view import Description, describe_mount
 from tests.command import Holdfast
 
@@ -120,3 +122,57 @@ def test_a_listing_shows_hostile_names_as_text(
     assert [entry["name"] for entry in listed] == sorted(
         path.rpartition("/")[2] for path in expected if path.startswith("/many/")
     )
+
+
+def test_an_archive_holds_what_was_there(
+    expected: dict[str, Description], holdfast: Holdfast, tmp_path: Path
+) -> None:
+    paths = ("/etc", "/plain.txt", "/hard", "/sparse", "/short", "/pieces", "/many")
+    stream = holdfast("get", "a@latest", *paths, "-", expect=0).stdout
+    assert len(stream) < 8 << 20, "the hole was streamed"
+    target = tmp_path / "unpacked"
+    target.mkdir()
+    archive = tmp_path / "a.tar"
+    archive.write_bytes(stream)
+    options = ("--xattrs", "--xattrs-include=*", "--same-owner", "--warning=no-timestamp")
+    run("tar", "--extract", "--file", archive, "--directory", target, *options)
+    found = dict(describe_mount(target))
+    for path, description in compared(expected).items():
+        if path.startswith(tuple(paths)):
+            known = {key: value for key, value in found[path].items() if key in description}
+            # A directory's own time is changed by tar when it unpacks into it later.
+            assert known == description, path
+    with zipfile.ZipFile(
+        io.BytesIO(
+            holdfast(
+                "get", "a@latest", "/many", "/plain.txt", "-", "--format", "zip", expect=0
+            ).stdout
+        )
+    ) as packed:
+        assert packed.testzip() is None
+        assert packed.read("plain.txt") == b"hello\n" * 1000
+        assert len(packed.namelist()) == 302
+
+
+def test_a_file_is_followed_through_the_points(
+    expected: dict[str, Description], holdfast: Holdfast, tmp_path: Path
+) -> None:
+    image = tmp_path / "disk.raw"
+    with mounted(image, tmp_path / "mnt") as root:
+        (root / "blob").write_text("a second version")
+    holdfast("backup", image, "--machine", "a", expect=0)
+    with mounted(image, tmp_path / "mnt") as root:
+        (root / "blob").unlink()
+    holdfast("backup", image, "--machine", "a", expect=0)
+    found = holdfast("history", "a", "/blob", "--json", expect=0).json()
+    assert [version["size_bytes"] for version in found["versions"]] == [
+        len("a second version"),
+        expected["/blob"]["size"],
+    ]
+    assert len(found["missing"]) == 1
+    unchanged = holdfast("history", "a", "/plain.txt", "--json", expect=0).json()["versions"]
+    assert [len(version["points"]) for version in unchanged] == [3]
+    hits = holdfast("find", "a", "BLO?", "--json", expect=0).json()["versions"]
+    assert [(hit["path"], len(hit["points"])) for hit in hits] == [("/blob", 1), ("/blob", 1)]
+    assert holdfast("history", "a", "/none", expect=5).out == ""
+    assert holdfast("find", "b", "x", expect=5).out == ""
