@@ -75,36 +75,38 @@ class Disks:
 
 
 class Segment(NamedTuple):
-    """`length` bytes of a volume that lie at `at` of a disk."""
+    """`length` bytes of a volume, in stripes that go round `places`, each (disk, offset there)."""
 
     start: int
     length: int
-    disk: int
-    at: int
+    places: tuple[tuple[int, int], ...]
+    stripe_bytes: int
 
 
 class Volume:
     """A flat range of bytes put together from ranges of disks."""
 
     def __init__(self, disks: Disks, segments: Sequence[Segment]) -> None:
-        self._disks = disks
+        self.disks = disks
         self._segments = tuple(segments)
         self.size_bytes = sum(segment.length for segment in segments)
 
     @classmethod
     def of_disk(cls, disks: Disks, disk: int) -> Volume:
         """A whole disk."""
-        return cls(disks, [Segment(0, disks.sizes_bytes[disk], disk, 0)])
+        return cls(disks, [_plain(0, disks.sizes_bytes[disk], disk, 0)])
 
     def part(self, offset: int, length: int) -> Volume:
         """A range of this volume as one of its own. Raises IntegrityError if it sticks out."""
         if offset < 0 or length <= 0 or offset + length > self.size_bytes:
             raise IntegrityError("a partition lies outside its disk")
+        if (offset, length) == (0, self.size_bytes):
+            return self
         start, parts = 0, []
         for disk, at, count in self.locate(offset, length):
-            parts.append(Segment(start, count, disk, at))
+            parts.append(_plain(start, count, disk, at))
             start += count
-        return Volume(self._disks, parts)
+        return Volume(self.disks, parts)
 
     def joined(self, others: Sequence[Volume]) -> Volume:
         """This volume and the others, one after the other."""
@@ -113,23 +115,28 @@ class Volume:
             for segment in volume._segments:
                 parts.append(segment._replace(start=start))
                 start += segment.length
-        return Volume(self._disks, parts)
+        return Volume(self.disks, parts)
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly so many bytes. Raises IntegrityError outside, or where the disk is damaged."""
-        if len(self._segments) == 1:
-            if offset < 0 or offset + length > self.size_bytes:
-                raise IntegrityError("something points outside its filesystem")
-            _, _, disk, at = self._segments[0]
-            return self._disks.read(disk, at + offset, length)
-        return b"".join(self._disks.read(*place) for place in self.locate(offset, length))
+        pieces = [self.disks.read(*place) for place in self.locate(offset, length)]
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def locate(self, offset: int, length: int) -> Iterator[tuple[int, int, int]]:
         """Disk, offset there and length of each piece of a range."""
         if offset < 0 or length < 0 or offset + length > self.size_bytes:
             raise IntegrityError("something points outside its filesystem")
         end = offset + length
-        for start, count, disk, at in self._segments:
+        for start, count, places, stripe_bytes in self._segments:
             low, high = max(offset, start), min(end, start + count)
-            if low < high:
-                yield disk, at + low - start, high - low
+            while low < high:
+                stripe, within = divmod(low - start, stripe_bytes)
+                turn, number = divmod(stripe, len(places))
+                disk, at = places[number]
+                piece = min(high - low, stripe_bytes - within)
+                yield disk, at + turn * stripe_bytes + within, piece
+                low += piece
+
+
+def _plain(start: int, length: int, disk: int, at: int) -> Segment:
+    return Segment(start, length, ((disk, at),), max(length, 1))

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.base.errors import IntegrityError
+from appliance.base.errors import HoldfastError, IntegrityError
 from appliance.browse.blocks import Disks, Volume
 from appliance.browse.ext import Ext
+from appliance.browse.fat import Fat
+from appliance.browse.lvm import read_logical, read_physical
 from appliance.browse.node import Filesystem
+from appliance.browse.ntfs import Ntfs
 from appliance.browse.partitions import read_partitions
 from appliance.browse.xfs import Xfs
 
@@ -20,6 +23,10 @@ from appliance.browse.xfs import Xfs
 _READABLE: tuple[tuple[int, bytes, str, Callable[[Volume], Filesystem]], ...] = (
     (0x438, b"\x53\xef", "ext", Ext),
     (0, b"XFSB", "xfs", Xfs),
+    (3, b"NTFS    ", "ntfs", Ntfs),
+    (3, b"EXFAT   ", "exfat", Fat),
+    (0x36, b"FAT1", "fat", Fat),
+    (0x52, b"FAT32   ", "fat", Fat),
 )
 _KNOWN = (
     (0, b"LUKS\xba\xbe", "LUKS, encrypted"),
@@ -33,6 +40,7 @@ _KNOWN = (
     (0x1018, b"\x10\x20\xf5\xf2", "F2FS"),
     (0, b"ReFS", "ReFS"),
 )
+_MEMBER = "LVM2 member"
 # What a root filesystem has, and what each is worth.
 _ROOT_SIGNS = (
     (b"etc/fstab", 8),
@@ -60,20 +68,58 @@ def scan(disks: Disks) -> tuple[list[Found], list[str]]:
     found: list[Found] = []
     remarks: list[str] = []
     for number in range(len(disks.sizes_bytes)):
+        whole = Volume.of_disk(disks, number)
         try:
-            whole = Volume.of_disk(disks, number)
             parts = read_partitions(whole)
-        except IntegrityError as error:
-            remarks.append(f"disk{number}: {error}")
+        except Exception as error:
+            remarks.append(f"disk{number}: {reason_of(error)}")
             continue
         if not parts:
             found.append(Found(f"disk{number}", whole))
         for part in parts:
             name = f"disk{number}p{part.number}"
             found.append(Found(name, whole.part(part.offset, part.length)))
+    found += _logical_volumes(found, remarks)
     for volume in found:
-        _recognise(volume, remarks)
+        if not volume.kind:
+            _recognise(volume, remarks)
     return found, remarks
+
+
+def _logical_volumes(found: list[Found], remarks: list[str]) -> list[Found]:
+    physicals = []
+    for volume in found:
+        try:
+            physical = read_physical(volume.volume)
+        except Exception as error:
+            remarks.append(f"{volume.name}: {reason_of(error)}")
+            continue
+        if physical is not None:
+            volume.kind = _MEMBER
+            physicals.append(physical)
+    made: list[Found] = []
+    try:
+        logicals = list(read_logical(physicals))
+    except Exception as error:
+        remarks.append(f"LVM: {reason_of(error)}")
+        return made
+    for logical in logicals:
+        name = f"disk{logical.disk}-{logical.group}-{logical.name}"
+        if logical.volume is None:
+            remarks.append(f"{name}: {logical.trouble}")
+        else:
+            made.append(Found(name, logical.volume))
+    return made
+
+
+def reason_of(error: Exception) -> str:
+    """What a parser stumbled over, as one line. A lost owner is not a reason: that ends us."""
+    if isinstance(error, ConnectionError):
+        raise error
+    if isinstance(error, HoldfastError):
+        return str(error)
+    text = f"{type(error).__name__} {error}".split("\n", 1)[0][:200]
+    return f"the filesystem is damaged ({text})"
 
 
 def _recognise(found: Found, remarks: list[str]) -> None:

@@ -30,6 +30,11 @@ class Step:
     is_end: bool = False
     is_skipped: bool = False
 
+    @property
+    def is_directory(self) -> bool:
+        """Whether there is something below."""
+        return self.entry.node is not None and self.entry.node.is_directory
+
 
 def walk(
     tree: Tree, path: str, entry: Entry, on_gap: OnGap, *, is_brief: bool = False
@@ -37,39 +42,40 @@ def walk(
     """Everything from `entry` on, parents first. `on_gap(path, reason)` names what is left out."""
     seen: set[tuple[int, int]] = set()
     first = Step(path, entry)
-    yield first
-    if not _may_enter(first, seen, on_gap):
-        return
-    stack = [(first, _entries(tree, first, on_gap, is_brief))]
-    while stack:
-        directory, entries = stack[-1]
-        below = next(entries, None)
-        if below is None:
-            stack.pop()
-            yield Step(directory.path, directory.entry, is_end=True)
+    waiting = [iter([first])]
+    open_steps: list[Step] = []
+    while waiting:
+        step = next(waiting[-1], None)
+        if step is None:
+            waiting.pop()
+            if open_steps:
+                left = open_steps.pop()
+                yield Step(left.path, left.entry, is_end=True)
             continue
-        step = Step(f"{directory.path.rstrip('/')}/{below.name}", below)
-        if below.node is not None and below.node.is_directory and len(stack) >= DEPTH_MAX:
-            on_gap(step.path, "lies too deep")
+        reason = _refusal(step, seen, len(open_steps))
+        if reason:
+            on_gap(step.path, reason)
             continue
         yield step
-        if _may_enter(step, seen, on_gap):
-            stack.append((step, _entries(tree, step, on_gap, is_brief)))
+        if step.is_directory and not step.is_skipped:
+            open_steps.append(step)
+            waiting.append(_steps(tree, step, on_gap, is_brief))
 
 
-def _may_enter(step: Step, seen: set[tuple[int, int]], on_gap: OnGap) -> bool:
-    node = step.entry.node
-    if node is None or not node.is_directory or step.is_skipped:
-        return False
+def _refusal(step: Step, seen: set[tuple[int, int]], depth: int) -> str:
+    """Why a directory is not even entered; empty for what may be met."""
+    if not step.is_directory:
+        return ""
+    if depth >= DEPTH_MAX:
+        return "lies too deep"
     identity = (step.entry.volume, step.entry.number)
     if identity in seen:
-        on_gap(step.path, "is a directory that was met before: a loop, or a damaged filesystem")
-        return False
+        return "is a directory that was met before: a loop, or a damaged filesystem"
     seen.add(identity)
-    return True
+    return ""
 
 
-def _entries(tree: Tree, step: Step, on_gap: OnGap, is_brief: bool) -> Iterator[Entry]:
+def _steps(tree: Tree, step: Step, on_gap: OnGap, is_brief: bool) -> Iterator[Step]:
     """The entries of a directory that have a name and a node; the rest is told."""
     names: set[str] = set()
     try:
@@ -85,6 +91,6 @@ def _entries(tree: Tree, step: Step, on_gap: OnGap, is_brief: bool) -> Iterator[
                 on_gap(path, entry.trouble or "cannot be read")
             else:
                 names.add(entry.name)
-                yield entry
+                yield Step(path, entry)
     except IntegrityError as error:
         on_gap(step.path, str(error))

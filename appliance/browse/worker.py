@@ -21,8 +21,9 @@ from typing import Any
 from appliance.base.errors import HoldfastError, NotFoundError
 from appliance.browse.blocks import Disks
 from appliance.browse.node import Filesystem, Node, text_of
-from appliance.browse.volumes import Found, find_entry, probe, scan
+from appliance.browse.volumes import Found, find_entry, probe, reason_of, scan
 from appliance.browse.wire import Frame, Line, parse_object
+from appliance.native import confine_process
 
 MEMORY_MAX_BYTES = 1 << 30
 PROCESSOR_MAX_S = 4 * 3600
@@ -61,7 +62,7 @@ class Worker:
                 self._fail(type(error).__name__, str(error))
             except Exception as error:
                 # Whatever a hostile filesystem provokes ends here, and costs one answer.
-                self._fail("IntegrityError", _reason(error))
+                self._fail("IntegrityError", reason_of(error))
             else:
                 self._line.send_object(Frame.ANSWER, answer)
 
@@ -112,7 +113,7 @@ class Worker:
             for name, below in itertools.islice(names, _PAGE_ENTRIES):
                 page.append(self._entry(volume, name, below, is_brief=is_brief))
         except Exception as error:
-            trouble = _reason(error)  # what was listed so far is still true
+            trouble = reason_of(error)  # what was listed so far is still true
         following = None
         if len(page) == _PAGE_ENTRIES and not trouble:
             following = next(self._tokens)
@@ -176,7 +177,7 @@ class Worker:
                 entry |= self._short_content(volume, node)
         except Exception as error:
             # One file that cannot be read must not hide its neighbours.
-            entry["trouble"] = _reason(error)
+            entry["trouble"] = reason_of(error)
         return entry
 
     def _short_content(self, volume: int, node: Node) -> dict[str, Any]:
@@ -223,15 +224,6 @@ def _resolve(filesystem: Filesystem, path: bytes, is_followed: bool) -> tuple[in
     return numbers[-1], names
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, ConnectionError):
-        raise error
-    if isinstance(error, HoldfastError):
-        return str(error)
-    text = f"{type(error).__name__} {error}".split("\n")[0][:200]
-    return f"the filesystem is damaged ({text})"
-
-
 def confine() -> None:
     """Give up what a parser does not need; what is opened already stays open."""
     limits = (
@@ -247,6 +239,7 @@ def confine() -> None:
         os.setgroups([])
         os.setresgid(_NOBODY, _NOBODY, _NOBODY)
         os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    confine_process()
 
 
 def main() -> None:

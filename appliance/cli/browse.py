@@ -93,7 +93,7 @@ def _notes(tree: Tree) -> list[str]:
     for volume in tree.volumes:
         if volume.trouble:
             notes.append(f"{volume.name} cannot be looked into: {printable(volume.trouble)}")
-        elif volume.kind and not volume.is_open and volume.kind != "swap":
+        elif volume.kind and not volume.is_open and volume.kind not in ("swap", "LVM2 member"):
             notes.append(f"{volume.name} cannot be looked into: {volume.kind}")
         elif volume.note:
             notes.append(f"{volume.name}: {printable(volume.note)}")
