@@ -1,115 +1,127 @@
-"""Reads FAT12, FAT16, FAT32 and exFAT through libfsfat; content from its extents."""
+"""Reads FAT12, FAT16 and FAT32: the file allocation table and directories with long names.
+
+Follows Microsoft's "FAT: General Overview of On-Disk Format", 1.03. What FAT and exFAT share is in
+`fat_chains` and `fat_times`.
+"""
 
 from __future__ import annotations
 
-import calendar
-import stat
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from typing import Any
-
-import pyfsfat
+import codecs
+import struct
+from collections.abc import Iterator
 
 from appliance.base.errors import IntegrityError
 from appliance.browse.blocks import Volume
-from appliance.browse.node import Extent, Node
-from appliance.browse.windows_file import VolumeFile
+from appliance.browse.fat_chains import ChainedFilesystem, Chains, Geometry, Record
+from appliance.browse.fat_times import fat_time
 
-_KINDS = {1: "fat12", 2: "fat16", 3: "fat32", 4: "exfat"}
-_READ_ONLY, _VOLUME_LABEL, _DIRECTORY = 0x01, 0x08, 0x10
-_KEPT = 4096
+_ENTRY = 32
+_READ_ONLY, _LABEL, _DIRECTORY, _LONG = 0x01, 0x08, 0x10, 0x0F
+_FAT12_CLUSTERS, _FAT16_CLUSTERS = 4085, 65525
+_LOWER_STEM, _LOWER_EXTENSION = 0x08, 0x10
+_DELETED = 0xE5
+_CODE_PAGE = "cp437"
+# Found now: later, when the process is confined, no module can be loaded.
+codecs.lookup(_CODE_PAGE)
+codecs.lookup("utf-16-le")
 
 
-class Fat:
-    """One FAT or exFAT filesystem. Files are numbered by where their entry lies."""
-
-    is_case_blind = True
-    root = 0
-    note = ""
+class Fat(ChainedFilesystem):
+    """One FAT filesystem."""
 
     def __init__(self, volume: Volume) -> None:
-        """Raises OSError or IntegrityError if it is none."""
-        self._volume_size = volume.size_bytes
-        self._file = VolumeFile(volume)
-        self._fat = pyfsfat.volume()
-        self._fat.open_file_object(self._file)
-        self.kind = _KINDS.get(self._fat.get_file_system_format(), "fat")
-        self.label = self._fat.get_label() or ""
-        self._seen: OrderedDict[int, Any] = OrderedDict()
+        """Raises IntegrityError if it is none."""
+        raw = volume.read(0, 512)
+        sector, per_cluster, reserved, tables, entries = struct.unpack_from("<HBHBH", raw, 11)
+        total = struct.unpack_from("<H", raw, 19)[0] or struct.unpack_from("<I", raw, 32)[0]
+        table = struct.unpack_from("<H", raw, 22)[0]
+        is_fat32 = table == 0
+        if is_fat32:
+            table = struct.unpack_from("<I", raw, 36)[0]
+        if sector not in (512, 1024, 2048, 4096) or not per_cluster or not reserved or not tables:
+            raise IntegrityError("a FAT with impossible sizes")
+        self._root_at = (reserved + tables * table) * sector
+        self._root_bytes = entries * _ENTRY
+        heap = self._root_at + -(-self._root_bytes // sector) * sector
+        clusters = (total * sector - heap) // (per_cluster * sector)
+        bits = 32 if is_fat32 else 12 if clusters < _FAT12_CLUSTERS else 16
+        if clusters < 0 or (bits == 16 and clusters >= _FAT16_CLUSTERS):
+            raise IntegrityError("a FAT with an impossible number of clusters")
+        geometry = Geometry(reserved * sector, bits, heap, per_cluster * sector, clusters)
+        root = struct.unpack_from("<I", raw, 44)[0] if is_fat32 else 0
+        super().__init__(
+            volume, f"fat{bits}", Chains(volume, geometry), Record(True, root, 0, 0, False)
+        )
+        at = 71 if is_fat32 else 43
+        self.label = raw[at : at + 11].decode(_CODE_PAGE).strip().replace("NO NAME", "")
 
-    def _entry(self, number: int) -> Any:
-        if number == self.root:
-            return self._fat.get_root_directory()
-        entry = self._seen.get(number) or self._fat.get_file_entry_by_identifier(number)
-        if entry is None:
-            raise IntegrityError(f"there is no file {number}")
-        return entry
+    def directory_blocks(self, record: Record) -> Iterator[tuple[int, bytes]]:
+        """Place and content of the parts of a directory."""
+        if record.first == 0:  # the root of FAT12 and FAT16 lies before the clusters
+            yield self._root_at, self.volume.read(self._root_at, self._root_bytes)
+        else:
+            yield from super().directory_blocks(record)
 
-    def node(self, number: int) -> Node:
-        """The file with this number."""
-        entry = self._entry(number)
-        flags = _DIRECTORY if number == self.root else entry.get_file_attribute_flags() or 0
-        is_directory = bool(flags & _DIRECTORY)
-        rights = 0o755 if is_directory else 0o444 if flags & _READ_ONLY else 0o644
-        changed = 0 if number == self.root else _time(entry.get_modification_time())
-        return Node(
-            *(number, (stat.S_IFDIR if is_directory else stat.S_IFREG) | rights, 0, 0, 1),
-            size_bytes=0 if is_directory else int(entry.get_size()),
-            mtime_ns=changed,
-            atime_ns=changed if number == self.root else _time(entry.get_access_time()),
-            ctime_ns=changed,
-            birth_ns=None if number == self.root else _time(entry.get_creation_time()),
+    def parse_directory(
+        self, blocks: Iterator[tuple[int, bytes]]
+    ) -> Iterator[tuple[str, int, Record]]:
+        """Name, place and record of each entry."""
+        long: dict[int, str] = {}
+        checksum = -1
+        for place, block in blocks:
+            for at in range(0, len(block) - _ENTRY + 1, _ENTRY):
+                raw = block[at : at + _ENTRY]
+                if raw[0] == 0:
+                    return
+                if raw[0] == _DELETED:
+                    long = {}
+                elif raw[11] & 0x3F == _LONG:
+                    if raw[0] & 0x40 or raw[13] != checksum:
+                        long, checksum = {}, raw[13]
+                    text = raw[1:11] + raw[14:26] + raw[28:32]
+                    long[raw[0] & 0x1F] = text.decode("utf-16-le", "surrogatepass")
+                else:
+                    is_its = long and checksum == _checksum(raw[:11])
+                    name = _joined(long) if is_its else _short_name(raw)
+                    long = {}
+                    if not raw[11] & _LABEL and name not in (".", ".."):
+                        yield name, place + at, self.parse_record(raw)
+
+    def parse_record(self, raw: bytes) -> Record:
+        """The record in an entry."""
+        high, low = struct.unpack_from("<H", raw, 20)[0], struct.unpack_from("<H", raw, 26)[0]
+        created, created_on, used_on = struct.unpack_from("<HHH", raw, 14)
+        changed, changed_on = struct.unpack_from("<HH", raw, 22)
+        is_directory = bool(raw[11] & _DIRECTORY)
+        size = 0 if is_directory else struct.unpack_from("<I", raw, 28)[0]
+        return Record(
+            *(is_directory, low | (high << 16 if self.kind == "fat32" else 0), size, size, False),
+            is_read_only=bool(raw[11] & _READ_ONLY),
+            created_ns=fat_time(created_on, created, raw[13]),
+            changed_ns=fat_time(changed_on, changed),
+            used_ns=fat_time(used_on, 0),
         )
 
-    def extents(self, number: int) -> Iterator[Extent] | None:
-        """Where the content lies."""
-        entry = self._entry(number)
-        return self._clipped(entry, int(entry.get_size()))
-
-    def _clipped(self, entry: Any, size: int) -> Iterator[Extent]:
-        at = 0
-        for index in range(entry.get_number_of_extents()):
-            place, length, flags = entry.get_extent(index)
-            if at >= size:
-                return
-            if not flags & 1:
-                if place < 0 or place + length > self._volume_size:
-                    raise IntegrityError("a piece of a file lies outside its filesystem")
-                yield Extent(at, min(length, size - at), place)
-            at += length
-        if at < size:
-            raise IntegrityError("a file ends too early")
-
-    def content(self, number: int) -> Iterator[bytes]:
-        """Never asked for: all content has a place."""
-        raise IntegrityError(f"file {number} has no content of its own")
-
-    def entries(self, number: int) -> Iterator[tuple[bytes, int]]:
-        """Names and numbers in a directory."""
-        directory = self._entry(number)
-        for index in range(directory.get_number_of_sub_file_entries()):
-            entry = directory.get_sub_file_entry(index)
-            name, flags = entry.get_name(), entry.get_file_attribute_flags() or 0
-            if name in (".", "..") or flags & _VOLUME_LABEL:
-                continue
-            below = int(entry.get_identifier())
-            self._seen[below] = entry
-            if len(self._seen) > _KEPT:
-                self._seen.popitem(last=False)
-            yield name.encode("utf-8", "surrogatepass"), below
-
-    def link_target(self, number: int) -> bytes:
-        """FAT has no links."""
-        raise IntegrityError(f"file {number} is no link")
-
-    def attributes(self, number: int) -> Mapping[str, bytes]:
-        """FAT has none."""
-        del number
-        return {}
+    def read_record(self, place: int) -> Record:
+        """The record of the entry at a place."""
+        return self.parse_record(self.volume.read(place, _ENTRY))
 
 
-def _time(moment: Any) -> int:
-    """What FAT wrote down, taken as UTC: it does not say of which place."""
-    if moment is None:
-        return 0
-    return int(calendar.timegm(moment.timetuple()) * 10**9 + moment.microsecond * 1000)
+def _joined(long: dict[int, str]) -> str:
+    return "".join(long[number] for number in sorted(long)).split("\0", 1)[0]
+
+
+def _short_name(raw: bytes) -> str:
+    first = b"\xe5" if raw[0] == 0x05 else raw[:1]
+    stem = (first + raw[1:8]).decode(_CODE_PAGE).rstrip(" ")
+    extension = raw[8:11].decode(_CODE_PAGE).rstrip(" ")
+    stem = stem.lower() if raw[12] & _LOWER_STEM else stem
+    extension = extension.lower() if raw[12] & _LOWER_EXTENSION else extension
+    return f"{stem}.{extension}" if extension else stem
+
+
+def _checksum(name: bytes) -> int:
+    total = 0
+    for byte in name:
+        total = ((total >> 1) + (total << 7 & 0x80) + byte) & 0xFF
+    return total

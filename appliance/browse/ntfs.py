@@ -6,6 +6,7 @@ not empty.
 
 from __future__ import annotations
 
+import codecs
 import stat
 import struct
 from collections.abc import Iterator, Mapping
@@ -16,19 +17,26 @@ import pyfsntfs
 from appliance.base.errors import IntegrityError
 from appliance.browse.blocks import Volume
 from appliance.browse.node import Extent, Node
-from appliance.browse.windows_file import VolumeFile
+from appliance.browse.volume_file import VolumeFile
 
 _ROOT = 5
 _LOG_FILE = 2
 _FIRST_OWN = 16  # before these come the files of the filesystem itself
 _NUMBER = (1 << 48) - 1
+_UNIX_LINK = b"IntxLNK\x01"
+_LINK_MAX_BYTES = 8192
+_SYSTEM = 0x4
 _READ_ONLY, _REPARSE, _COMPRESSED, _ENCRYPTED = 0x1, 0x400, 0x800, 0x4000
-_FILE_NAME, _DATA, _LOGGED = 0x30, 0x80, 0x100
+_FILE_NAME, _DATA = 0x30, 0x80
 _IS_SPARSE = 1
 _EPOCH_NS = 11644473600 * 10**9  # 1601 to 1970
 _ATTRIBUTE_MAX_BYTES = 64 << 10
 _PIECE_BYTES = 1 << 20
 _EXTENTS_MAX = 1 << 22
+
+
+# Found now: later, when the process is confined, no module can be loaded.
+codecs.lookup("utf-16-le")
 
 
 class Ntfs:
@@ -77,7 +85,7 @@ class Ntfs:
             kind, rights = stat.S_IFDIR, 0o755
         else:
             kind, rights = stat.S_IFREG, 0o444 if flags & _READ_ONLY else 0o644
-        if flags & _REPARSE and entry.get_symbolic_link_target():
+        if self._link_text(entry, flags):
             kind, rights = stat.S_IFLNK, 0o777
         size = (
             int(entry.get_size()) if kind == stat.S_IFREG and entry.has_default_data_stream() else 0
@@ -162,9 +170,22 @@ class Ntfs:
 
     def link_target(self, number: int) -> bytes:
         """Where a link points to, with slashes and without the kernel's prefix."""
-        target = self._entry(number).get_symbolic_link_target() or ""
-        text = target.removeprefix("\\??\\").replace("\\", "/")
-        return bytes(text.encode("utf-8", "surrogatepass"))
+        entry = self._entry(number)
+        text = self._link_text(entry, entry.get_file_attribute_flags() or 0)
+        return text.encode("utf-8", "surrogatepass")
+
+    def _link_text(self, entry: Any, flags: int) -> str:
+        """The target of a link of Windows, or of one that a Unix made there; empty for no link."""
+        if flags & _REPARSE:
+            target = str(entry.get_symbolic_link_target() or "")
+            return target.removeprefix("\\??\\").replace("\\", "/")
+        is_small = flags & _SYSTEM and entry.has_default_data_stream()
+        if not is_small or entry.get_size() > _LINK_MAX_BYTES:
+            return ""
+        raw = bytes(entry.read_buffer_at_offset(entry.get_size(), 0) or b"")
+        if not raw.startswith(_UNIX_LINK):
+            return ""
+        return raw.removeprefix(_UNIX_LINK).decode("utf-16-le", "surrogatepass").rstrip("\0")
 
     def attributes(self, number: int) -> Mapping[str, bytes]:
         """Other streams of the file, as ntfs-3g shows them."""

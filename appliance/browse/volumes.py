@@ -11,6 +11,7 @@ from typing import Any
 
 from appliance.base.errors import HoldfastError, IntegrityError
 from appliance.browse.blocks import Disks, Volume
+from appliance.browse.exfat import ExFat
 from appliance.browse.ext import Ext
 from appliance.browse.fat import Fat
 from appliance.browse.lvm import read_logical, read_physical
@@ -24,7 +25,7 @@ _READABLE: tuple[tuple[int, bytes, str, Callable[[Volume], Filesystem]], ...] = 
     (0x438, b"\x53\xef", "ext", Ext),
     (0, b"XFSB", "xfs", Xfs),
     (3, b"NTFS    ", "ntfs", Ntfs),
-    (3, b"EXFAT   ", "exfat", Fat),
+    (3, b"EXFAT   ", "exfat", ExFat),
     (0x36, b"FAT1", "fat", Fat),
     (0x52, b"FAT32   ", "fat", Fat),
 )

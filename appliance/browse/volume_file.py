@@ -1,4 +1,4 @@
-"""A volume as the file that the C readers of NTFS and FAT want."""
+"""A volume as the file that the C reader of NTFS wants."""
 
 from __future__ import annotations
 
