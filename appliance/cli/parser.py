@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from appliance.cli import health_options, key_options, retain_options, vault_options
+from appliance.cli import browse_options, key_options, retain_options
 from appliance.cli.global_options import add_global_options
 
 if TYPE_CHECKING:
@@ -272,6 +273,13 @@ COMMANDS: dict[str, _Command] = {
     ),
     "vault": _Command("vaults", "vault", "the off-site copy", vault_options.add_vault),
     "restore": _Command("recover", "restore", "write a disk back", _restore),
+    "ls": _Command("browse", "ls", "list the files inside a point", browse_options.add_ls),
+    "cat": _Command("browse", "cat", "a file inside a point", browse_options.add_cat),
+    "get": _Command("fetch", "get", "fetch files from inside a point", browse_options.add_get),
+    "history": _Command(
+        "search", "history", "versions of a file in points", browse_options.add_history
+    ),
+    "find": _Command("search", "find", "search points for names", browse_options.add_find),
     "mount": _Command("virtual", "mount", "show all points as files (FUSE)", _mount),
     "umount": _Command("virtual", "umount", "take the mount away", _umount),
     "boot": _Command("virtual", "boot", "run a point as a VM", _boot),
