@@ -8,9 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from appliance.cli import health_options, key_options, retain_options, vault_options
-from appliance.cli import browse_options, key_options, retain_options
-from appliance.cli import key_options, retain_options, vm_options
+from appliance.cli import (
+    browse_options,
+    health_options,
+    key_options,
+    retain_options,
+    vault_options,
+    vm_options,
+)
 from appliance.cli.global_options import add_global_options
 
 if TYPE_CHECKING:
