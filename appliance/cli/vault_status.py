@@ -11,7 +11,9 @@ from appliance.cli.exit_codes import DONE
 from appliance.cli.session import Session
 from appliance.formats.names import format_time
 from appliance.formats.vault_settings import VaultSettings
+from appliance.vault.address import S3Address, parse_address
 from appliance.vault.connection import LEDGER
+from appliance.vault.providers import estimate_cost_usd, estimate_storage_usd
 from appliance.vault.registry import Registry
 from appliance.vault.standing import MachineStanding, Standing, standing_json
 
@@ -42,8 +44,17 @@ def _vault(
         last = ledger.note("last") or {}
     finally:
         ledger.close()
+    address = parse_address(settings.url)
+    prices = address.provider if isinstance(address, S3Address) else None
+    today = traffic.get(f"{now:%Y-%m-%d}")
     value = {
         **settings.to_json(),
+        "cost_today_usd": (
+            estimate_cost_usd(prices, today["requests"], today["received_bytes"])
+            if prices and today
+            else 0.0
+        ),
+        "storage_usd_per_month": estimate_storage_usd(prices, stored_bytes) if prices else 0.0,
         "owner": claim.epoch > 0,
         "epoch": claim.epoch,
         "counter": 0 if claim.head is None else claim.head.counter,
@@ -75,6 +86,11 @@ def _text(
         day, sums = sorted(days.items())[-1]
         requests = ", ".join(f"{count} {kind}" for kind, count in sorted(sums["requests"].items()))
         lines.append(f"  {day}: {size(sums['sent_bytes'])} sent; {requests}")
+    if value["storage_usd_per_month"] or value["cost_today_usd"]:
+        lines.append(
+            f"  about {value['cost_today_usd']:.2f} USD for today's requests, "
+            f"{value['storage_usd_per_month']:.2f} USD a month for what is stored"
+        )
     return lines
 
 

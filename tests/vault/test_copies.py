@@ -72,7 +72,7 @@ def test_a_missing_object_is_found_without_a_key(office: Office, stranger: Holdf
 
 
 def test_a_carried_disk_is_adopted_without_a_key(office: Office, stranger: Holdfast) -> None:
-    name = office.back_up("m", 8)
+    name = office.back_up(image=random.Random(office.seed).randbytes(4 * MIB))
     disk, far = office.folder / "disk", office.folder / "far"
     office.box("vault", "seed", disk, expect=0)
     copied = stranger("--json", "vault", "adopt", disk, office.url, expect=0).json()
