@@ -21,6 +21,7 @@ from appliance.formats.vault_names import HashedKey, name_object
 from appliance.store.leases import Lease
 from appliance.store.points import PointFile
 from appliance.store.store import Store
+from appliance.vault.boot_sets import BootSending
 from appliance.vault.bucket import TransientError
 from appliance.vault.gate import NotNowError
 from appliance.vault.needs import Needs, Walk
@@ -79,12 +80,15 @@ class Sync:
         walk: Walk,
         uploader: Uploader,
         publisher: Publisher,
+        *,
+        boots: BootSending | None = None,
     ) -> None:
         self._store = store
         self._ledger = ledger
         self._walk = walk
         self._uploader = uploader
         self._publisher = publisher
+        self._boots = boots
         self._progress = uploader.progress
         self._walking = asyncio.Lock()
         self._total_bytes = 0
@@ -174,7 +178,8 @@ class Sync:
         await self._uploader.send_small(point, data)
         await self._uploader.send_small(bill, bill_data)
         points = {**self._ledger.points(file.folder), file.stem: bill.digest}
-        await self._publisher.publish(file.folder, points)
+        boot = None if self._boots is None else await self._boots.bring(file, manifest)
+        await self._publisher.publish(file.folder, points, boot=boot)
         lost = set(self._ledger.note(f"lost {file.folder}") or ()) - {file.stem}
         self._ledger.set_note(f"lost {file.folder}", sorted(lost))
         self.result.points.append(str(manifest.name))
