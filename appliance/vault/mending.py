@@ -33,8 +33,11 @@ class Mending:
     async def mend(self, vault: str, bucket: Bucket, key: str) -> bool:
         """Send the damaged object `key` of `vault` again if that may be done; keep a finding.
 
-        False where the object stays as it is. The finding is durable on return.
+        False where the object stays as it is. The finding is durable on return; there is none for
+        what is no object named by its hash.
         """
+        if parse_object_key(key) is None:
+            return False
         is_mended = False
         with contextlib.suppress(HoldfastError):
             is_mended = await self._send_again(vault, bucket, key)

@@ -142,6 +142,16 @@ def test_damage_in_the_vault_is_sent_again_from_the_box(office: Office) -> None:
     assert finding.severity == "warning"
 
 
+def test_verifying_the_vault_mends_it(office: Office) -> None:
+    fill(office)
+    victim = max(office.objects("containers"), key=lambda path: path.stat().st_size)
+    whole = flip(victim, 1000)
+    said = office.box("--json", "vault", "verify", expect=0).json()
+    assert said["sound"]
+    assert len(said["notices"]) == 1
+    assert victim.read_bytes() == whole
+
+
 def test_an_opened_box_never_writes_to_the_vault(office: Office) -> None:
     fill(office)
     victim = max(office.objects("containers"), key=lambda path: path.stat().st_size)
