@@ -12,7 +12,7 @@ PACKAGES := ca-certificates clang-format debootstrap dmsetup e2fsprogs extlinux 
 	libssl-dev libudev1 libxxhash-dev libzstd-dev make mount python3-dev python3-venv qemu-system-x86 qemu-utils syslinux-common \
 	util-linux xfsprogs zbar-tools
 # The vault's tests run a real S3 server.
-PACKAGES += ceph-common ceph-mgr ceph-mon ceph-osd radosgw
+PACKAGES += ceph-common ceph-mon ceph-osd radosgw
 # What the bench is measured beside.
 PEERS := borgbackup python3-pyfuse3 restic
 

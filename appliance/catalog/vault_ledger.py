@@ -46,6 +46,12 @@ class Held(NamedTuple):
     is_present: bool
     until_s: int
 
+    @property
+    def key(self) -> str:
+        """Where it lies in the vault (docs/format/vault.md)."""
+        name = self.name.hex()
+        return f"{self.kind}/{name[:2]}/{name}"
+
 
 class VaultLedger:
     """One open ledger. Thread-safe; several processes may read. Close it when done."""
@@ -85,7 +91,9 @@ class VaultLedger:
 
     def find(self, name: bytes) -> Held | None:
         """The object `name`, if anything was noted of it."""
-        rows = self._select("SELECT * FROM objects WHERE name = ?", (name,))
+        rows = self._select(
+            "SELECT number, name, size, kind, present, until FROM objects WHERE name = ?", (name,)
+        )
         return next(map(_held, rows), None)
 
     def want(self, name: bytes, size_bytes: int, kind: str = "containers") -> int:
@@ -124,19 +132,21 @@ class VaultLedger:
             marks = ",".join("?" * len(part))
             yield from map(
                 _held,
-                self._select(f"SELECT * FROM objects WHERE number IN ({marks})", part),  # noqa: S608
+                self._select(
+                    f"SELECT number, name, size, kind, present, until FROM objects "  # noqa: S608
+                    f"WHERE number IN ({marks})",
+                    part,
+                ),
             )
 
-    def present_names(self) -> Iterator[bytes]:
-        """The names of all objects that the vault has."""
-        last = 0
-        while rows := self._select(
-            "SELECT number, name FROM objects WHERE present = 1 AND number > ? "
-            "ORDER BY number LIMIT 10000",
-            (last,),
-        ):
-            last = rows[-1][0]
-            yield from (row[1] for row in rows)
+    def locked_below(self, until_s: int, most: int) -> list[Held]:
+        """Objects in the vault that are locked for less, the shortest first."""
+        rows = self._select(
+            "SELECT number, name, size, kind, present, until FROM objects "
+            "WHERE present = 1 AND until < ? ORDER BY until LIMIT ?",
+            (until_s, most),
+        )
+        return list(map(_held, rows))
 
     def totals(self) -> tuple[int, int]:
         """(number, bytes) of the objects in the vault that points need."""
@@ -186,22 +196,32 @@ class VaultLedger:
         rows = self._select("SELECT time, bill FROM points WHERE machine = ?", (machine,))
         return {row[0]: bytes(row[1]) for row in rows}
 
-    def machines(self) -> list[str]:
-        """The folders of the machines that have points in the vault."""
-        return [row[0] for row in self._select("SELECT DISTINCT machine FROM points", ())]
-
     def set_points(self, machine: str, points: Mapping[str, bytes]) -> None:
         """Replace what is known of a machine's points in the vault."""
+        gone = self.points(machine).keys() - points.keys()
         with self.batch():
-            self._database.execute("DELETE FROM points WHERE machine = ?", (machine,))
             self._database.executemany(
-                "INSERT INTO points (machine, time, bill) VALUES (?, ?, ?)",
+                "DELETE FROM points WHERE machine = ? AND time = ?",
+                [(machine, time) for time in gone],
+            )
+            self._database.executemany(
+                "INSERT INTO points (machine, time, bill) VALUES (?, ?, ?) "
+                "ON CONFLICT (machine, time) DO UPDATE SET bill = excluded.bill",
                 [(machine, time, bill) for time, bill in points.items()],
             )
 
-    def forget_points(self) -> None:
-        """Nothing is known of the points in the vault any more."""
-        self._database_do("DELETE FROM points", ())
+    def set_point_until(self, machine: str, time: str, until_s: int) -> None:
+        """Until when a point is immutable, seconds since the epoch."""
+        self._database_do(
+            "UPDATE points SET until = ? WHERE machine = ? AND time = ?", (until_s, machine, time)
+        )
+
+    def point_until(self, machine: str, time: str) -> int:
+        """What `set_point_until` noted, 0 if nothing."""
+        rows = self._select(
+            "SELECT until FROM points WHERE machine = ? AND time = ?", (machine, time)
+        )
+        return int(rows[0][0]) if rows else 0
 
     # ---- notes ----
 

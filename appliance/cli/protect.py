@@ -29,6 +29,7 @@ from appliance.sources.disk import DiskSource
 from appliance.store.containers import list_names
 from appliance.store.findings import read_findings
 from appliance.store.leases import Lease, writer_lease
+from appliance.store.points import BOX
 from appliance.store.store import Store
 
 CHANGED_MAX_BYTES = 256 << 20
@@ -82,6 +83,8 @@ def _base(store: Store, lease: Lease, machine: str, text: str | None) -> Manifes
     findings = read_findings(store.layout)
     if text is not None:
         name = store.points.resolve(text)
+        if not store.points.exists(name):
+            raise UsageError(f"{name} is only in a vault: a base must be on the box")
         if findings.is_hurt(store.points.file_of(name).key):
             return None  # what was taken over from it unread would stay hurt
         return store.open_point(name, lease)
@@ -131,7 +134,7 @@ def points(session: Session, options: argparse.Namespace) -> int:
     if options.trash:
         return list_trash(session, machine)
     with Catalog(session.state / "catalog.db") as catalog:
-        found = list_points(session.store, catalog, machine)
+        found = list_points(session.store, catalog, machine, is_everywhere=True)
         holds = mirror_holds(session.store, catalog)
     for reason in found.unreadable:
         console.note(f"holdfast: {printable(reason)}")
@@ -141,15 +144,27 @@ def points(session: Session, options: argparse.Namespace) -> int:
         for point in found.points
         if (label := files(PointName.parse(point.name)).label) in holds
     }
-    shown = [{**point.to_json(), "held": point.name in held} for point in found.points]
-    console.result({"points": shown}, _point_table(found.points, held))
+    where = {
+        point.name: session.store.points.where(files(PointName.parse(point.name)))
+        for point in found.points
+    }
+    shown = [
+        {**point.to_json(), "held": point.name in held, "where": where[point.name]}
+        for point in found.points
+    ]
+    console.result({"points": shown}, _point_table(found.points, held, where))
     return exit_code(IntegrityError()) if found.unreadable else DONE
 
 
-def _point_table(listed: Sequence[PointSummary], held: Mapping[str, Hold | None]) -> str:
+def _point_table(
+    listed: Sequence[PointSummary],
+    held: Mapping[str, Hold | None],
+    where: Mapping[str, Sequence[str]],
+) -> str:
     if not listed:
         return "no points yet: 'holdfast backup SOURCE --machine NAME' makes one"
-    rows = [("POINT", "DISKS", "NEW", "STORED", "STATE")]
+    has_vaults = any(set(places) - {BOX} for places in where.values())
+    rows = [("POINT", "DISKS", "NEW", "STORED", "STATE", "WHERE" if has_vaults else "")]
     rows += [
         (
             point.name,
@@ -159,10 +174,11 @@ def _point_table(listed: Sequence[PointSummary], held: Mapping[str, Hold | None]
             point.state
             + (" (read while mounted)" if point.inconsistent else "")
             + (_held(held[point.name]) if point.name in held else ""),
+            ", ".join(where[point.name]) if has_vaults else "",
         )
         for point in listed
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         for row in rows

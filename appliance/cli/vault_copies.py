@@ -170,7 +170,14 @@ async def _mirror(session: Session, options: argparse.Namespace) -> Copied:
         contents, publisher, _ = await target.open_or_restore()
         wardrobe = target.wardrobe()
         seen = await target.survey(contents, publisher, wardrobe).run()
-        mirror = Mirror(await source.open(), contents, publisher, target.ledger, progress)
+        mirror = Mirror(
+            await source.open(),
+            contents,
+            publisher,
+            ledger=target.ledger,
+            remote=store.points.remote,
+            progress=progress,
+        )
         copied = await mirror.run()
         await target.sync(publisher, wardrobe).publish_box(seen)
         return copied

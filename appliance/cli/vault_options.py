@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from appliance.cli import key_options
+from appliance.cli import key_options, retain_options
 from appliance.cli.global_options import add_global_options
-from appliance.formats.vault_settings import RPO_S, SHARE_PERCENT
+from appliance.formats.vault_settings import GRACE_DAYS, RPO_S, SHARE_PERCENT
 
 _VAULT = """\
 A vault is the off-site copy: an S3 bucket, or a directory, which may be a removable disk. Backups
@@ -59,6 +59,15 @@ _MIRROR = """\
 Bring vault TO up to date with what vault FROM holds, from vault to vault: points that have left
 this box travel, too. Both are vaults of this box; each keeps a history of its own.
 """
+_RETAIN = """\
+Show or set which points stay in a vault, apart from what stays on the box: 'forget' and 'prune' on
+the box leave the vault as it is, and 'points' says where each point is. What is not given is no
+rule; without any rule everything stays.
+"""
+_PRUNE = """\
+Take the points out of a vault that no rule of 'vault retain' keeps, and delete what nothing living
+needs. Under lock an object goes only after its lock has ended. Held points stay.
+"""
 _POLICY = """\
 Print the least rights that the credentials of this box need on the bucket, as a bucket policy.
 """
@@ -74,6 +83,19 @@ def add_vault(parser: argparse.ArgumentParser) -> None:
     _add_sync(_action(actions, "sync", "bring a vault up to date", _SYNC))
     _add_verify(_action(actions, "verify", "read and compare everything in a vault", _VERIFY))
     _add_limit(_action(actions, "limit", "when and how fast to upload", _LIMIT))
+    retain = _action(actions, "retain", "which points stay in a vault", _RETAIN)
+    _name(retain)
+    retain_options.add_rules(retain)
+    prune = _action(actions, "prune", "take out of a vault what its rules do not keep", _PRUNE)
+    _name(prune)
+    prune.add_argument("--simulate", action="store_true", help="only say what would go")
+    prune.add_argument(
+        "--grace",
+        metavar="DAYS",
+        type=float,
+        default=GRACE_DAYS,
+        help=f"free only objects that are older (default {GRACE_DAYS}); a carried disk needs them",
+    )
     _name(_action(actions, "policy", "the least bucket policy that this box needs", _POLICY))
     credentials = _action(
         actions, "set-credentials", "replace the credentials of a vault", "They are kept sealed."

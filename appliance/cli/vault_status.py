@@ -80,7 +80,9 @@ def _text(
 
 def _standing(one: MachineStanding, settings: VaultSettings, now: Any) -> str:
     if one.newest_there == one.newest:
-        return f"its newest point is in the vault ({format_time(one.newest)})"
+        until = one.immutable_until
+        locked = "" if until is None else f", immutable until {format_time(until)}"
+        return f"its newest point is in the vault ({format_time(one.newest)}){locked}"
     behind_s = one.behind_s(now)
     behind = "nothing there yet" if behind_s is None else f"{duration(behind_s)} behind"
     waits = f", {size(one.waiting_bytes)} at most to send"

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from appliance.base.errors import NotFoundError, UsageError
+from appliance.base.errors import HoldfastError, NotFoundError, UsageError
 from appliance.base.text import printable, size
-from appliance.cli import vault_copies, vault_settings, vault_status
+from appliance.cli import vault_copies, vault_prune, vault_settings, vault_status
 from appliance.cli.exit_codes import DONE, FAILED
 from appliance.cli.key_input import read_recovery_key
 from appliance.cli.session import Session
@@ -46,6 +46,8 @@ def vault(session: Session, options: argparse.Namespace) -> int:
         "policy": vault_settings.policy,
         "set-credentials": vault_settings.set_credentials,
         "remove": vault_settings.remove,
+        "retain": vault_prune.retain,
+        "prune": vault_prune.prune,
         "open": open_box,
         "mirror": vault_copies.mirror,
         "seed": vault_copies.seed,
@@ -184,6 +186,9 @@ async def _sync_once(connection: Connection, *, is_all: bool, is_thorough: bool)
     except TransientError as error:
         sync.result.waiting["the box"] = str(error)
         return sync.result
+    except HoldfastError as error:
+        sync.result.findings.append(str(error))
+        raise
     finally:
         wardrobe.spill()
         connection.note_sync(sync.result, connection.clock.monotonic_s() - began_s)

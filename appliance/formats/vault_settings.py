@@ -28,6 +28,7 @@ WINDOWS_MAX = 64
 BUNDLE_MAX_BYTES = 64 << 20
 SHARE_PERCENT = 80
 RPO_S = 86_400
+GRACE_DAYS = 14
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _PLACE = re.compile(

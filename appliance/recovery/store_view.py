@@ -52,7 +52,7 @@ class StoreView:
 
     def _manifests(self, machine: str | None) -> list[Manifest]:
         found = {}
-        for file in self._store.points.files(machine):
+        for file in self._store.points.all_files(machine):
             try:
                 manifest = self._known.get(file.key) or self._store.points.read(file)
             except (IntegrityError, NotFoundError):

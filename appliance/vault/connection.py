@@ -27,6 +27,7 @@ from appliance.vault.boot_sets import BootSending
 from appliance.vault.bucket import Bucket
 from appliance.vault.contents import Contents, open_contents
 from appliance.vault.gate import Gate
+from appliance.vault.locks import Locks
 from appliance.vault.needs import Walk
 from appliance.vault.opening import open_bucket
 from appliance.vault.publishing import Publisher, write_seal
@@ -132,13 +133,21 @@ class Connection:
             lock_until=self.lock_until,
         )
         walk = Walk(self.store, self.ledger, wardrobe, self.progress)
+        locks = Locks(self.bucket, self.ledger, self.clock, self.settings.lock_days)
         folder = self.registry.folder(self.settings.name)
         boots = BootSending(self.store, self.ledger, folder, uploader.send_small)
-        return Sync(self.store, self.ledger, walk, uploader, publisher, boots=boots)
+        return Sync(self.store, self.ledger, walk, uploader, publisher, locks=locks, boots=boots)
 
     def survey(self, contents: Contents, publisher: Publisher, wardrobe: Wardrobe) -> Survey:
         """What compares the vault with what the box remembers."""
-        return Survey(contents, publisher, self.ledger, wardrobe, self.progress)
+        return Survey(
+            contents,
+            publisher,
+            self.ledger,
+            wardrobe,
+            remote=self.store.points.remote,
+            progress=self.progress,
+        )
 
     def note_sync(self, done: Synced, seconds: float) -> None:
         """Remember how a sync ended, and what the line carried."""
@@ -150,7 +159,7 @@ class Connection:
             "last",
             {
                 "ended": format_time(self.now()),
-                "outcome": waits or "all that was due is there",
+                "outcome": waits or ("see below" if done.findings else "all that was due is there"),
                 "findings": done.findings,
             },
         )

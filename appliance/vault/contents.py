@@ -177,8 +177,16 @@ class Contents:
 
     async def _named(self, prefix: str, after: str) -> AsyncIterator[ObjectInfo]:
         """Objects below `prefix` by rising name, of the moment that counts."""
-        async for info in list_objects(self.bucket, prefix, after=after):
-            yield info
+        if not self.bucket.abilities.has_versions:
+            async for info in list_objects(self.bucket, prefix, after=after):
+                yield info
+            return
+        # Somebody may have hidden objects behind delete markers.
+        done = after
+        async for info in list_all_versions(self.bucket, prefix):
+            if info.name > done and not info.is_marker:
+                done = info.name
+                yield info
 
 
 async def open_contents(bucket: Bucket, *, public_key: bytes | None = None) -> Contents:

@@ -27,6 +27,8 @@ from appliance.formats.vault_names import (
     parse_owner_key,
 )
 from appliance.keys.signing import open_statement
+from appliance.store.points import PointFile
+from appliance.store.remote_points import RemotePoints
 from appliance.vault.bucket import (
     Bucket,
     ConflictError,
@@ -152,10 +154,13 @@ class Mirror:
         source: Contents,
         target: Contents,
         publisher: Publisher,
+        *,
         ledger: VaultLedger,
+        remote: RemotePoints,
         progress: Progress,
     ) -> None:
         """`publisher` and `ledger` are the target's."""
+        self._remote = remote
         self._source = source
         self._target = target
         self._publisher = publisher
@@ -184,16 +189,17 @@ class Mirror:
             self._progress.advance(need.size_bytes)
 
         await for_each(missing, copy, _COPIES)
-        await self._copy_object(bill.point_key)
+        point = await self._copy_object(bill.point_key)
         await self._copy_object(HashedKey("bills", bill_name))
         await self._publisher.publish(machine, {**self._ledger.points(machine), time: bill_name})
+        self._remote.put(self._publisher.name, PointFile(machine, time).key, point)
         self.copied.points += 1
 
     def _has(self, name: bytes) -> bool:
         held = self._ledger.find(name)
         return held is not None and held.is_present
 
-    async def _copy_object(self, key: HashedKey) -> None:
+    async def _copy_object(self, key: HashedKey) -> bytes:
         data = await self._source.read(key.kind, key.digest)
         until = self._publisher.lock_until()
         await self._target.bucket.put(
@@ -203,3 +209,4 @@ class Mirror:
         self._ledger.put_present(key.kind, key.digest, len(data), until_s)
         self.copied.objects += 1
         self.copied.bytes += len(data)
+        return data

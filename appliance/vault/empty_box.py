@@ -186,7 +186,9 @@ class Opening:
             if bill.strays:
                 raw = await self._contents.read("bills", bill_name)
                 write_file(folder / STRAYS / bill_name.hex(), raw)
-            write_file(store.layout.points / head.machine / f"{time}{SUFFIX}", data)
+            key = f"{head.machine}/{time}{SUFFIX}"
+            store.points.remote.put(opened.name, key, data)
+            write_file(store.layout.points / key, data)
             opened.points += 1
             self._progress.advance(1)
 

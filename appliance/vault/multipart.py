@@ -60,9 +60,11 @@ class MultipartUpload:
         """
         parts = await asyncio.to_thread(self._read_parts)
         for _ in range(_ROUNDS):
-            upload = await self._find() or await self._begin(lock)
             try:
-                await self._send_missing(upload, parts)
+                upload, there = await self._take_up(parts, lock)
+                for part in parts:
+                    if there.get(part.number) != (part.size_bytes, part.md5):
+                        await self._send_part(upload, part)
                 await self._complete(upload, parts)
             except LostUploadError:
                 if await self._is_there(parts):
@@ -92,6 +94,20 @@ class MultipartUpload:
         check_digest(self._name, whole.digest(), self._sha256)
         return parts
 
+    async def _take_up(
+        self, parts: list[Part], lock: dict[str, Any]
+    ) -> tuple[str, dict[int, tuple[int, str]]]:
+        """An upload of this object, and what is there of it."""
+        upload = await self._find()
+        if upload is None:
+            return await self._begin(lock), {}
+        there = await self._list_parts(upload)
+        if max(there, default=0) <= len(parts):
+            return upload, there
+        # It was cut in another way, and some servers want every part in the end.
+        await _abort(self._calls, self._key, upload)
+        return await self._begin(lock), {}
+
     async def _find(self) -> str | None:
         """The newest unfinished upload of this object."""
         answer = await self._calls.call(
@@ -109,12 +125,6 @@ class MultipartUpload:
             "create_multipart_upload", "POST", self._name, Key=self._key, **lock
         )
         return str(answer["UploadId"])
-
-    async def _send_missing(self, upload: str, parts: list[Part]) -> None:
-        there = await self._list_parts(upload)
-        for part in parts:
-            if there.get(part.number) != (part.size_bytes, part.md5):
-                await self._send_part(upload, part)
 
     async def _list_parts(self, upload: str) -> dict[int, tuple[int, str]]:
         found: dict[int, tuple[int, str]] = {}
@@ -181,6 +191,13 @@ class MultipartUpload:
         return int(head.get("ContentLength", -1)) == measure(self._body) and is_same
 
 
+async def _abort(calls: S3Calls, key: str, upload: str) -> None:
+    try:
+        await calls.call("abort_multipart_upload", "DELETE", key, Key=key, UploadId=upload)
+    except LostUploadError:
+        return  # somebody was faster
+
+
 async def drop_uploads(calls: S3Calls, prefix: str, before: str) -> int:
     """Give up unfinished uploads below `prefix` that began before `before` (ISO 8601); how many.
 
@@ -191,12 +208,6 @@ async def drop_uploads(calls: S3Calls, prefix: str, before: str) -> int:
     for upload in answer.get("Uploads", []):
         began = upload.get("Initiated")
         if began is not None and began.isoformat() < before:
-            await calls.call(
-                "abort_multipart_upload",
-                "DELETE",
-                str(upload["Key"]),
-                Key=upload["Key"],
-                UploadId=upload["UploadId"],
-            )
+            await _abort(calls, str(upload["Key"]), str(upload["UploadId"]))
             dropped += 1
     return dropped

@@ -69,7 +69,6 @@ async def probe_lock(bucket: Bucket) -> LockVerdict:
             return LockVerdict(False, "a locked version is gone after it was deleted")
         if found.data != body:
             return LockVerdict(False, "a locked version does not hold what was written")
-    await _sweep_probes(bucket)
     return verdict
 
 
@@ -103,12 +102,16 @@ async def _may(attempt: Awaitable[None]) -> bool:
 
 
 async def _sweep_probes(bucket: Bucket) -> None:
-    """Remove what earlier probes left, as far as its locks have ended."""
-    async for info in list_all_versions(bucket, PROBE_PREFIX):
+    """Remove what earlier probes left, as far as its locks have ended; the rest stays hidden."""
+    left = [info async for info in list_all_versions(bucket, PROBE_PREFIX)]
+    locked: set[str] = set()
+    for info in sorted(left, key=lambda info: info.is_marker):
+        if info.name in locked:
+            continue
         try:
             await bucket.delete(info.name, version=info.version)
         except DeniedError:
-            continue
+            locked.add(info.name)
 
 
 # ---- reading past what was overwritten or deleted -----------------------------------------------

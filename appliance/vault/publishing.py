@@ -51,7 +51,7 @@ class Publisher:
         self._master = master
         self._registry = registry
         self._ledger = ledger
-        self._name = settings.name
+        self.name = settings.name
         self._lock_days = settings.lock_days
         self._clock = clock
         self.claim = registry.claim(settings.name)
@@ -71,13 +71,13 @@ class Publisher:
         found = await self._contents.newest_owner(max(0, self.claim.epoch - 1))
         if found is None:
             raise IntegrityError(
-                f"vault '{self._name}' has lost the note of its owner: "
+                f"vault '{self.name}' has lost the note of its owner: "
                 f"'holdfast vault open' with --take-over writes a new one"
             )
         owner, _ = found
         if owner.box != self.claim.box or owner.epoch != self.claim.epoch:
             raise AccessError(
-                f"another box owns vault '{self._name}' since "
+                f"another box owns vault '{self.name}' since "
                 f"{owner.taken:%Y-%m-%d %H:%M} UTC (epoch {owner.epoch}): this box uploads nothing "
                 "there any more; give it a vault of its own with 'holdfast vault add'"
             )
@@ -177,7 +177,7 @@ class Publisher:
         self._keep(replace(self.claim, head=link, next=None))
 
     def _keep(self, claim: Claim) -> None:
-        self._registry.put_claim(self._name, claim)
+        self._registry.put_claim(self.name, claim)
         self.claim = claim
 
     async def _write(self, key: str, line: bytes) -> bytes:

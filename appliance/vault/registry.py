@@ -37,6 +37,7 @@ class Registry:
         self._records: Records = store.points.records
         self.credentials = KeptCredentials(self._records)
         self._root = store.layout.root
+        self._remote = store.points.remote
 
     def names(self) -> Iterator[str]:
         """The names of all vaults, sorted."""
@@ -80,6 +81,7 @@ class Registry:
         for suffix in (_SETTINGS, _CLAIM):
             self._records.remove(self._place(name, suffix))
         self.credentials.drop(name)
+        self._remote.forget(name)
 
     def claim(self, name: str) -> Claim:
         """What the box remembers of its part in a vault; a new identity if nothing is there."""

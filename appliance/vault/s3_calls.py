@@ -84,11 +84,14 @@ class S3Calls:
 
     async def open(self) -> None:
         """Make the client. Nothing is asked of the server yet."""
-        session = AioSession()
         # Nothing but what was given decides where we go and as whom.
-        for variable in ("config_file", "credentials_file"):
-            session.set_config_variable(variable, "/dev/null")
-        session.set_config_variable("profile", "default")
+        session = AioSession(
+            session_vars={
+                "profile": (None, None, None, None),
+                "config_file": (None, None, "/dev/null", None),
+                "credentials_file": (None, None, "/dev/null", None),
+            }
+        )
         guard = Guard(self.address.host)
         config = AioConfig(
             connector_args={
@@ -222,7 +225,7 @@ class S3Calls:
                 Request(
                     kind,
                     outcome_of(failure),
-                    outgoing.tell() if outgoing and outgoing.is_sending else 0,
+                    outgoing.sent_bytes if outgoing else 0,
                     received,
                     ended_s - began_s,
                     ended_s - sent_s,
@@ -252,5 +255,4 @@ class S3Calls:
                 signed = request.headers[_SHA256_HEADER]
                 text = signed.decode() if isinstance(signed, bytes) else str(signed)
                 check_digest(body.name, bytes.fromhex(text), body.sha256)
-            body.is_sending = True
             request.body = PacedPayload(body, self._throttle, self.clock, self.patience.idle_s)

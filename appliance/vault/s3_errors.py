@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
 
 from appliance.base.errors import HoldfastError, UsageError
 from appliance.base.text import duration, printable
@@ -104,11 +105,11 @@ _TIMEOUTS = (boto.ReadTimeoutError, boto.ConnectTimeoutError, asyncio.TimeoutErr
 
 def translate(error: BaseException, what: str, now: datetime) -> HoldfastError:
     """The error of the tree for what the library raised while doing `what`."""
+    if isinstance(error, HoldfastError):
+        return error
     for cause in _causes(error):
         if isinstance(cause, AddressRefusedError):
             return RefusedError(f"{what}: {cause}")
-        if isinstance(cause, HoldfastError):
-            return cause
     if isinstance(error, boto.ClientError):
         return _translate_answer(error, what, now)
     if isinstance(error, boto.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -118,7 +119,7 @@ def translate(error: BaseException, what: str, now: datetime) -> HoldfastError:
     reason = f"the connection broke ({type(error).__name__})"
     if isinstance(error, _TIMEOUTS):
         reason = NO_ANSWER
-    elif isinstance(error, boto.ResponseParserError | ValueError):
+    elif isinstance(error, ResponseParserError | ValueError):
         reason = "the answer is not S3's"
     return TransientError(f"{what}: {reason}")
 

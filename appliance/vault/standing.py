@@ -5,8 +5,8 @@ Owns the arithmetic of `vault status`: it asks nobody, but reads what the box re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from appliance.base.errors import IntegrityError, NotFoundError
@@ -15,6 +15,7 @@ from appliance.formats.names import PointName, format_time
 from appliance.formats.vault_settings import VaultSettings
 from appliance.store.points import PointFile
 from appliance.store.store import Store
+from appliance.vault.locks import PROOF
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class MachineStanding:
         newest_there: its newest point in the vault; None without any.
         within_at: when its newest point will be there, None while nobody knows.
         points_there: how many points the vault has of it.
+        immutable_until: for its newest point there; None where nothing proves that locks hold.
     """
 
     machine: str
@@ -34,6 +36,7 @@ class MachineStanding:
     waiting_bytes: int
     within_at: datetime | None
     points_there: int
+    immutable_until: datetime | None = None
 
     def behind_s(self, now: datetime) -> float | None:
         """Age of what the vault could give back; None if it could give nothing."""
@@ -95,7 +98,14 @@ class Standing:
             waiting,
             None,
             len(there),
+            self._immutable_until(folder, newest_there),
         )
+
+    def _immutable_until(self, folder: str, time: str) -> datetime | None:
+        if not self._settings.lock_days or self._ledger.note(PROOF) is None:
+            return None
+        until_s = self._ledger.point_until(folder, time)
+        return datetime.fromtimestamp(until_s, UTC) if until_s > self._now.timestamp() else None
 
     def _forecast(self, found: list[MachineStanding]) -> list[MachineStanding]:
         """Say when each machine's turn is over, by the rate of the last sync."""
@@ -108,16 +118,7 @@ class Standing:
         for one in found:
             queued += one.waiting_bytes
             within = self._now + timedelta(seconds=queued / rate) if rate else None
-            done.append(
-                MachineStanding(
-                    one.machine,
-                    one.newest,
-                    one.newest_there,
-                    one.waiting_bytes,
-                    within if one.waiting_bytes else self._now,
-                    one.points_there,
-                )
-            )
+            done.append(replace(one, within_at=within if one.waiting_bytes else self._now))
         return done
 
 
@@ -132,4 +133,7 @@ def standing_json(one: MachineStanding, now: datetime, rpo_s: int) -> dict[str, 
         "waiting_bytes": one.waiting_bytes,
         "within_at": None if one.within_at is None else format_time(one.within_at),
         "points_there": one.points_there,
+        "immutable_until": (
+            None if one.immutable_until is None else format_time(one.immutable_until)
+        ),
     }

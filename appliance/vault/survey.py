@@ -14,6 +14,8 @@ from appliance.base.progress import Progress
 from appliance.catalog.vault_ledger import VaultLedger
 from appliance.formats.vault import BoxHead, Link
 from appliance.formats.vault_names import ADOPTED, HEADS, KINDS, HeadKey, parse_object_key
+from appliance.store.points import PointFile
+from appliance.store.remote_points import RemotePoints
 from appliance.vault.bucket import list_objects
 from appliance.vault.contents import Contents
 from appliance.vault.publishing import Publisher
@@ -46,8 +48,11 @@ class Survey:
         publisher: Publisher,
         ledger: VaultLedger,
         wardrobe: Wardrobe,
+        *,
+        remote: RemotePoints,
         progress: Progress,
     ) -> None:
+        self._remote = remote
         self._contents = contents
         self._publisher = publisher
         self._ledger = ledger
@@ -63,6 +68,11 @@ class Survey:
         await self._compare_heads(seen)
         adopted = await self._adopted()
         is_new = self._ledger.note(_LISTING) is None
+        if is_new and not adopted and seen.newest is None and self._publisher.claim.head is None:
+            # Made a moment ago: there is nothing to list.
+            self._ledger.set_note(_LISTING, 0)
+            self._ledger.set_note(_ADOPTED, adopted)
+            is_new = False
         if is_new or is_thorough or seen.is_rolled_back or adopted != self._ledger.note(_ADOPTED):
             await self._list_all(seen)
             await self._read_heads(seen)
@@ -134,7 +144,7 @@ class Survey:
             remembered = self._publisher.link(machine)
             if counter is None:
                 self._ledger.set_note(f"head {machine}", None)
-                self._replace_points(machine, {})
+                await self._replace_points(machine, {})
                 continue
             head, link = await self._contents.read_head(HeadKey(machine, counter))
             if remembered is not None and remembered.counter > counter:
@@ -150,14 +160,22 @@ class Survey:
                     f"{len(head.points) - len(whole)} points of machine {machine} are not whole "
                     "in the vault any more"
                 )
-            self._replace_points(machine, whole)
+            await self._replace_points(machine, whole)
 
-    def _replace_points(self, machine: str, points: dict[str, bytes]) -> None:
+    async def _replace_points(self, machine: str, points: dict[str, bytes]) -> None:
         """These live; those that lived before and do not now are to be sent again."""
         lost = self._ledger.points(machine).keys() - points.keys()
         lost |= set(self._ledger.note(f"lost {machine}") or ())
         self._ledger.set_note(f"lost {machine}", sorted(lost - points.keys()))
         self._ledger.set_points(machine, points)
+        name = self._publisher.name
+        known = set(self._remote.keys(name, machine))
+        keys = {PointFile(machine, time).key: bill for time, bill in points.items()}
+        for key in known - keys.keys():
+            self._remote.remove(name, key)
+        for key in keys.keys() - known:
+            bill = await self._contents.read_bill(keys[key])
+            self._remote.put(name, key, await self._contents.read("points", bill.point))
 
     async def _is_whole(self, bill_name: bytes) -> bool:
         try:

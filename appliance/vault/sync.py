@@ -24,6 +24,7 @@ from appliance.store.store import Store
 from appliance.vault.boot_sets import BootSending
 from appliance.vault.bucket import TransientError
 from appliance.vault.gate import NotNowError
+from appliance.vault.locks import Locks
 from appliance.vault.needs import Needs, Walk
 from appliance.vault.publishing import Publisher
 from appliance.vault.streams import for_each
@@ -81,8 +82,10 @@ class Sync:
         uploader: Uploader,
         publisher: Publisher,
         *,
+        locks: Locks,
         boots: BootSending | None = None,
     ) -> None:
+        self._locks = locks
         self._store = store
         self._ledger = ledger
         self._walk = walk
@@ -100,8 +103,11 @@ class Sync:
         jobs = await asyncio.to_thread(self.plan, is_all=is_all)
         with self._store.lease("reader") as lease:
             async with self._watched():
+                await self._locks.prove()
                 await for_each(jobs, lambda job: self._serve(job, lease), _MACHINES)
                 await self.publish_box(seen)
+                await self._locks.sweep()
+        self.result.findings += self._locks.findings
         return self.result
 
     # ---- what goes ----
@@ -177,12 +183,20 @@ class Sync:
         bill = name_object("bills", bill_data)
         await self._uploader.send_small(point, data)
         await self._uploader.send_small(bill, bill_data)
+        until_s = await self._hold(needs, point.digest, bill.digest)
         points = {**self._ledger.points(file.folder), file.stem: bill.digest}
         boot = None if self._boots is None else await self._boots.bring(file, manifest)
         await self._publisher.publish(file.folder, points, boot=boot)
+        self._ledger.set_point_until(file.folder, file.stem, until_s)
+        self._store.points.remote.put(self._publisher.name, file.key, data)
         lost = set(self._ledger.note(f"lost {file.folder}") or ()) - {file.stem}
         self._ledger.set_note(f"lost {file.folder}", sorted(lost))
         self.result.points.append(str(manifest.name))
+
+    async def _hold(self, needs: Needs, *names: bytes) -> int:
+        """Let all that a point needs be locked for long; gives until when."""
+        own = [held.number for name in names if (held := self._ledger.find(name)) is not None]
+        return await self._locks.hold([*needs.numbers, *own])
 
     async def _bring(self, manifest: Manifest) -> Needs:
         """Send what the vault lacks of a point; all it needs is there on return."""

@@ -106,7 +106,8 @@ class Outgoing:
         name: of the object, for messages.
         size_bytes: how many bytes there are to be.
         sha256: what they must have; None where the whole was checked before.
-        is_sending: it was signed, and `tell` says how much was handed to the line.
+        sent_bytes: handed to the kernel so far. Where the connection broke and the HTTP library
+            tried again by itself, both count.
         sent_s: when the last of them was handed to the kernel, None before that.
     """
 
@@ -123,7 +124,7 @@ class Outgoing:
         self.name = name
         self.size_bytes = measure(body) - offset if size_bytes is None else size_bytes
         self.sha256 = sha256
-        self.is_sending = False
+        self.sent_bytes = 0
         self.sent_s: float | None = None
         self._position = 0
         self._descriptor = -1
@@ -204,4 +205,5 @@ class PacedPayload(Payload):
                 await self._throttle.spend(len(piece))
             async with asyncio.timeout(self._idle_s):
                 await writer.write(piece)
+            self._body.sent_bytes += len(piece)
         self._body.sent_s = self._clock.monotonic_s()

@@ -71,6 +71,8 @@ def test_what_a_newer_point_supersedes_is_left_out(office: Office) -> None:
 def test_an_emptied_vault_is_noticed_and_filled_again(synced: Office) -> None:
     before = points_of(synced.box)
     shutil.rmtree(synced.vault)
+    assert synced.box("vault", "sync").code == 5, "a disk that is not mounted is not filled"
+    synced.vault.mkdir()
     result = synced.box("vault", "sync")
     assert result.code == 1
     assert "emptied or rolled back" in result.err
