@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from appliance.base.errors import BusyError, UsageError
@@ -17,6 +18,7 @@ from appliance.recovery.points_view import PointsView, SinglePoint
 from appliance.recovery.ready import Wait
 from appliance.recovery.runtime import Runtime
 from appliance.recovery.store_view import StoreView
+from appliance.recovery.touch import TouchedView, touched_of
 from appliance.recovery.vm_note import VmStatus
 
 
@@ -35,13 +37,16 @@ def mount(session: Session, options: argparse.Namespace) -> int:
             f"points are at {directory}/MACHINE/TIME/disk0.raw; 'holdfast umount {directory}' ends",
         )
         return DONE
-    with store.lease("reader") as lease:
+    with store.lease("reader") as lease, ExitStack() as held:
         view: PointsView = StoreView(store, lease)
         if options.only is not None:
             # A VM's mount: its point is kept for as long as this process lives.
             name = PointName.parse(options.only)
             store.open_point(name, lease)
             view = SinglePoint(view, name.machine, name.directory_time)
+            if options.vm:
+                view = held.enter_context(closing(TouchedView(view, touched_of(directory))))
+                session.fetch_boot_set(name)
         mounts.serve_mount(view, directory, runtime, kind="vm" if options.vm else "points")
     return DONE
 

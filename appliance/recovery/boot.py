@@ -36,6 +36,7 @@ from appliance.recovery.ready import (
     wait_until_ready,
 )
 from appliance.recovery.runtime import Runtime
+from appliance.recovery.touch import touched_of
 from appliance.recovery.vm_note import (
     VmNote,
     VmStatus,
@@ -47,6 +48,7 @@ from appliance.recovery.vm_note import (
     write_vm,
 )
 from appliance.recovery.vms import is_whole, list_served, read_all, settle
+from appliance.store.boot_notes import keep_boot_note
 
 MEMORY_SPARE_MIB = 256
 _MOUNT_LOG = "mount.log"
@@ -121,6 +123,9 @@ def boot(
             settle(runtime, folder, replace(note, is_fresh=was_fresh))
         raise
     note = _note_ready(runtime, folder, note, clock.monotonic_s() - began_s)
+    if kept is None:  # otherwise it read a part from its overlay
+        machine = PointName.parse(note.point).machine
+        keep_boot_note(runtime.state, machine, touched_of(mount_of(folder)))
     return BootResult(show_vm(folder, note, "running"), kept is not None, _others(runtime, note))
 
 

@@ -23,6 +23,7 @@ from appliance.keys.keyring import read_descriptor
 from appliance.keys.signing import public_key
 from appliance.store.store import Store
 from appliance.vault.address import DirectoryAddress, parse_address
+from appliance.vault.boot_sets import BootSending
 from appliance.vault.bucket import Bucket
 from appliance.vault.contents import Contents, open_contents
 from appliance.vault.gate import Gate
@@ -133,7 +134,9 @@ class Connection:
         )
         walk = Walk(self.store, self.ledger, wardrobe, self.progress)
         locks = Locks(self.bucket, self.ledger, self.clock, self.settings.lock_days)
-        return Sync(self.store, self.ledger, walk, uploader, publisher, locks=locks)
+        folder = self.registry.folder(self.settings.name)
+        boots = BootSending(self.store, self.ledger, folder, uploader.send_small)
+        return Sync(self.store, self.ledger, walk, uploader, publisher, locks=locks, boots=boots)
 
     def survey(self, contents: Contents, publisher: Publisher, wardrobe: Wardrobe) -> Survey:
         """What compares the vault with what the box remembers."""

@@ -35,6 +35,7 @@ from appliance.keys.signing import public_key
 from appliance.keys.wraps import open_wrap
 from appliance.store.points import SUFFIX
 from appliance.store.store import Store
+from appliance.vault.boot_sets import keep_boot
 from appliance.vault.bucket import list_objects
 from appliance.vault.contents import Contents
 from appliance.vault.registry import Registry
@@ -168,8 +169,10 @@ class Opening:
         ]
         wanted.sort(key=lambda one: one[1], reverse=True)
         self._progress.phase("fetching points", total=len(wanted), unit="items")
-        for machine in heads:
+        for machine, (head, _) in heads.items():
             make_directory(store.layout.points / machine)
+            if head.boot is not None:
+                keep_boot(folder, machine, head.boot)
         make_directory(folder / STRAYS)
 
         async def fetch(one: tuple[Head, str, bytes]) -> None:

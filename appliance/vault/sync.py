@@ -21,6 +21,7 @@ from appliance.formats.vault_names import HashedKey, name_object
 from appliance.store.leases import Lease
 from appliance.store.points import PointFile
 from appliance.store.store import Store
+from appliance.vault.boot_sets import BootSending
 from appliance.vault.bucket import TransientError
 from appliance.vault.gate import NotNowError
 from appliance.vault.locks import Locks
@@ -82,6 +83,7 @@ class Sync:
         publisher: Publisher,
         *,
         locks: Locks,
+        boots: BootSending | None = None,
     ) -> None:
         self._locks = locks
         self._store = store
@@ -89,6 +91,7 @@ class Sync:
         self._walk = walk
         self._uploader = uploader
         self._publisher = publisher
+        self._boots = boots
         self._progress = uploader.progress
         self._walking = asyncio.Lock()
         self._total_bytes = 0
@@ -182,7 +185,8 @@ class Sync:
         await self._uploader.send_small(bill, bill_data)
         until_s = await self._hold(needs, point.digest, bill.digest)
         points = {**self._ledger.points(file.folder), file.stem: bill.digest}
-        await self._publisher.publish(file.folder, points)
+        boot = None if self._boots is None else await self._boots.bring(file, manifest)
+        await self._publisher.publish(file.folder, points, boot=boot)
         self._ledger.set_point_until(file.folder, file.stem, until_s)
         self._store.points.remote.put(self._publisher.name, file.key, data)
         lost = set(self._ledger.note(f"lost {file.folder}") or ()) - {file.stem}
