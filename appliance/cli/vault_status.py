@@ -6,13 +6,12 @@ import argparse
 from typing import Any
 
 from appliance.base.text import duration, size
-from appliance.catalog.vault_ledger import VaultLedger
+from appliance.catalog.vault_ledger import LEDGER, VaultLedger
 from appliance.cli.exit_codes import DONE
 from appliance.cli.session import Session
 from appliance.formats.names import format_time
 from appliance.formats.vault_settings import VaultSettings
 from appliance.vault.address import S3Address, parse_address
-from appliance.vault.connection import LEDGER
 from appliance.vault.providers import estimate_cost_usd, estimate_storage_usd
 from appliance.vault.registry import Registry
 from appliance.vault.standing import MachineStanding, Standing, standing_json
