@@ -6,6 +6,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .PHONY: help setup packages native demo check format test test-slow bench bench-index clean
 MAKEFLAGS += --no-print-directory
+# Compiled once, as an installed program is: 0.1 s less for every command that is run from here.
+unexport PYTHONDONTWRITEBYTECODE
 
 # To build, to run, to test, and to make the disk of the demo.
 PACKAGES := ca-certificates clang-format debootstrap dmsetup e2fsprogs extlinux fdisk fuse3 gcc libc6-dev libfuse2 \
