@@ -59,7 +59,7 @@ def _vault(
         "counter": 0 if claim.head is None else claim.head.counter,
         "objects": objects,
         "stored_bytes": stored_bytes,
-        "machines": [standing_json(one, now, settings.rpo_s) for one in machines],
+        "machines": [standing_json(one, now) for one in machines],
         "traffic": traffic,
         "last_sync": last,
     }
@@ -75,7 +75,7 @@ def _text(
         f"{value['counter']}" + ("" if value["owner"] else "; this box only reads it"),
     ]
     for one in machines:
-        lines.append(f"  {one.machine}: {_standing(one, settings, now)}")
+        lines.append(f"  {one.machine}: {_standing(one, now)}")
     last = value["last_sync"]
     if last:
         lines.append(f"  last sync {last['ended']}: {last['outcome']}")
@@ -93,7 +93,7 @@ def _text(
     return lines
 
 
-def _standing(one: MachineStanding, settings: VaultSettings, now: Any) -> str:
+def _standing(one: MachineStanding, now: Any) -> str:
     if one.newest_there == one.newest:
         until = one.immutable_until
         locked = "" if until is None else f", immutable until {format_time(until)}"
@@ -101,7 +101,7 @@ def _standing(one: MachineStanding, settings: VaultSettings, now: Any) -> str:
     behind_s = one.behind_s(now)
     behind = "nothing there yet" if behind_s is None else f"{duration(behind_s)} behind"
     waits = f", {size(one.waiting_bytes)} at most to send"
-    if one.is_within(now, settings.rpo_s):
+    if one.is_within(now):
         return f"{behind}, within its target{waits}"
     if one.within_at is None:
         return f"{behind}{waits}: 'holdfast vault sync' sends it"

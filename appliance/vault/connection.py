@@ -135,7 +135,16 @@ class Connection:
         locks = Locks(self.bucket, self.ledger, self.clock, self.settings.lock_days)
         folder = self.registry.folder(self.settings.name)
         boots = BootSending(self.store, self.ledger, folder, uploader.send_small)
-        return Sync(self.store, self.ledger, walk, uploader, publisher, locks=locks, boots=boots)
+        return Sync(
+            self.store,
+            self.ledger,
+            walk,
+            uploader,
+            publisher,
+            settings=self.settings,
+            locks=locks,
+            boots=boots,
+        )
 
     def survey(self, contents: Contents, publisher: Publisher, wardrobe: Wardrobe) -> Survey:
         """What compares the vault with what the box remembers."""

@@ -125,6 +125,9 @@ def test_status_tells_what_is_behind(office: Office) -> None:
         one["machine"]: one
         for one in office.box("--json", "vault", "status", expect=0).json()["vaults"][0]["machines"]
     }
+    office.box("vault", "limit", "--rpo", "0", "--machine", "m", expect=0)
+    late = office.box("--json", "vault", "status", expect=0).json()["vaults"][0]["machines"]
+    assert {one["machine"]: one["within_target"] for one in late}["m"] is False
     assert shown["late one"]["newest_there"] is None
     assert not shown["late one"]["within_target"]
     assert shown["m"]["within_target"]
