@@ -6,11 +6,14 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .PHONY: help setup packages native demo check format test test-slow bench bench-index bench-vault clean
 MAKEFLAGS += --no-print-directory
+# Compiled once, as an installed program is: 0.1 s less for every command that is run from here.
+unexport PYTHONDONTWRITEBYTECODE
 
 # To build, to run, to test, and to make the disk of the demo.
-PACKAGES := ca-certificates clang-format debootstrap dmsetup e2fsprogs extlinux fdisk fuse3 gcc libc6-dev libfuse2 \
-	libssl-dev libudev1 libxxhash-dev libzstd-dev make mount python3-dev python3-venv qemu-system-x86 qemu-utils syslinux-common \
-	util-linux xfsprogs zbar-tools
+PACKAGES := busybox-static ca-certificates clang-format debootstrap dmsetup dosfstools e2fsprogs exfat-fuse exfatprogs \
+	extlinux fdisk fuse3 gcc libc6-dev libfuse2 libnbd-bin libssl-dev libudev1 libxxhash-dev libzstd-dev lvm2 make mount \
+	mtools nbd-client ntfs-3g openssl ovmf python3-dev python3-venv qemu-system-x86 qemu-utils syslinux-common util-linux \
+	xfsprogs zbar-tools
 # The vault's tests run a real S3 server.
 PACKAGES += ceph-common ceph-mon ceph-osd radosgw
 # What the bench is measured beside.

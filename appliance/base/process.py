@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
+import signal
+import socket
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 
@@ -33,15 +38,17 @@ def find_program(name: str, package: str) -> str:
     return path
 
 
-def run(argv: Sequence[str], *, timeout_s: float = 60.0, cwd: Path | None = None) -> str:
-    """Run `argv` to its end and give its standard output.
+def run(
+    argv: Sequence[str], *, timeout_s: float = 60.0, cwd: Path | None = None, stdin: str = ""
+) -> str:
+    """Run `argv` on the text `stdin` to its end and give its standard output.
 
     Raises HoldfastError with the last line the program said when it fails or does not end in time.
     """
     try:
         done = subprocess.run(
             list(argv),
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             text=True,
             errors="replace",
@@ -85,6 +92,47 @@ def spawn(
         os.close(descriptor)
 
 
+class Peer:
+    """A program at the other end of a socket, and nothing else of ours."""
+
+    def __init__(self, argv: Sequence[str], end: socket.socket) -> None:
+        """Start `argv` with `end` as its standard input; what it prints is dropped.
+
+        It inherits no other descriptor, and of the environment only what programs and modules are
+        found by.
+        """
+        kept = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG")
+        try:
+            self._process = subprocess.Popen(
+                list(argv),
+                stdin=end.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={name: os.environ[name] for name in kept if name in os.environ},
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise HoldfastError(f"{argv[0]}: {error.strerror}") from error
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def describe_end(self, timeout_s: float = 5.0) -> str:
+        """How it ended by itself, or that it did not within `timeout_s`."""
+        try:
+            code = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return "hung"
+        return f"crashed ({signal.Signals(-code).name})" if code < 0 else "ended"
+
+    def kill(self) -> None:
+        """End it now, and wait until it is gone."""
+        self._process.kill()
+        self._process.wait()
+
+
 def process_started(pid: int) -> float | None:
     """When process `pid` started (seconds since the epoch), or None if it does not run.
 
@@ -97,3 +145,62 @@ def process_started(pid: int) -> float | None:
         return float(process.create_time())
     except psutil.Error:
         return None
+
+
+class Conversation:
+    """A program that answers on its standard output what it is asked on its standard input.
+
+    Made for programs that the kernel may hold for ever: nobody waits for them longer than they
+    said, and an abandoned one is collected whenever it ends.
+    """
+
+    _abandoned: ClassVar[list[subprocess.Popen[bytes]]] = []
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        """Raises HoldfastError when the program cannot be started."""
+        self._abandoned[:] = [process for process in self._abandoned if process.poll() is None]
+        try:
+            self._process = subprocess.Popen(
+                list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            )
+        except OSError as error:
+            raise HoldfastError(f"{argv[0]}: {error.strerror}") from error
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the program lives, abandoned or not."""
+        return self._process.poll() is None
+
+    def write(self, request: bytes) -> None:
+        """Ask: at most PIPE_BUF bytes. Raises EOFError when the program has ended."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(request)
+        except (OSError, ValueError) as error:
+            raise EOFError from error
+
+    def read(self, size_bytes: int, deadline_s: float) -> bytes:
+        """Exactly `size_bytes` of the answer, before `deadline_s` of the monotonic clock.
+
+        Raises TimeoutError when it is later, EOFError when the program ends before.
+        """
+        assert self._process.stdout is not None
+        answer = bytearray()
+        while len(answer) < size_bytes:
+            left_s = max(0.0, deadline_s - time.monotonic())
+            if not select.select([self._process.stdout], [], [], left_s)[0]:
+                raise TimeoutError
+            piece = os.read(self._process.stdout.fileno(), size_bytes - len(answer))
+            if not piece:
+                raise EOFError
+            answer += piece
+        return bytes(answer)
+
+    def close(self) -> None:
+        """End the program without waiting for it."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        if self._process.poll() is None:
+            self._process.kill()
+            self._abandoned.append(self._process)

@@ -1,4 +1,4 @@
-"""The catalog database: summaries of points and of sealed records, and which points are damaged.
+"""The catalog database: summaries of points and of records, damage, measurements and findings.
 
 Derived and disposable: a missing or malformed file is replaced by an empty one, and when the disk
 is full what could not be noted is found out again later.
@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-import sqlite_utils
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from appliance.base.durable import move_file
 from appliance.base.errors import HoldfastError, NotFoundError
+
+if TYPE_CHECKING:
+    import sqlite_utils
 
 _SCHEMA_VERSION = 1
 _WAIT_S = 30.0
@@ -31,6 +33,7 @@ class Catalog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lock = threading.Lock()
         self._database = self._open_usable()
 
     def _open_usable(self) -> sqlite_utils.Database:
@@ -49,8 +52,15 @@ class Catalog:
             move_file(path, path.with_suffix(".damaged"))
         return self._open(path)
 
-    def _do(self, work: Callable[[sqlite_utils.Database], _Result]) -> _Result:
-        """Do `work`; without what was remembered when the file is malformed or unusable."""
+    def do(self, work: Callable[[sqlite_utils.Database], _Result]) -> _Result:
+        """Do `work`; without what was remembered when the file is malformed or unusable.
+
+        Any thread may ask; one works at a time.
+        """
+        with self._lock:
+            return self._do_alone(work)
+
+    def _do_alone(self, work: Callable[[sqlite_utils.Database], _Result]) -> _Result:
         try:
             return work(self._database)
         except sqlite3.OperationalError:
@@ -67,9 +77,12 @@ class Catalog:
         self._database = fresh
 
     def _open(self, path: Path | str) -> sqlite_utils.Database:
-        connection = sqlite3.connect(path, timeout=_WAIT_S)
+        connection = sqlite3.connect(path, timeout=_WAIT_S, check_same_thread=False)
         if isinstance(path, Path):
             path.chmod(0o600)
+        # Slow to import: not for commands that read no lists.
+        import sqlite_utils  # noqa: PLC0415
+
         database = sqlite_utils.Database(connection)
         version = connection.execute("pragma user_version").fetchone()[0]
         if version not in (0, _SCHEMA_VERSION):
@@ -81,12 +94,20 @@ class Catalog:
         database.table("damage").create(
             {"point": str, "hurt_bytes": int, "noticed": str}, pk="point", if_not_exists=True
         )
+        database.table("measurements").create(
+            {"subject": str, "what": str, "since": float, "until": float, "value": float},
+            pk=("subject", "what", "since"),
+            if_not_exists=True,
+        )
+        database.table("findings").create(
+            {"key": str, "subject": str, "standing": str}, pk="key", if_not_exists=True
+        )
         connection.execute(f"pragma user_version = {_SCHEMA_VERSION}")
         return database
 
     def summaries(self, table: Table = "points") -> dict[str, tuple[str, dict[str, Any]]]:
         """Key of a file -> (stamp of the file it was made from, summary)."""
-        return self._do(
+        return self.do(
             lambda database: {
                 row["key"]: (row["stamp"], json.loads(row["summary"]))
                 for row in database.table(table).rows
@@ -101,7 +122,7 @@ class Catalog:
             {"key": key, "stamp": stamp, "summary": json.dumps(summary)}
             for key, (stamp, summary) in summaries.items()
         ]
-        self._do(lambda database: database.table(table).upsert_all(rows, pk="key"))
+        self.do(lambda database: database.table(table).upsert_all(rows, pk="key"))
 
     def remove_summaries(self, keys: set[str], table: Table = "points") -> None:
         """Files that are gone."""
@@ -114,11 +135,11 @@ class Catalog:
             with database.conn:
                 database.conn.executemany(statement, [(key,) for key in keys])
 
-        self._do(remove)
+        self.do(remove)
 
     def damaged_points(self) -> set[str]:
         """Names of points that the last verification found hurt."""
-        return self._do(lambda database: {row["point"] for row in database.table("damage").rows})
+        return self.do(lambda database: {row["point"] for row in database.table("damage").rows})
 
     def set_damage(self, checked: set[str], hurt: Mapping[str, int], noticed: str) -> None:
         """Replace what is known of `checked` points by `hurt`: point -> bytes."""
@@ -134,7 +155,7 @@ class Catalog:
                 )
                 database.table("damage").upsert_all(rows, pk="point")
 
-        self._do(replace)
+        self.do(replace)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -1,7 +1,7 @@
 """The one door to the crypto library: HKDF, scrypt and AES-256-GCM for short messages.
 
-Bulk data is sealed in `native/`, not here. The library is imported on first use: AES costs 36 ms
-(60 where cffi is installed), and commands that need no key do not pay that. HKDF beside AES, which
+Bulk data is sealed in `native/`, not here. The library is imported on first use and commands that
+need no key do not pay for it. HKDF beside AES, which
 opening any wrap needs anyway, costs 2 to 7 ms more: too little to keep an HKDF of our own.
 """
 

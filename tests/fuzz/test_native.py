@@ -14,7 +14,7 @@ MUTATIONS = 1_000_000
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("parser", ["directories", "frames", "runs"])
+@pytest.mark.parametrize("parser", ["directories", "frames", "runs", "disks"])
 def test_a_million_mutants_are_survived_under_sanitizers(parser: str, seed: int) -> None:
     subprocess.run(["make", "-s", "-C", "native", "build/tests"], cwd=ROOT, check=True)
     environment = {**os.environ, "HF_FUZZ_COUNT": str(MUTATIONS), "HF_FUZZ_SEED": str(seed)}
