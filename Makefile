@@ -4,15 +4,16 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup packages native demo check format test test-slow bench bench-index clean
+.PHONY: help setup packages native demo check format test test-slow bench bench-index bench-vault clean
 MAKEFLAGS += --no-print-directory
 # Compiled once, as an installed program is: 0.1 s less for every command that is run from here.
 unexport PYTHONDONTWRITEBYTECODE
 
 # To build, to run, to test, and to make the disk of the demo.
-PACKAGES := ca-certificates clang-format debootstrap dmsetup e2fsprogs extlinux fdisk fuse3 gcc libc6-dev libfuse2 \
-	libssl-dev libudev1 libxxhash-dev libzstd-dev make mount python3-dev python3-venv qemu-system-x86 qemu-utils syslinux-common \
-	util-linux xfsprogs zbar-tools
+PACKAGES := busybox-static ca-certificates clang-format debootstrap dmsetup dosfstools e2fsprogs exfat-fuse exfatprogs \
+	extlinux fdisk fuse3 gcc libc6-dev libfuse2 libnbd-bin libssl-dev libudev1 libxxhash-dev libzstd-dev lvm2 make mount \
+	mtools nbd-client ntfs-3g openssl ovmf python3-dev python3-venv qemu-system-x86 qemu-utils syslinux-common util-linux \
+	xfsprogs zbar-tools
 # The vault's tests run a real S3 server.
 PACKAGES += ceph-common ceph-mon ceph-osd radosgw
 # What the bench is measured beside.
@@ -81,6 +82,10 @@ bench: setup ## Beside restic and borg, about 25 minutes; QUICK=1 for a small di
 bench-index: setup ## The index at 1, 10 and 50 TB: memory, look-ups, sizes, rebuild; ARGS=--disk-gib 45 fills all of it
 	$(MAKE) -s -C native streams
 	$(BIN)/python -m tests.bench.index_bench $(ARGS)
+
+bench-vault: setup ## The vault over a line beside rclone and restic, on Ceph's gateway; FULL=1 for the large disk, ROWS=line,restore for some
+	$(call install_packages,rclone restic)
+	$(BIN)/python -m tests.bench.vault_bench $(if $(FULL),--full) $(if $(ROWS),--rows '$(ROWS)')
 
 clean: ## Remove everything that make made, the cached disk of the demo too
 	-@$(MAKE) -C native clean

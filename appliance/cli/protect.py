@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from appliance.backup.disks import DiskBackup
+from appliance.backup.disks import BackupResult, DiskBackup
 from appliance.base.errors import IntegrityError, NotFoundError, UsageError
 from appliance.base.text import duration, printable, size
 from appliance.catalog.catalog import Catalog
@@ -38,6 +38,10 @@ FINDINGS_SHOWN = 10
 
 def backup(session: Session, options: argparse.Namespace) -> int:
     """Make a recovery point."""
+    if str(options.sources[0]).startswith("vm:"):
+        return _backup_vm(session, options)
+    if options.machine is None:
+        raise UsageError("--machine NAME says whose disks these are")
     machine = parse_machine_name(options.machine)
     if options.changed is not None and options.base is None:
         raise UsageError("--changed needs --base POINT: the ranges are changes since that point")
@@ -55,6 +59,25 @@ def backup(session: Session, options: argparse.Namespace) -> int:
         changed = _changed(options.changed, base, len(sources))
         job = DiskBackup(store, session.clock, console.progress, machine, sources)
         result = job.run(lease, base, changed)
+    return _report(session, result, {})
+
+
+def _backup_vm(session: Session, options: argparse.Namespace) -> int:
+    from appliance.cli.vm_backup import PREFIX, back_up_vm  # slow to import
+
+    if len(options.sources) > 1 or options.changed is not None or options.base is not None:
+        raise UsageError("vm:NAME is all of a VM, and what it changed is known: name nothing else")
+    name = str(options.sources[0]).removeprefix(PREFIX)
+    result, is_still = back_up_vm(session, name, options.machine)
+    if not is_still:
+        session.console.note("no guest agent stilled the filesystems: like after a power cut")
+    base = result.manifest.base
+    more = {"filesystems_still": is_still, "base": None if base is None else str(base)}
+    return _report(session, result, more)
+
+
+def _report(session: Session, result: BackupResult, more: dict[str, Any]) -> int:
+    console = session.console
     manifest = result.manifest
     point = summarize(manifest).to_json()
     stages = {
@@ -63,7 +86,7 @@ def backup(session: Session, options: argparse.Namespace) -> int:
         if name.endswith("_ns")
     }
     stages["write_ns"] = result.write_ns
-    answer = {**point, "stages_ns": stages, "kernels": kernels()}
+    answer = {**point, "stages_ns": stages, "kernels": kernels(), **more}
     console.result(answer, str(manifest.name))
     console.note(
         f"read {size(manifest.read_bytes)}, new {size(manifest.new_bytes)}, "

@@ -10,9 +10,9 @@ from appliance.formats.touched import BLOCK_BYTES, ENTRIES_MAX, MAGIC, encode_en
 from appliance.recovery.points_view import DiskReader, PointEntry, PointsView
 
 
-def touched_of(directory: Path) -> Path:
-    """The note beside a VM's own mount."""
-    return directory.parent / "touched"
+def touched_of(folder: Path) -> Path:
+    """The note in the folder of a VM."""
+    return folder / "touched"
 
 
 class TouchedView:
@@ -68,6 +68,10 @@ class _TouchedDisk:
         if length > 0:
             self._view.note(self._number, offset, length)
         return self._disk.read(offset, length)
+
+    def runs(self, offset: int, length: int) -> list[tuple[int, bool]]:
+        """Which ranges hold data; asking is no read."""
+        return self._disk.runs(offset, length)
 
     def close(self) -> None:
         """Let go of the point."""

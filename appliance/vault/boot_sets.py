@@ -13,16 +13,18 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from appliance.base.durable import make_directory, write_file
-from appliance.base.errors import HoldfastError, IntegrityError
+from appliance.base.errors import HoldfastError, IntegrityError, NotFoundError
 from appliance.catalog.vault_ledger import VaultLedger
 from appliance.formats.boot_set import BootSet, decode_boot_set, encode_boot_set
 from appliance.formats.point import Manifest
 from appliance.formats.vault_names import HashedKey, name_object
+from appliance.keys.hierarchy import MasterKey
 from appliance.store.boot_notes import read_boot_note
 from appliance.store.points import PointFile
 from appliance.store.remote_chunks import RemoteContainer
 from appliance.store.store import Store
 from appliance.vault.boot_making import BootMaking, Made
+from appliance.vault.contents import Contents
 from appliance.vault.second_copy import VaultCopy
 
 Send = Callable[[HashedKey, bytes], Awaitable[None]]
@@ -74,6 +76,18 @@ class BootSending:
         await self._send(key, data)
         self._ledger.set_note(_MARK + made.boot_set.machine, plain.decode())
         return key.digest
+
+
+async def list_boot_set(
+    contents: Contents, keys: MasterKey, machine: str, name: bytes
+) -> list[bytes]:
+    """The list `name` of a machine's boot set, and the containers it names, if it can be read."""
+    try:
+        data = await contents.read("boots", name)
+        boot_set = decode_boot_set(keys.open_record(f"boots/{machine}", data), machine)
+    except (IntegrityError, NotFoundError):
+        return [name]
+    return [name, *(container for container, _ in boot_set.containers)]
 
 
 class BootFetching:

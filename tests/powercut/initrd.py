@@ -48,8 +48,8 @@ def provide_kernel() -> tuple[Path, Path]:
     return kernel, modules
 
 
-def order_modules(modules: Path) -> list[Path]:
-    """The modules the guest loads, each after those it depends on."""
+def order_modules(modules: Path, names: Sequence[str] = _MODULES) -> list[Path]:
+    """The modules a guest loads, each after those it depends on."""
     known = {_plain(path.stem): path for path in modules.rglob("*.ko")}
     ordered: list[Path] = []
 
@@ -63,7 +63,7 @@ def order_modules(modules: Path) -> list[Path]:
                 add(other)
         ordered.append(path)
 
-    for name in _MODULES:
+    for name in names:
         add(name)
     return ordered
 
@@ -99,7 +99,7 @@ def write_initrd(
         if name.endswith(_PYTHON_SUFFIX):
             content |= _compile(Path(name))
     with target.open("wb") as file:
-        file.write(_archive(content))
+        file.write(pack_archive(content))
 
 
 def _list_names(modules: Sequence[Path]) -> bytes:
@@ -115,7 +115,7 @@ def _compile(source: Path) -> dict[str, bytes]:
     return {str(source.parent / "__pycache__" / name): place.read_bytes()}
 
 
-def _archive(content: dict[str, bytes]) -> bytes:
+def pack_archive(content: dict[str, bytes]) -> bytes:
     """A cpio archive in the `newc` format (kernel: driver-api/early-userspace/buffer-format)."""
     directories = {str(parent) for name in content for parent in Path(name).parents} - {"/"}
     members = [(name, stat.S_IFDIR | 0o755, b"") for name in sorted(directories)]
