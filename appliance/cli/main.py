@@ -62,6 +62,8 @@ def _run(session: Session, options: argparse.Namespace) -> int:
         with named_os_errors(str(error.filename or options.command)):
             raise
         raise  # unreachable: named_os_errors raised
+    finally:
+        session.close()
 
 
 def _heal(session: Session) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import socket
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from appliance.base import durable
@@ -14,8 +15,10 @@ from appliance.formats.names import PointName
 from appliance.recovery.disk_server import disk_export_name
 from appliance.recovery.nbd_listen import Address, listen_tcp, listen_unix, load_certificates
 from appliance.recovery.nbd_server import NbdServer
+from appliance.recovery.points_view import PointsView
 from appliance.recovery.runtime import Runtime
 from appliance.recovery.store_view import StoreView
+from appliance.recovery.touch import TouchedView
 
 
 def serve(session: Session, options: argparse.Namespace) -> int:
@@ -27,9 +30,12 @@ def serve(session: Session, options: argparse.Namespace) -> int:
     tls = None
     if options.tls_certificates is not None:
         tls = load_certificates(options.tls_certificates)
-    with store.lease("reader") as lease:
+    with store.lease("reader") as lease, ExitStack() as held:
         manifest = store.open_point(name, lease)
-        view = StoreView(store, lease)
+        view: PointsView = StoreView(store, lease)
+        if options.touched is not None:
+            view = held.enter_context(closing(TouchedView(view, options.touched)))
+            session.fetch_boot_set(name)
         disks = {
             disk_export_name(disk): view.open_disk(name.machine, name.directory_time, disk)
             for disk in range(len(manifest.disks))

@@ -15,6 +15,7 @@ from appliance.cli.exit_codes import DONE, FAILED
 from appliance.cli.key_input import read_recovery_key
 from appliance.cli.session import Session
 from appliance.cli.vault_input import find_credentials
+from appliance.cli.vault_pull import pull
 from appliance.formats.names import format_time, parse_time
 from appliance.formats.vault import VAULT_ID_BYTES
 from appliance.formats.vault_credentials import Credentials
@@ -51,6 +52,7 @@ def vault(session: Session, options: argparse.Namespace) -> int:
         "mirror": vault_copies.mirror,
         "seed": vault_copies.seed,
         "adopt": vault_copies.adopt,
+        "pull": pull,
     }
     return actions[options.action](session, options)
 

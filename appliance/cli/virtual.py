@@ -19,6 +19,7 @@ from appliance.recovery.presets import HardwareChoice
 from appliance.recovery.ready import Wait
 from appliance.recovery.runtime import Runtime
 from appliance.recovery.store_view import StoreView
+from appliance.recovery.touch import touched_of
 from appliance.recovery.vm_note import VmStatus
 
 
@@ -183,7 +184,8 @@ def serve_argv(session: Session) -> ServeArgv:
     """What serves the disks of a VM's point."""
 
     def serve(point: str, path: Path) -> list[str]:
-        return session.command("serve", point, "--socket", str(path))
+        noted = str(touched_of(path.parent))
+        return session.command("serve", point, "--socket", str(path), "--touched", noted)
 
     return serve
 

@@ -153,6 +153,9 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tls-certificates", metavar="DIR", type=Path, help="speak TLS only, with these"
     )
+    parser.add_argument(
+        "--touched", metavar="FILE", type=Path, help="note which blocks are read, for boot sets"
+    )
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:

@@ -51,6 +51,7 @@ from appliance.recovery.ready import (
     wait_until_ready,
 )
 from appliance.recovery.runtime import Runtime
+from appliance.recovery.touch import touched_of
 from appliance.recovery.vm_note import (
     VmNote,
     VmStatus,
@@ -63,6 +64,7 @@ from appliance.recovery.vm_note import (
 )
 from appliance.recovery.vms import is_whole, read_all, settle, with_larger_overlays
 from appliance.sources.nbd import NbdAddress, NbdClient
+from appliance.store.boot_notes import keep_boot_note
 
 MEMORY_SPARE_MIB = 256
 
@@ -141,6 +143,9 @@ def boot(
             settle(folder, replace(note, is_fresh=was_fresh, is_wanted=False))
         raise
     note = _note_ready(runtime, folder, note, clock.monotonic_s() - began_s)
+    if kept is None:  # otherwise it read a part from its overlay
+        machine = PointName.parse(note.point).machine
+        keep_boot_note(runtime.state, machine, touched_of(folder))
     return BootResult(show_vm(folder, note, "running"), kept is not None, _others(runtime, note))
 
 
