@@ -57,6 +57,7 @@ def ls(session: Session, options: argparse.Namespace) -> int:
         entries.sort(key=lambda entry: entry.name)
         others = tree.others() if is_top else []
         notes = _notes(tree) if is_top else []
+        read_bytes = tree.reader.read_bytes
     for note in notes:
         session.console.note(f"holdfast: {name}: {note}")
     for entry in [*troubles, *entries]:
@@ -77,6 +78,7 @@ def ls(session: Session, options: argparse.Namespace) -> int:
             for other in others
         ],
         "notes": notes,
+        "read_bytes": read_bytes,
     }
     lines = [
         f"{SIGN}{printable(other.name)}/  {other.kind} {printable(other.label)}".rstrip()
