@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup packages native demo check format test test-slow bench bench-index clean
+.PHONY: help setup packages native demo check format test test-slow bench bench-index bench-recovery clean
 MAKEFLAGS += --no-print-directory
 # Compiled once, as an installed program is: 0.1 s less for every command that is run from here.
 unexport PYTHONDONTWRITEBYTECODE
@@ -82,6 +82,9 @@ bench: setup ## Beside restic and borg, about 25 minutes; QUICK=1 for a small di
 bench-index: setup ## The index at 1, 10 and 50 TB: memory, look-ups, sizes, rebuild; ARGS=--disk-gib 45 fills all of it
 	$(MAKE) -s -C native streams
 	$(BIN)/python -m tests.bench.index_bench $(ARGS)
+
+bench-recovery: setup ## Boots, reads of mount and NBD, four VMs, failback; ARGS='--runs 1 --rows boot,reads'
+	$(BIN)/python -m tests.bench.recovery_bench $(ARGS)
 
 clean: ## Remove everything that make made, the cached disk of the demo too
 	-@$(MAKE) -C native clean
