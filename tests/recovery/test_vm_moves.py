@@ -248,15 +248,31 @@ def test_a_vm_moves_while_it_writes_and_loses_nothing(box: Box, image_format: st
     assert box.boot("--wait", "none")["kept_overlay"]  # and it boots from there again
 
 
-def test_a_cancelled_migration_leaves_the_vm_where_it_was(box: Box) -> None:
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_migration_leaves_the_vm_where_it_was(box: Box, end: signal.Signals) -> None:
     box.protect(WRITING)
     box.boot()
     process = box.holdfast.start("migrate", "vm", box.folder / "moved.raw")
     wait_for(lambda: (box.folder / "moved.raw").exists() or process.poll() is not None)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(end)
     if process.wait() == 0:
         return  # it was faster
     box.await_dots()
     assert box.state()["overlay_bytes"] > 0
     box.holdfast("migrate", "vm", box.folder / "moved.raw", "--force", expect=0)
     box.await_dots()
+
+
+def test_a_vm_moves_to_where_nbd_serves(box: Box) -> None:
+    box.protect(WRITING)
+    box.boot()
+    target, path = box.folder / "far.raw", box.folder / "far.sock"
+    target.write_bytes(bytes(SIZE))
+    argv = ["qemu-nbd", "--persistent", "--format=raw", f"--socket={path}", str(target)]
+    with subprocess.Popen(argv) as server:
+        wait_for(path.exists)
+        box.holdfast("migrate", "vm", f"nbd+unix:///?socket={path}", "--force", expect=0)
+        box.await_dots()
+        box.holdfast("stop", "vm", "--grace", "0", expect=0)
+        server.terminate()
+    assert not find_lost_writes(target.read_bytes(), box.dots())
