@@ -19,7 +19,7 @@ from appliance.cli.exit_codes import DONE, DONE_WITH_GAPS
 from appliance.cli.session import Session
 from appliance.formats.finding import Finding
 from appliance.formats.names import format_time
-from appliance.health.inventory import Disk
+from appliance.health.disk_examination import DiskExaminer
 from appliance.health.kernel_tree import KernelTree
 from appliance.health.stakes import Stake, find_stakes
 from appliance.health.survey import Report, Survey
@@ -91,7 +91,14 @@ def take_look(session: Session) -> Look:
         make_directory(session.state)
     with Catalog(session.state / "catalog.db") as catalog:
         history = Measurements(catalog)
-        survey = Survey(tree, session.clock, history, ask_nothing, read_properties)
+        examiner = DiskExaminer(history, session.clock)
+        survey = Survey(
+            tree,
+            session.clock,
+            history,
+            lambda disk: examiner.examine(disk.path, disk.transport, disk.subject),
+            read_properties,
+        )
         report = survey.run()
         log = FindingLog(catalog)
         news = log.observe(
@@ -100,11 +107,6 @@ def take_look(session: Session) -> Look:
         known = log.acknowledged_keys()
     stakes = find_stakes(report, tree, session.state, StoreCopies(session))
     return Look(report, stakes, known, news)
-
-
-def ask_nothing(_: Disk) -> list[Finding]:
-    """No disk is asked."""
-    return []
 
 
 def health(session: Session, options: argparse.Namespace) -> int:
