@@ -23,7 +23,7 @@ from appliance.base.process import find_program
 from appliance.recovery.monitor import SOCKET, Monitor
 from hwtests.bench import Said
 from tests.guest.archive import gather, pack
-from tests.guest.kernel import FULL, ROOT, order_modules, provide_kernel
+from tests.guest.kernel import COMMAND_LINE, FULL, ROOT, order_modules, provide_kernel
 
 MODULES = (
     *("virtio_pci", "virtio_console", "9pnet_virtio", "9p", "ahci", "nvme", "sd_mod", "sg"),
@@ -216,7 +216,7 @@ class Guest:
         argv += ["-no-user-config", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"]
         argv += ["-smp", "2", "-m", f"{_MEMORY_MIB}M", "-display", "none", "-no-reboot"]
         argv += ["-kernel", str(kernel), "-initrd", str(initrd)]
-        argv += ["-append", "console=ttyS0 quiet panic=-1 random.trust_cpu=on rdinit=/init"]
+        argv += ["-append", COMMAND_LINE]
         argv += ["-serial", f"file:{self._place / 'console.txt'}"]
         argv += ["-qmp", f"unix:{self._place / SOCKET},server=on,wait=off"]
         argv += ["-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"]

@@ -16,6 +16,9 @@ _DATA_MIB = 8
 
 def make(bench: Bench, level: str, names: list[str]) -> str:
     """An array of empty disks, by the product; gives its name."""
+    for left in succeed(bench.holdfast("--json", "array")).json()["arrays"]:
+        if {member["name"] for member in left["members"]} & set(names):
+            succeed(bench.run("mdadm", "--stop", f"/dev/{left['name']}"))
     for name in names:
         bench.run("mdadm", "--zero-superblock", f"/dev/{name}")
         succeed(bench.run("wipefs", "--all", "--quiet", f"/dev/{name}"))

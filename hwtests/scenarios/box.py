@@ -1,8 +1,6 @@
-"""The box: a disk that fills up, a clock that jumps, power-fail safety, and the watchdog."""
+"""The box: a disk that fills up, a clock that jumps, power-fail safety, and IPMI."""
 
 from __future__ import annotations
-
-import time
 
 from hwtests.bench import Bench, await_true, findings, succeed
 from hwtests.guest import Guest
@@ -10,8 +8,6 @@ from hwtests.scenario import Scenario
 
 _DAY_S = 86400
 _MOUNT = "/srv"
-_WATCHDOG_S = 10
-_SIGSTOP, _SIGCONT = 19, 18
 
 
 def forecast(guest: Guest) -> str:
@@ -70,27 +66,6 @@ def management_controller(guest: Guest) -> str:
     return f"asked, {len(box['ipmi'])} readings"
 
 
-def watchdog(guest: Guest) -> str:
-    """A watch that runs keeps the box up; one that hangs is bitten."""
-    guest.load("i6300esb", f"heartbeat={_WATCHDOG_S}")
-    number = guest.start("--json", "health", "--watch", "--watchdog", "/dev/watchdog")
-    await_true(lambda: guest.output(number), 120, "the first look of the watch")
-    until_s = time.monotonic() + 2 * _WATCHDOG_S
-    while time.monotonic() < until_s:
-        assert guest.ask_qemu("query-status")["status"] == "running", "bitten although it ran"
-        time.sleep(1)
-    guest.signal(number, _SIGSTOP)
-    began_s = time.monotonic()
-    await_true(
-        lambda: guest.ask_qemu("query-status")["status"] == "watchdog", 90, "the watchdog's bite"
-    )
-    seconds = time.monotonic() - began_s
-    guest.ask_qemu("cont")
-    guest.signal(number, _SIGCONT)
-    guest.end(number)
-    return f"fed for {2 * _WATCHDOG_S} s; bit {seconds:.0f} s after the watch hung"
-
-
 def is_quiet(bench: Bench) -> str:
     """Nothing is critical on a bench with which nothing is wrong."""
     said = bench.holdfast("--json", "health")
@@ -108,5 +83,4 @@ SCENARIOS = (
     Scenario("clock jump", "finding", clock_jump, needs=_QEMU | {"clock"}),
     Scenario("power-fail safety", "no barriers, cache not flushed", no_barriers, needs=_QEMU),
     Scenario("simulated IPMI", "found and asked", management_controller, needs=_QEMU),
-    Scenario("watchdog", "bites when the watch hangs, not before", watchdog, needs=_QEMU),
 )
