@@ -35,12 +35,13 @@ DEVICES = [
 ]
 
 
-def choose(word: str, *, core: bool) -> list[Scenario]:
-    """Scenarios whose name has `word` in it."""
+def choose(words: str, *, core: bool) -> list[Scenario]:
+    """Scenarios whose name has one of the `words` in it, which commas separate."""
     return [
         scenario
         for scenario in SCENARIOS
-        if word.lower() in scenario.name.lower() and (scenario.is_core or not core)
+        if any(word.lower() in scenario.name.lower() for word in words.split(","))
+        and (scenario.is_core or not core)
     ]
 
 
@@ -61,7 +62,9 @@ def main() -> int:
     """Parse, play, print."""
     parser = argparse.ArgumentParser(prog="hwtests", description="Scenarios on a real kernel.")
     parser.add_argument("--bench", type=Path, help="a physical bench (bench.example.toml)")
-    parser.add_argument("--only", default="", help="scenarios with this word in their name")
+    parser.add_argument(
+        "--only", default="", help="scenarios with one of these words, as in raid6,nvme"
+    )
     parser.add_argument("--core", action="store_true", help="those of make test")
     options = parser.parse_args()
     scenarios = choose(options.only, core=options.core)

@@ -22,7 +22,7 @@ from appliance.formats.names import format_time
 from appliance.health.disk_examination import DiskExaminer
 from appliance.health.kernel_tree import KernelTree
 from appliance.health.stakes import Stake, find_stakes
-from appliance.health.survey import Report, Survey
+from appliance.health.survey import Report, Survey, look_at_arrays
 from appliance.health.udev import Change, Changes, read_properties
 from appliance.health.watch import Watch, Watchdog
 
@@ -182,12 +182,25 @@ def _watch(session: Session, options: argparse.Namespace) -> int:
             stack.callback(watchdog.close)
         watch = Watch(changes, session.clock, session.console.progress, watchdog)
         is_first = True
-        for seen, look in watch.looks(lambda seen: (seen, take_look(session))):
+        for seen in watch.reasons():
+            if any(change.action == "array" for change in seen):
+                news = _look_at_arrays(session)
+                _tell(session, [], [*news.new, *news.worse], list(news.gone))
+            look = take_look(session)
             # What stood before we came is told once, whenever it was found.
             came = look.findings() if is_first else [*look.news.new, *look.news.worse]
             _tell(session, seen, came, list(look.news.gone))
             is_first = False
     return DONE
+
+
+def _look_at_arrays(session: Session) -> News:
+    """What is new of arrays, before a disk that hangs could hold up the look at everything."""
+    now = session.clock.now()
+    found = look_at_arrays(KernelTree(), read_properties, now)
+    with Catalog(session.state / "catalog.db") as catalog:
+        log = FindingLog(catalog)
+        return log.observe(found, now, looked_at=lambda subject: subject.startswith("array "))
 
 
 def _tell(session: Session, seen: list[Change], came: list[Finding], went: list[Finding]) -> None:

@@ -177,6 +177,14 @@ class Survey:
             self._history.note("box", clock.series, now, clock.booted_s)
 
 
+def look_at_arrays(tree: KernelTree, properties: Properties, now: datetime) -> list[Finding]:
+    """Findings about arrays alone, at once: no disk is asked, and so none is waited for."""
+    inventory = Inventory(tree, properties)
+    return sort_findings(
+        finding for array in list_arrays(tree) for finding in judge_array(array, inventory, now)
+    )
+
+
 class _Asked:
     """Every disk, each in a thread of its own that nobody has to wait for."""
 
