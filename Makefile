@@ -15,6 +15,8 @@ PACKAGES := ca-certificates clang-format debootstrap dmsetup e2fsprogs extlinux 
 	util-linux xfsprogs zbar-tools
 # What the bench is measured beside.
 PEERS := borgbackup python3-pyfuse3 restic
+# What the health pages of disks are compared with.
+PACKAGES += smartmontools
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -38,7 +40,7 @@ define install_packages
 endef
 
 packages:
-	$(call install_packages,$(PACKAGES))
+	$(call install_packages,$(sort $(PACKAGES)))
 
 .venv/installed: pyproject.toml | packages
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "setup: $(PYTHON) is" \
