@@ -17,6 +17,8 @@ PACKAGES := ca-certificates clang-format debootstrap dmsetup e2fsprogs extlinux 
 PACKAGES += ipmitool mdadm nvme-cli smartmontools
 # What the bench is measured beside.
 PEERS := borgbackup python3-pyfuse3 restic
+# What the health pages of disks are compared with.
+PACKAGES += smartmontools
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -40,7 +42,7 @@ define install_packages
 endef
 
 packages:
-	$(call install_packages,$(PACKAGES))
+	$(call install_packages,$(sort $(PACKAGES)))
 
 .venv/installed: pyproject.toml | packages
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "setup: $(PYTHON) is" \

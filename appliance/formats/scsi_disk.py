@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from appliance.formats.disk_pages import DiskPages
 from appliance.formats.page_bytes import read_be, read_text, require_bytes
 from appliance.formats.sas_port import SasPort, parse_port
+from appliance.formats.scsi_environment import Environment, parse_environment
 
 INQUIRY_BYTES = 36
 _HEADER_BYTES = 4
@@ -118,6 +119,7 @@ class ScsiDisk:
     grown_defects: int | None = None
     pending_defects: int | None = None
     ports: tuple[SasPort, ...] = ()
+    environment: tuple[Environment, ...] = ()
     damaged: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -178,13 +180,21 @@ def parse_scsi(pages: DiskPages) -> ScsiDisk:
             for code, value in _parameters(good.get("log-18", b""))
             if (port := parse_port(code, value)) is not None
         ),
+        environment=tuple(
+            report
+            for code, value in _parameters(good.get("log-0d-01", b""))
+            if (report := parse_environment(code, value)) is not None
+        ),
         damaged=dict.fromkeys(logs.keys() - good.keys(), "no such log page"),
     )
 
 
 def _is_log(name: str, page: bytes) -> bool:
     """Whether the page is the one that was asked for."""
-    return len(page) >= _HEADER_BYTES and page[0] & 0x3F == int(name.split("-")[1], 16)
+    codes = [int(code, 16) for code in name.split("-")[1:]]
+    if len(page) < _HEADER_BYTES or page[0] & 0x3F != codes[0]:
+        return False
+    return len(codes) == 1 or page[1] == codes[1]
 
 
 def _parameters(page: bytes) -> Iterator[tuple[int, bytes]]:

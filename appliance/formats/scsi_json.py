@@ -17,6 +17,7 @@ from appliance.formats.scsi_disk import (
     ScsiScan,
     ScsiTest,
 )
+from appliance.formats.scsi_environment import environment_to_json
 
 _DEVICE_TYPES = {
     0: "disk",
@@ -259,6 +260,8 @@ def _show_logs(disk: ScsiDisk) -> dict[str, Any]:
         tree["scsi_error_counter_log"] = counters
     for index, test in enumerate(disk.tests or ()):
         tree[f"scsi_self_test_{index}"] = _show_test(test)
+    if disk.environment:
+        tree["scsi_environmental_reports"] = environment_to_json(disk.environment)
     for index, port in enumerate(disk.ports):
         tree[f"scsi_sas_port_{index}"] = port_to_json(port)
     if disk.scan is not None:

@@ -125,6 +125,9 @@ def _measure_nvme(disk: NvmeDisk) -> Iterator[Measure]:
 def _measure_scsi(disk: ScsiDisk) -> Iterator[Measure]:
     if disk.temperature_c is not None:
         yield Measure("temperature", "log page 0Dh", disk.temperature_c, "°C")
+    for report in disk.environment:
+        if report.is_temperature and report.values[0] is not None:
+            yield Measure("temperature", "log page 0Dh/01h", report.values[0], "°C")
     if disk.grown_defects is not None:
         yield Measure("grown-defects", "grown defect list", disk.grown_defects, "sectors")
     if disk.pending_defects is not None:

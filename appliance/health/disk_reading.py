@@ -22,7 +22,7 @@ from appliance.native.smart import (
     Transport,
 )
 
-_FINAL = (Result.HUNG, Result.GONE)
+_FINAL = (Result.HUNG, Result.TIMEOUT, Result.GONE)
 _STANDBY = 0x00
 _INQUIRY_BYTES = 96
 _PAGE_BYTES = 252
@@ -34,6 +34,8 @@ _DEFECT_HEADER_BYTES = 8
 _DEFECTS_TIMEOUT_S = 60.0
 _SCSI_LOGS = (0x02, 0x03, 0x05, 0x0D, 0x0E, 0x0F, 0x10, 0x11, 0x15, 0x18, 0x2F)
 _LONG_LOGS = (0x15, 0x18)
+_SPC_4, _ALL_SUBPAGES = 6, 0xFF
+_SUBPAGES = ((0x0D, 0x01), (0x15, 0x01))
 
 
 class DiskAsleepError(HoldfastError):
@@ -50,7 +52,7 @@ class _Reading:
     end: Result | None = None
 
     def send(self, command: Command) -> Reply:
-        """The answer; once the disk is gone or hangs, only that."""
+        """The answer; once the disk is gone or was too late, only that: nobody waits twice."""
         reply = self.transport.send(command) if self.end is None else Reply(self.end)
         if reply.result in _FINAL:
             self.end = reply.result
@@ -163,7 +165,8 @@ def _read_nvme(reading: _Reading, nsid: int) -> None:
 
 def _read_scsi(reading: _Reading) -> None:
     inquiry = Command(Operation.SCSI_INQUIRY, length_bytes=_INQUIRY_BYTES)
-    if not reading.ask("inquiry", inquiry):
+    inquiry_page = reading.ask("inquiry", inquiry)
+    if len(inquiry_page) <= 2:
         return
     supported = reading.ask(
         "vpd-00", Command(Operation.SCSI_VITAL_PAGE, page=0, length_bytes=_PAGE_BYTES)
@@ -183,10 +186,22 @@ def _read_scsi(reading: _Reading) -> None:
             length_bytes = _LONG_LOG_BYTES if page in _LONG_LOGS else _LOG_BYTES
             command = Command(Operation.SCSI_LOG, page=page, length_bytes=length_bytes)
             reading.ask(f"log-{page:02x}", command)
-    if 0x15 in [code & 0x3F for code in logs[4:]]:
-        command = Command(Operation.SCSI_LOG, page=0x15, subpage=1, length_bytes=_LOG_BYTES)
-        reading.ask("log-15-01", command)
+    if inquiry_page[2] & 7 >= _SPC_4:
+        _ask_subpages(reading)
     defects = Command(
         Operation.SCSI_DEFECTS, length_bytes=_DEFECT_HEADER_BYTES, timeout_s=_DEFECTS_TIMEOUT_S
     )
     reading.ask("defects", defects)
+
+
+def _ask_subpages(reading: _Reading) -> None:
+    """Environmental reports and pending defects, where the disk lists them."""
+    command = Command(Operation.SCSI_LOG, subpage=_ALL_SUBPAGES, length_bytes=_LOG_BYTES)
+    listed = reading.ask("log-00-ff", command)[4:]
+    known = {(listed[at] & 0x3F, listed[at + 1]) for at in range(0, len(listed) - 1, 2)}
+    for page, subpage in _SUBPAGES:
+        if (page, subpage) in known:
+            command = Command(
+                Operation.SCSI_LOG, page=page, subpage=subpage, length_bytes=_LOG_BYTES
+            )
+            reading.ask(f"log-{page:02x}-{subpage:02x}", command)

@@ -139,6 +139,7 @@ class Survey:
         asleep = [disk for disk in inventory.disks if disk not in silent]
         asleep = [disk for disk in asleep if examined[disk.name].is_asleep]
         unseen = frozenset(disk.subject for disk in (*silent, *asleep))
+        box.troubles.extend(_list_denied(inventory.disks, examined))
         return Report(
             now, inventory, arrays, found_pools, box, sort_findings(findings), examined, unseen
         )
@@ -205,6 +206,13 @@ class _Asked:
         for thread in self._threads:
             thread.join(max(deadline_s - clock.monotonic_s(), 0.0))
         return dict(self._answers)
+
+
+def _list_denied(disks: list[Disk], examined: dict[str, Examination]) -> list[str]:
+    """That nobody but root may ask disks, if that is why they said nothing."""
+    pages = [(disk, examined[disk.name].pages) for disk in disks if disk.name in examined]
+    denied = [disk.name for disk, page in pages if page and "denied" in page.faults.values()]
+    return [f"{', '.join(denied)} may not be asked: run this as root"] if denied else []
 
 
 def _judge_silent(disk: Disk, now: datetime) -> Finding:

@@ -109,6 +109,11 @@ def sas(rotation: int = 10500, **others: bytes) -> DiskPages:
         "defects": bytes((0, 0x0C, 0, 1, 0, 0, 0, 0)),
         **{name.replace("_", "-"): page for name, page in others.items()},
     }
+    spots = [name[4:].split("-") for name in pages if name.startswith("log-")]
+    if any(len(spot) == 2 for spot in spots):
+        both = [(int(spot[0], 16), int((*spot, "0")[1], 16)) for spot in spots]
+        body = b"".join(bytes(pair) for pair in sorted({(0, 0), (0, 0xFF), *both}))
+        pages["log-00-ff"] = struct.pack(">BBH", 0x40, 0xFF, len(body)) + body
     codes = sorted({int(name[4:6], 16) for name in pages if name.startswith("log-")} | {0})
     pages["log-00"] = struct.pack(">BBH", 0, 0, len(codes)) + bytes(codes)
     return DiskPages("scsi", pages)

@@ -219,6 +219,19 @@ SHAPES: dict[str, Shape] = {
         lambda: sas(log_0d=log_page(0x0D, (0, bytes((0, 61))), (1, bytes((0, 60))))),
         ("disk.temperature",),
     ),
+    "sas-subpages": Shape(
+        lambda: sas(
+            log_0d_01=log_page(
+                0x0D,
+                (0, bytes((0, 38, 51, 5, 44, 30, 0, 0))),
+                (1, bytes((1, 0x80, 0xFB, 5, 44, 30, 60, 0xF6))),
+                (0x100, bytes((1, 55, 72, 35, 55, 45, 90, 5))),
+                subpage=1,
+            ),
+            log_15_01=log_page(0x15, (0, struct.pack(">I", 1)), subpage=1),
+        ),
+        ("disk.pending-sectors",),
+    ),
     "scsi-bare": Shape(
         lambda: DiskPages(
             "scsi",

@@ -28,7 +28,9 @@ EXCLUDED = {
 }
 # What a disk changes between two readings.
 LIVE = {
-    "*temperature*": "live temperature",
+    "temperature.*": "live temperature",
+    "*.temperature": "live temperature",
+    "*.temperature_?.*": "live temperature",
     "power_on_time.*": "live counter",
     "nvme_smart_health_information_log.host_*": "live counter",
     "nvme_smart_health_information_log.data_units_*": "live counter",
@@ -36,6 +38,8 @@ LIVE = {
     "nvme_smart_health_information_log.num_err_log_entries": "live counter",
     "ata_smart_attributes.table?9?.raw.*": "live counter",
 }
+# A page that smartctl reads only where there are no environmental reports.
+SKIPPED = {"temperature.*": "log page 0Dh beside environmental reports"}
 # smartctl 7.3 prints what its buffer held before where a SCSI disk has no page of temperatures.
 INVENTED = {"temperature.current": 0, "scsi_temperature.drive_trip": 0}
 
@@ -67,6 +71,8 @@ def compare(
     """Field by field: one that only one of them has is different too."""
     left, right = dict(flatten(dict(theirs))), dict(flatten(dict(ours)))
     patterns = EXCLUDED | (LIVE if is_live else {})
+    if "scsi_environmental_reports" in theirs:
+        patterns |= SKIPPED
     excluded, different, compared = {}, {}, 0
     for name in {**left, **right}:
         reason = next((why for what, why in patterns.items() if fnmatchcase(name, what)), None)
