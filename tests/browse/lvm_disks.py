@@ -14,7 +14,8 @@ from pathlib import Path
 
 from appliance.base.process import find_program
 from tests.browse.images import MIB, run
-from tests.powercut.initrd import ROOT, list_libraries, order_modules, pack_archive, provide_kernel
+from tests.guest.archive import list_libraries, pack
+from tests.guest.kernel import CLOUD, ROOT, order_modules, provide_kernel
 
 CACHE = ROOT / "build" / "browse"
 _INIT = Path(__file__).with_name("guest_init.c")
@@ -100,7 +101,7 @@ def _make(place: Path, timeout_s: float) -> None:
         file.seek(MIB)
         file.write(esp.read_bytes())
     esp.unlink()
-    kernel, modules = provide_kernel()
+    kernel, modules = provide_kernel(CLOUD)
     initrd = place / "initrd"
     initrd.write_bytes(_pack(place, order_modules(modules, _MODULES)))
     console = _run_guest(kernel, initrd, [first, second], timeout_s)
@@ -125,7 +126,7 @@ def _pack(place: Path, modules: list[Path]) -> bytes:
         program = find_program(name, package)
         content[f"/usr/sbin/{name}"] = Path(program).read_bytes()
         content |= {library: Path(library).read_bytes() for library in list_libraries(program)}
-    return pack_archive(content)
+    return pack(content)
 
 
 def _run_guest(kernel: Path, initrd: Path, disks: list[Path], timeout_s: float) -> str:

@@ -46,6 +46,28 @@ def test_a_file_is_never_taken_for_a_disk(tmp_path: Path) -> None:
         assert probe.send(Command(Operation.ATA_IDENTIFY)).result is Result.UNSUPPORTED
 
 
+def test_the_wire_form_is_fixed() -> None:
+    """As docs/format/probe.md says it."""
+    request = Command(Operation.ATA_LOG_EXT, 4, 1, first=0x102, nsid=3, length_bytes=512)
+    assert request.encode().hex() == "4846535106000401020100000300000000020000204e0000"
+    reply = bytes.fromhex(
+        "48465352" "08" "03" "0500" "02000000" "0400" "0941" "0100" "0800"
+        "02" "03" "11" "01" "50" "40" "e0" "00" "0300" "0000" "00f42c0000000000" "3412000000000000"
+    )  # fmt: skip
+    decoded, sense_bytes, data_bytes = smart.decode_header(reply)
+    assert (sense_bytes, data_bytes) == (4, 2)
+    assert decoded == smart.Reply(
+        Result.FAILED,
+        sense_key=3,
+        asc=0x11,
+        ascq=1,
+        nvme_status=0x4109,
+        os_error=5,
+        registers=smart.Registers(0x50, 0x40, 0xE0, 3, 0x2CF400),
+        information=0x1234,
+    )
+
+
 def test_many_commands_go_through_one_probe() -> None:
     with DiskProbe("/dev/null") as probe:
         results = {probe.send(Command(operation)).result for operation in Operation}
@@ -102,3 +124,11 @@ def test_a_probe_that_dies_or_talks_nonsense_is_a_disk_that_is_gone(
 ) -> None:
     with DiskProbe("/dev/x", program=program_of(tmp_path, code)) as disk:
         assert disk.send(Command(Operation.ATA_IDENTIFY, timeout_s=20)).result is result
+
+
+def test_a_disk_that_may_not_be_asked_has_not_vanished(tmp_path: Path) -> None:
+    rest = smart._REPLY.size - 5
+    code = f'import os; os.write(1, b"HFSR" + bytes([{Result.DENIED}]) + bytes({rest}))'
+    with DiskProbe("/dev/x", program=program_of(tmp_path, code)) as disk:
+        patient = Command(Operation.ATA_IDENTIFY)
+        assert [disk.send(patient).result for _ in range(2)] == [Result.DENIED] * 2
