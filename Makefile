@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup packages native demo check format test test-slow bench bench-index clean
+.PHONY: help setup packages native demo check format test test-slow hwtest bench bench-index clean
 MAKEFLAGS += --no-print-directory
 # Compiled once, as an installed program is: 0.1 s less for every command that is run from here.
 unexport PYTHONDONTWRITEBYTECODE
@@ -13,10 +13,10 @@ unexport PYTHONDONTWRITEBYTECODE
 PACKAGES := ca-certificates clang-format debootstrap dmsetup e2fsprogs extlinux fdisk fuse3 gcc libc6-dev libfuse2 \
 	libssl-dev libudev1 libxxhash-dev libzstd-dev make mount python3-dev python3-venv qemu-system-x86 qemu-utils syslinux-common \
 	util-linux xfsprogs zbar-tools
+# For disks and arrays: what the product calls, and what its tests compare it with.
+PACKAGES += ipmitool mdadm nvme-cli smartmontools
 # What the bench is measured beside.
 PEERS := borgbackup python3-pyfuse3 restic
-# What the health pages of disks are compared with.
-PACKAGES += smartmontools
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -40,7 +40,7 @@ define install_packages
 endef
 
 packages:
-	$(call install_packages,$(sort $(PACKAGES)))
+	$(call install_packages,$(PACKAGES))
 
 .venv/installed: pyproject.toml | packages
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "setup: $(PYTHON) is" \
@@ -74,6 +74,9 @@ test: setup ## check, C tests under sanitizers, all suites; SUITE=store runs one
 test-slow: setup ## The full counts; goes on where it was stopped; SHARD=2/8 runs an eighth
 	@$(BIN)/python -m tests.run_suites --slow $(if $(SUITE),'$(SUITE)')
 
+hwtest: setup ## Disks, arrays and the box on a real kernel; ONLY=raid1 for some, BENCH=FILE for real machines
+	@$(BIN)/python -m hwtests.run $(if $(ONLY),--only '$(ONLY)') $(if $(BENCH),--bench '$(BENCH)')
+
 bench: setup ## Beside restic and borg, about 25 minutes; QUICK=1 for a small disk, ROWS=disk,reads for some
 	$(call install_packages,$(PEERS))
 	$(BIN)/python -m tests.bench.bench $(if $(QUICK),--quick) $(if $(ROWS),--rows '$(ROWS)')
@@ -85,4 +88,4 @@ bench-index: setup ## The index at 1, 10 and 50 TB: memory, look-ups, sizes, reb
 clean: ## Remove everything that make made, the cached disk of the demo too
 	-@$(MAKE) -C native clean
 	rm -rf --one-file-system .venv build demo *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find appliance image tests -name __pycache__ -prune -exec rm -rf {} +
+	find appliance hwtests image tests -name __pycache__ -prune -exec rm -rf {} +

@@ -62,7 +62,7 @@ SUITES = (
     ),
     Suite("store", paths=("tests/store", "tests/crash", "tests/corrupt", "tests/fuzz")),
     Suite("recovery", paths=("tests/recovery",)),
-    Suite("health", paths=("tests/health",)),
+    Suite("health", paths=("tests/health", "tests/hwtests")),
     Suite("main job", paths=("tests/e2e",)),
     Suite("power cuts", paths=("tests/powercut",)),
 )
@@ -178,7 +178,7 @@ def summarize(outcomes: list[Outcome]) -> str:
 def fingerprint_sources() -> str:
     """A digest of everything a test depends on: passes of other sources do not count."""
     digest = hashlib.sha256()
-    for directory in ("appliance", "image", "native", "tests", "docs/format"):
+    for directory in ("appliance", "hwtests", "image", "native", "tests", "docs/format"):
         for path in sorted((ROOT / directory).rglob("*")):
             if path.suffix in {".py", ".c", ".h", ".md", ".json"}:
                 digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())

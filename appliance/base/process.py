@@ -36,15 +36,17 @@ def find_program(name: str, package: str) -> str:
     return path
 
 
-def run(argv: Sequence[str], *, timeout_s: float = 60.0, cwd: Path | None = None) -> str:
-    """Run `argv` to its end and give its standard output.
+def run(
+    argv: Sequence[str], *, timeout_s: float = 60.0, cwd: Path | None = None, stdin: str = ""
+) -> str:
+    """Run `argv` on the text `stdin` to its end and give its standard output.
 
     Raises HoldfastError with the last line the program said when it fails or does not end in time.
     """
     try:
         done = subprocess.run(
             list(argv),
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             text=True,
             errors="replace",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from appliance.cli import key_options, retain_options
+from appliance.cli import health_options, key_options, retain_options
 from appliance.cli.global_options import add_global_options
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ the main job:
   holdfast points                              what there is
   holdfast restore web1@latest disk.raw        write the disk back
   holdfast boot web1@latest                    run the last backup as a VM
+  holdfast health                              is anything broken?
 
 exit codes: 0 done, 1 failed, 2 usage, 3 done with named gaps, 4 integrity, 5 not found, 6 busy,
 7 no space, 8 key or permission, 130/143 cancelled by Ctrl-C/SIGTERM
@@ -259,6 +260,16 @@ COMMANDS: dict[str, _Command] = {
     ),
     "scrub": _Command("integrity", "scrub", "read the share that is due, save the sound", _scrub),
     "status": _Command("protect", "status", "what is protected, space, health", _none),
+    "health": _Command("health", "health", "is anything broken?", health_options.add_health),
+    "acknowledge": _Command(
+        "health", "acknowledge", "be quiet about a known finding", health_options.add_acknowledge
+    ),
+    "disks": _Command(
+        "disks", "disks", "disks: list, show, locate, replace", health_options.add_disks
+    ),
+    "array": _Command(
+        "arrays", "array", "RAID: list, check, create, grow", health_options.add_array
+    ),
     "restore": _Command("recover", "restore", "write a disk back", _restore),
     "mount": _Command("virtual", "mount", "show all points as files (FUSE)", _mount),
     "umount": _Command("virtual", "umount", "take the mount away", _umount),

@@ -1,0 +1,150 @@
+"""The arguments of health, acknowledge, disks and array."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+_PLAN = (
+    " Without --yes it only shows the plan, and what forbids it; nothing is changed. "
+    "DISK is a kernel name (sdb), a path, a serial number, or a bay."
+)
+
+
+def add_health(parser: argparse.ArgumentParser) -> None:
+    """Arguments of health."""
+    parser.description = (
+        "Is anything broken? One look at disks, arrays, filesystems, power, clock and network. "
+        "Each finding says what is wrong, since when and by which value, what happens if nobody "
+        "does anything, and what to do. Exit code 0: nothing to do; 3: something is."
+    )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="stay, and print findings as they come and go (with --json one object a line)",
+    )
+    parser.add_argument(
+        "--watchdog",
+        metavar="DEVICE",
+        type=Path,
+        help="with --watch: feed this hardware watchdog, which restarts a box that hangs",
+    )
+    parser.add_argument("--all", action="store_true", help="acknowledged findings too")
+
+
+def add_acknowledge(parser: argparse.ArgumentParser) -> None:
+    """Arguments of acknowledge."""
+    parser.description = (
+        "Say that a finding is known: 'health' is quiet about it until it becomes worse."
+    )
+    parser.add_argument(
+        "finding", metavar="FINDING", help="the word in brackets that 'health' shows before it"
+    )
+
+
+def add_disks(parser: argparse.ArgumentParser) -> None:
+    """Arguments of disks and what it can do."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    show = actions.add_parser(
+        "show",
+        help="everything about one disk",
+        description="What a disk is, what lies on it, what it says itself, and what is wrong.",
+        allow_abbrev=False,
+    )
+    show.add_argument("disk", metavar="DISK", help="kernel name, path, serial number, or bay")
+    locate = actions.add_parser(
+        "locate",
+        help="switch on the light beside a bay",
+        description="Switch the light of a bay on, to find a disk; --off when you found it.",
+        allow_abbrev=False,
+    )
+    locate.add_argument("bay", metavar="BAY", help="a bay, or a disk in one")
+    locate.add_argument("--off", action="store_true", help="switch it off")
+    replace = actions.add_parser(
+        "replace",
+        help="put NEW into the place of OLD in its array",
+        description="Replace a disk of an array. OLD stays in use until NEW is a full copy, unless "
+        "it failed already." + _PLAN,
+        allow_abbrev=False,
+    )
+    replace.add_argument("old", metavar="OLD", help="the disk that leaves")
+    replace.add_argument("new", metavar="NEW", help="the disk that takes its place")
+    replace.add_argument(
+        "--healthy-too", action="store_true", help="OLD may be a disk with nothing wrong"
+    )
+    _add_erase(replace, "NEW")
+    _add_consent(replace)
+    for action in (show, locate, replace):
+        _add_json(action)
+
+
+def add_array(parser: argparse.ArgumentParser) -> None:
+    """Arguments of array and what it can do."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    check = actions.add_parser(
+        "check",
+        help="read all of an array and compare its members",
+        description="Read all of an array and compare its members; repairs nothing." + _PLAN,
+        allow_abbrev=False,
+    )
+    spare = actions.add_parser(
+        "spare",
+        help="give an array a disk that takes over when one fails",
+        description="Add a spare; where a member is missing it is filled at once." + _PLAN,
+        allow_abbrev=False,
+    )
+    create = actions.add_parser(
+        "create",
+        help="make a new array of empty disks",
+        description="Make an array in the best layout for the disks: two mirror, three are RAID5, "
+        "from four on two may fail (RAID6); from eight on one waits as spare." + _PLAN,
+        allow_abbrev=False,
+    )
+    grow = actions.add_parser(
+        "grow",
+        help="use larger members, or one disk more",
+        description="Let an array use all that its members have, or take one more disk." + _PLAN,
+        allow_abbrev=False,
+    )
+    for action in (check, spare, grow):
+        action.add_argument("array", metavar="ARRAY", help="as 'holdfast array' lists it: md0")
+    spare.add_argument("new", metavar="DISK", help="the disk to add")
+    create.add_argument(
+        "disks", metavar="DISK", nargs="*", help="default: all empty disks of one kind and size"
+    )
+    create.add_argument(
+        "--level", choices=("raid1", "raid5", "raid6", "raid10"), default="", help="default: best"
+    )
+    create.add_argument(
+        "--erase",
+        metavar="SERIAL",
+        action="append",
+        default=[],
+        help="this disk may be overwritten",
+    )
+    grow.add_argument("new", metavar="DISK", nargs="?", help="a disk to add (default: none)")
+    _add_erase(spare, "DISK")
+    _add_erase(grow, "DISK")
+    for action in (check, spare, create, grow):
+        _add_consent(action)
+        _add_json(action)
+
+
+def _add_erase(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--erase",
+        metavar="SERIAL",
+        default="",
+        help=f"serial number of {what}: what it carries may be lost",
+    )
+
+
+def _add_consent(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--yes", action="store_true", help="carry out the plan")
+    parser.add_argument("--wait", action="store_true", help="stay until the array has finished")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON object"
+    )

@@ -1,0 +1,130 @@
+"""What udev knows, and changes of disks and arrays as they happen.
+
+Owns pyudev: properties of block devices, and the wait for the next event. One wait covers disks
+(uevents), arrays (the kernel marks /proc/mdstat) and media errors (the kernel's log), so nobody
+has to poll. Never judges.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import pyudev
+
+from appliance.health.kernel_tree import KernelTree
+
+Action = Literal["add", "remove", "change", "array", "log"]
+_ACTIONS: dict[str, Action] = {"add": "add", "remove": "remove"}
+_LOG_LINE_BYTES = 8192
+_LOG_LINES_MAX = 1000
+# Levels of syslog: 0 emergency to 4 warning; below that the log is chatter.
+_LEVEL_MAX = 4
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something happened.
+
+    Attributes:
+        action: a disk came, went or changed; an array changed; the kernel wrote a warning.
+        name: kernel name of the disk, "" for arrays; the line for the log.
+    """
+
+    action: Action
+    name: str
+
+
+@cache
+def _context() -> pyudev.Context:
+    # To find libudev takes longer than all that is asked of it.
+    return pyudev.Context()
+
+
+def read_properties(name: str) -> Mapping[str, str]:
+    """What udev's database has of block device `name`; nothing where udev does not run."""
+    try:
+        device = pyudev.Devices.from_name(_context(), "block", name)
+        return dict(device.properties)
+    except pyudev.DeviceNotFoundError:
+        return {}
+
+
+class Changes:
+    """The stream of changes from the moment it is made. Close it when done."""
+
+    def __init__(self, tree: KernelTree) -> None:
+        # Where udev runs its own events come after its database is right; else the kernel's.
+        source = "udev" if (tree.run / "udev/control").exists() else "kernel"
+        self._monitor = pyudev.Monitor.from_netlink(_context(), source=source)
+        self._monitor.filter_by("block")
+        self._monitor.start()
+        self._poll = select.poll()
+        self._poll.register(self._monitor.fileno(), select.POLLIN)
+        self._arrays = _open(tree.proc / "mdstat")
+        if self._arrays is not None:
+            os.pread(self._arrays, 1, 0)
+            self._poll.register(self._arrays, select.POLLPRI)
+        self._log = _open(tree.dev / "kmsg")
+        if self._log is not None:
+            os.lseek(self._log, 0, os.SEEK_END)
+            self._poll.register(self._log, select.POLLIN)
+
+    def wait(self, timeout_s: float) -> list[Change]:
+        """What changed; nothing when `timeout_s` passed quietly."""
+        changes: list[Change] = []
+        for descriptor, _ in self._poll.poll(timeout_s * 1000):
+            if descriptor == self._monitor.fileno():
+                changes += self._read_disks()
+            elif descriptor == self._arrays:
+                os.pread(descriptor, 1, 0)  # until it is read again it stays marked
+                changes.append(Change("array", ""))
+            else:
+                changes += self._read_log(descriptor)
+        return list(dict.fromkeys(changes))
+
+    def _read_disks(self) -> list[Change]:
+        changes: list[Change] = []
+        while (device := self._monitor.poll(timeout=0)) is not None:
+            action = _ACTIONS.get(device.action or "", "change")
+            changes.append(Change(action, device.sys_name))
+        return changes
+
+    @staticmethod
+    def _read_log(descriptor: int) -> list[Change]:
+        changes = []
+        for _ in range(_LOG_LINES_MAX):
+            try:
+                record = os.read(descriptor, _LOG_LINE_BYTES).decode("utf-8", "replace")
+            except BlockingIOError:
+                break
+            except OSError:
+                continue  # overwritten before we read it: the next one is there
+            head, _, text = record.partition(";")
+            priority = head.split(",")[0]
+            if priority.isdecimal() and int(priority) % 8 <= _LEVEL_MAX:
+                changes.append(Change("log", text.splitlines()[0] if text else ""))
+        return changes
+
+    def close(self) -> None:
+        """Stop listening."""
+        for descriptor in (self._arrays, self._log):
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def __enter__(self) -> Changes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _open(path: os.PathLike[str]) -> int | None:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
