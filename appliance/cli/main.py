@@ -72,6 +72,10 @@ def _heal(session: Session) -> None:
         from appliance.cli.virtual import heal  # slow to import, and seldom needed
 
         heal(session)
+    if (session.state / "run" / "drills").is_dir():
+        from appliance.cli import drills  # slow to import, and seldom needed
+
+        drills.heal(session)
 
 
 def _cancel_on_signals(console: Console) -> None:

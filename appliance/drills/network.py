@@ -1,0 +1,175 @@
+"""The networks of drills: QEMU's user-mode network, which leads nowhere, with doors for checks.
+
+A guest gets its network card right after its QEMU has started, and a reset, so that the firmware
+finds the card. `apart`: each guest has a network to itself. `shared`: the guests of a plan are
+joined by multicast on the box's loopback; the first one's QEMU serves the addresses and holds the
+doors of all. Nothing is routed out, and the box answers nothing but what it asked for itself
+(`restrict=on`); a door is a port of the box's loopback.
+
+Owns network cards, doors and the channel of the guest agent. Never opens a door on another address.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from appliance.base.errors import HoldfastError
+from appliance.drills.plan import Machine, Plan
+from appliance.recovery.monitor import Monitor
+from appliance.recovery.qemu import list_connections
+
+LOOPBACK = "127.0.0.1"
+AGENT_SOCKET = "agent.sock"
+_AGENT_NAME = "org.qemu.guest_agent.0"  # where the agent listens, by its own documentation
+_FORWARD = "TCP[HOST_FORWARD]"
+# Guests without an address of their own: 10.0.2.15 is the first that QEMU gives out.
+_DYNAMIC = "10.0.2.15"
+_DYNAMIC_GUESTS = 8
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Ports of the box's loopback that lead into a guest, by the guest's port.
+
+    `gateway` is the folder of the VM whose QEMU holds them.
+    """
+
+    ports: Mapping[int, int]
+    gateway: Path | None = None
+
+
+class DrillNetwork:
+    """The network of one drill. Its methods may be called from any thread."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._lock = threading.Lock()
+        self._gateway: Path | None = None
+        self._shared_doors: dict[tuple[str, int], int] = {}
+        # Administratively scoped (RFC 2365), and at random, so that two drills do not meet.
+        group = [239, 255, 1 + secrets.randbelow(254), 1 + secrets.randbelow(254)]
+        self._segment = f"{'.'.join(map(str, group))}:{20000 + secrets.randbelow(40000)}"
+
+    def plug(self, machine: Machine, folder: Path) -> Doors:
+        """Give the guest in `folder` what its checks need, and start it once more.
+
+        Raises MonitorError if QEMU refuses.
+        """
+        if self._plan.network == "none" and not machine.has_agent:
+            return Doors({})
+        with self._lock, Monitor(folder) as monitor:
+            doors = Doors({})
+            if machine.has_agent:
+                plug_agent(monitor)
+            if self._plan.network == "apart":
+                doors = _plug_apart(monitor, machine, folder)
+            elif self._plan.network == "shared":
+                doors = self._plug_shared(monitor, machine, folder)
+            monitor.ask("system_reset")
+        return doors
+
+    def _plug_shared(self, monitor: Monitor, machine: Machine, folder: Path) -> Doors:
+        monitor.ask(
+            "netdev_add", type="socket", id="segment", mcast=self._segment, localaddr=LOOPBACK
+        )
+        _join_hub(monitor, "segment")
+        if self._gateway in (None, folder):  # the same folder: it was started once more
+            forwards = [
+                _forward(str(other.interface.ip), port)
+                for other in self._plan.machines
+                if other.interface is not None
+                for port in other.ports
+            ]
+            addresses = [other.interface for other in self._plan.machines if other.interface]
+            monitor.ask("netdev_add", id="user", **user_network(addresses, forwards))
+            _join_hub(monitor, "user")
+            self._gateway = folder
+            self._shared_doors = find_doors(list_connections(monitor))
+        monitor.ask("netdev_add", type="hubport", id="card", hubid=0)
+        _add_card(monitor, "card")
+        address = "" if machine.interface is None else str(machine.interface.ip)
+        ports = {port: self._shared_doors[address, port] for port in machine.ports}
+        return Doors(ports, self._gateway)
+
+
+def _plug_apart(monitor: Monitor, machine: Machine, folder: Path) -> Doors:
+    interface = machine.interface
+    address = _DYNAMIC if interface is None else str(interface.ip)
+    forwards = [_forward(address, port) for port in machine.ports]
+    network = user_network([] if interface is None else [interface], forwards)
+    monitor.ask("netdev_add", id="card", **network)
+    _add_card(monitor, "card")
+    found = find_doors(list_connections(monitor))
+    return Doors({port: found[address, port] for port in machine.ports}, folder)
+
+
+def user_network(
+    addresses: list[ipaddress.IPv4Interface], forwards: list[dict[str, str]]
+) -> dict[str, Any]:
+    """Options of QEMU's user-mode network around guests with these addresses.
+
+    Its own two addresses are taken from the network's end, apart from those of guests.
+    """
+    options: dict[str, Any] = {"type": "user", "restrict": True, "hostfwd": forwards}
+    if not addresses:
+        return options
+    network = addresses[0].network
+    taken = {interface.ip for interface in addresses}
+    last = int(network.broadcast_address)
+    untaken = (
+        address
+        for number in range(last - 1, int(network.network_address), -1)
+        if (address := ipaddress.IPv4Address(number)) not in taken
+    )
+    free = list(islice(untaken, 2 + _DYNAMIC_GUESTS))
+    if len(free) < 3:
+        raise HoldfastError(f"network {network} has no room for the box: give it a larger prefix")
+    host, dns, *dynamic = free
+    return options | {
+        "net": str(network),
+        "host": str(host),
+        "dns": str(dns),
+        "dhcpstart": str(dynamic[-1]),
+    }
+
+
+def find_doors(rows: list[list[str]]) -> dict[tuple[str, int], int]:
+    """(address, port) of a guest -> port of the box that leads there, from `info usernet`."""
+    return {(row[4], int(row[5])): int(row[3]) for row in rows if row[0] == _FORWARD}
+
+
+def _forward(address: str, port: int) -> dict[str, str]:
+    return {"str": f"tcp:{LOOPBACK}:0-{address}:{port}"}
+
+
+def _join_hub(monitor: Monitor, netdev: str) -> None:
+    monitor.ask("netdev_add", type="hubport", id=f"{netdev}-port", hubid=0, netdev=netdev)
+
+
+def _add_card(monitor: Monitor, netdev: str) -> None:
+    # A locally administered address, so that it is nobody's (IEEE 802, the second lowest bit).
+    mac = ":".join(f"{byte:02x}" for byte in b"\x52\x54\x00" + secrets.token_bytes(3))
+    monitor.ask("device_add", driver="virtio-net-pci", id=f"{netdev}-nic", netdev=netdev, mac=mac)
+
+
+def plug_agent(monitor: Monitor) -> None:
+    """Open a channel for the guest agent, in a VM that is started once more afterwards."""
+    address = {"type": "unix", "data": {"path": AGENT_SOCKET}}
+    backend = {"type": "socket", "data": {"addr": address, "server": True, "wait": False}}
+    monitor.ask("chardev-add", id="agent", backend=backend)
+    monitor.ask("device_add", driver="virtio-serial-pci", id="agent-bus")
+    monitor.ask(
+        "device_add",
+        driver="virtserialport",
+        id="agent-port",
+        bus="agent-bus.0",
+        chardev="agent",
+        name=_AGENT_NAME,
+    )
