@@ -16,6 +16,9 @@ PACKAGES := busybox-static ca-certificates clang-format debootstrap dmsetup dosf
 	xfsprogs zbar-tools
 # The vault's tests run a real S3 server.
 PACKAGES += ceph-common ceph-mon ceph-osd radosgw
+# What drills are tried against, and what the small guest of their tests is made of.
+PACKAGES += iproute2 knot mariadb-client-core mariadb-server-core openssh-client openssh-server \
+	postgresql qemu-guest-agent syslinux
 # What the bench is measured beside.
 PEERS := borgbackup python3-pyfuse3 restic
 

@@ -121,7 +121,7 @@ def ask_mariadb(check: SqlCheck, host: str, port: int, timeout_s: float) -> str:
                 write_timeout=max(1, int(timeout_s)),
             )
         ) as connection:
-            cursor = connection.cursor(pymysql.cursors.SSCursor)
+            cursor = connection.cursor()
             cursor.execute(check.query)
             row = cursor.fetchone()
     except (pymysql.Error, ValueError, RuntimeError) as error:
@@ -134,16 +134,18 @@ def ask_postgresql(check: SqlCheck, host: str, port: int, timeout_s: float) -> s
     import pg8000.dbapi  # noqa: PLC0415  slow to import, and few checks need it
 
     try:
-        with closing(
-            pg8000.dbapi.connect(
-                user=check.user,
-                host=host,
-                port=port,
-                database=check.database or check.user,
-                password=_read_password(check.password_file),
-                timeout=timeout_s,
-            )
-        ) as connection:
+        # A socket of our own, because a connection that is refused leaves its own open.
+        with (
+            socket.create_connection((host, port), timeout_s) as channel,
+            closing(
+                pg8000.dbapi.connect(
+                    user=check.user,
+                    database=check.database or check.user,
+                    password=_read_password(check.password_file),
+                    sock=channel,
+                )
+            ) as connection,
+        ):
             cursor = connection.cursor()
             cursor.execute(check.query)
             row = cursor.fetchone()

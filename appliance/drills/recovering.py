@@ -87,6 +87,7 @@ class Recovery:
             self._note_phases(started, watcher.seen, ready_s)
 
     def _note_phases(self, started: Started, seen: Milestones, ready_s: float | None) -> None:
+        latest_s = self.clock.monotonic_s() if ready_s is None else ready_s
         moments = {
             "point opened": started.opened_s,
             "VM started": started.running_s,
@@ -95,7 +96,8 @@ class Recovery:
             "ready": ready_s,
         }
         self._found.phases = [
-            Phase(name, round(max(0.0, at_s - self._began_s), 2))
+            # What is seen a moment after the login prompt was reached before it.
+            Phase(name, round(max(0.0, min(at_s, latest_s) - self._began_s), 2))
             for name, at_s in moments.items()
             if at_s is not None
         ]
