@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from appliance.base import durable
 from appliance.base.text import duration
 from appliance.cli.exit_codes import DONE, FAILED
 from appliance.cli.session import Session
+from appliance.cli.virtual import serve_argv
 from appliance.drills.places import clear_killed, evidence_folder
 from appliance.drills.plan import Plan, plan_of_machine, read_plan
 from appliance.drills.records import DrillRecords, DrillSummary
@@ -47,11 +47,6 @@ def resolve_points(session: Session, plan: Plan) -> dict[str, PointName]:
     return {each.name: points.resolve(f"{each.name}@{each.point}") for each in plan.machines}
 
 
-def serve_point(session: Session, point: str, directory: Path) -> list[str]:
-    """The command line that shows only `point` at `directory`."""
-    return session.command("mount", str(directory), "--foreground", "--vm", "--only", point)
-
-
 def _run(session: Session, options: argparse.Namespace) -> int:
     what: str = options.what
     if what.endswith(".toml") or "/" in what:
@@ -62,7 +57,7 @@ def _run(session: Session, options: argparse.Namespace) -> int:
     room = DrillRoom(
         runtime=Runtime(session.state),
         records=open_records(session),
-        mount_argv=partial(serve_point, session),
+        serve_argv=serve_argv(session),
         clock=session.clock,
     )
     record = run_drill(room, plan, points, session.console.progress)

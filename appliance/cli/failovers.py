@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 import msgspec
 
-from appliance.cli.drills import resolve_points, serve_point
+from appliance.cli.drills import resolve_points
 from appliance.cli.exit_codes import DONE
 from appliance.cli.session import Session
+from appliance.cli.virtual import serve_argv
 from appliance.drills.failover import Failovers, plan_of
 from appliance.drills.failover_steps import Steps
 from appliance.drills.journal import Journal
@@ -61,7 +61,7 @@ def _approve(session: Session, options: argparse.Namespace) -> int:
             plan=plan_of(note),
             points=note.points,
             runtime=Runtime(session.state),
-            mount_argv=partial(serve_point, session),
+            serve_argv=serve_argv(session),
             clock=session.clock,
             journal=journal,
         )

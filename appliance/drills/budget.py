@@ -10,7 +10,7 @@ from appliance.base.errors import HoldfastError
 from appliance.base.progress import Progress
 from appliance.base.text import size
 from appliance.drills.plan import Plan
-from appliance.recovery.boot import MEMORY_SPARE_MIB
+from appliance.recovery.vm_start import MEMORY_SPARE_MIB
 
 _TURN_S = 0.2
 

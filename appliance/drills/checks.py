@@ -1,6 +1,6 @@
 """Checks: each is tried until it passes, its time is over, or its guest is gone.
 
-Owns the trying and the verdict. How one kind of check asks is in `probes` and `agent`.
+Owns the trying and the verdict. How one kind of check asks is in `probes`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from appliance.base.clock import Clock
 from appliance.base.errors import Cancelled, HoldfastError
 from appliance.base.progress import Progress
 from appliance.base.text import printable
-from appliance.drills import agent, probes
+from appliance.drills import probes
 from appliance.drills.network import LOOPBACK, Doors
 from appliance.drills.plan import (
     AgentCheck,
@@ -94,7 +94,7 @@ def probe(check: AnyCheck, target: Target, timeout_s: float) -> str:
         case LoginCheck():
             return _look_for(check.text, target.vm)
         case AgentCheck():
-            return agent.ask_agent(target.vm.folder, timeout_s)
+            return probes.ask_agent(target.vm.folder)
         case ScriptCheck():
             ports = {port: target.port(port) for port in check.ports}
             name = target.machine.name

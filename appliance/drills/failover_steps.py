@@ -12,14 +12,14 @@ from appliance.base.errors import HoldfastError, NotFoundError
 from appliance.base.pace import pause
 from appliance.base.progress import Progress
 from appliance.drills import name_updates
-from appliance.drills.bridge import plug_bridge
 from appliance.drills.checks import Target, run_check
 from appliance.drills.journal import Journal
 from appliance.drills.name_updates import Found
 from appliance.drills.plan import DnsUpdate, Machine, Plan
 from appliance.drills.vm import Vm
 from appliance.formats.failover import Step
-from appliance.recovery.boot import MountArgv
+from appliance.recovery.disk_server import ServeArgv
+from appliance.recovery.presets import HardwareChoice
 from appliance.recovery.ready import AcceleratorFailedError
 from appliance.recovery.runtime import Runtime
 
@@ -32,7 +32,7 @@ class Steps:
     plan: Plan
     points: dict[str, str]
     runtime: Runtime
-    mount_argv: MountArgv
+    serve_argv: ServeArgv
     clock: Clock
     journal: Journal
 
@@ -65,19 +65,19 @@ class Steps:
 
     def _vm(self, item: int) -> Vm:
         name = f"failover.{self.failover}.{item + 1}"
-        return Vm(self.runtime, name, self.mount_argv, self.clock)
+        return Vm(self.runtime, name, self.serve_argv, self.clock)
 
     def _start(self, item: int, progress: Progress) -> str:
         machine, vm = self.plan.machines[item], self._vm(item)
         assert self.plan.failover is not None
         if not vm.is_alive():
             pause(self.clock, machine.delay_s, progress)
-            vm.start(self.points[machine.name], machine.memory_mib, progress)
-            try:
-                plug_bridge(vm, self.plan.failover.bridge, machine)
-            except BaseException:
-                vm.shut_down()  # without its network it would look as if it were done
-                raise
+            hardware = HardwareChoice(
+                memory_mib=machine.memory_mib,
+                network=f"bridge:{self.plan.failover.bridge}",
+                mac=machine.mac,
+            )
+            vm.start(self.points[machine.name], hardware, progress)
         if machine.ready == "login":
             try:
                 vm.await_login(machine.timeout_s, progress)

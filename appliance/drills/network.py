@@ -6,7 +6,7 @@ joined by multicast on the box's loopback; the first one's QEMU serves the addre
 doors of all. Nothing is routed out, and the box answers nothing but what it asked for itself
 (`restrict=on`); a door is a port of the box's loopback.
 
-Owns network cards, doors and the channel of the guest agent. Never opens a door on another address.
+Owns network cards and doors. Never opens a door on another address.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from typing import Any
 
 from appliance.base.errors import HoldfastError
 from appliance.drills.plan import Machine, Plan
+from appliance.drills.vm import Vm
+from appliance.recovery.hardware import SPARE_SLOT, Hardware
 from appliance.recovery.monitor import Monitor
 from appliance.recovery.qemu import list_connections
 
 LOOPBACK = "127.0.0.1"
-AGENT_SOCKET = "agent.sock"
-_AGENT_NAME = "org.qemu.guest_agent.0"  # where the agent listens, by its own documentation
 _FORWARD = "TCP[HOST_FORWARD]"
 # Guests without an address of their own: 10.0.2.15 is the first that QEMU gives out.
 _DYNAMIC = "10.0.2.15"
@@ -57,25 +57,25 @@ class DrillNetwork:
         group = [239, 255, 1 + secrets.randbelow(254), 1 + secrets.randbelow(254)]
         self._segment = f"{'.'.join(map(str, group))}:{20000 + secrets.randbelow(40000)}"
 
-    def plug(self, machine: Machine, folder: Path) -> Doors:
-        """Give the guest in `folder` what its checks need, and start it once more.
+    def plug(self, machine: Machine, vm: Vm) -> Doors:
+        """Give a guest what its checks need, and start it once more.
 
         Raises MonitorError if QEMU refuses.
         """
-        if self._plan.network == "none" and not machine.has_agent:
+        if self._plan.network == "none":
             return Doors({})
-        with self._lock, Monitor(folder) as monitor:
-            doors = Doors({})
-            if machine.has_agent:
-                plug_agent(monitor)
+        card = _card(vm.hardware)
+        with self._lock, vm.monitor() as monitor:
             if self._plan.network == "apart":
-                doors = _plug_apart(monitor, machine, folder)
-            elif self._plan.network == "shared":
-                doors = self._plug_shared(monitor, machine, folder)
+                doors = _plug_apart(monitor, machine, vm.folder, card)
+            else:
+                doors = self._plug_shared(monitor, machine, vm.folder, card)
             monitor.ask("system_reset")
         return doors
 
-    def _plug_shared(self, monitor: Monitor, machine: Machine, folder: Path) -> Doors:
+    def _plug_shared(
+        self, monitor: Monitor, machine: Machine, folder: Path, card: dict[str, str]
+    ) -> Doors:
         monitor.ask(
             "netdev_add", type="socket", id="segment", mcast=self._segment, localaddr=LOOPBACK
         )
@@ -93,19 +93,19 @@ class DrillNetwork:
             self._gateway = folder
             self._shared_doors = find_doors(list_connections(monitor))
         monitor.ask("netdev_add", type="hubport", id="card", hubid=0)
-        _add_card(monitor, "card")
+        monitor.ask("device_add", netdev="card", **card)
         address = "" if machine.interface is None else str(machine.interface.ip)
         ports = {port: self._shared_doors[address, port] for port in machine.ports}
         return Doors(ports, self._gateway)
 
 
-def _plug_apart(monitor: Monitor, machine: Machine, folder: Path) -> Doors:
+def _plug_apart(monitor: Monitor, machine: Machine, folder: Path, card: dict[str, str]) -> Doors:
     interface = machine.interface
     address = _DYNAMIC if interface is None else str(interface.ip)
     forwards = [_forward(address, port) for port in machine.ports]
     network = user_network([] if interface is None else [interface], forwards)
     monitor.ask("netdev_add", id="card", **network)
-    _add_card(monitor, "card")
+    monitor.ask("device_add", netdev="card", **card)
     found = find_doors(list_connections(monitor))
     return Doors({port: found[address, port] for port in machine.ports}, folder)
 
@@ -153,23 +153,9 @@ def _join_hub(monitor: Monitor, netdev: str) -> None:
     monitor.ask("netdev_add", type="hubport", id=f"{netdev}-port", hubid=0, netdev=netdev)
 
 
-def _add_card(monitor: Monitor, netdev: str) -> None:
+def _card(hardware: Hardware) -> dict[str, str]:
+    """A card that the guest knows, where this kind of computer takes one while it runs."""
     # A locally administered address, so that it is nobody's (IEEE 802, the second lowest bit).
     mac = ":".join(f"{byte:02x}" for byte in b"\x52\x54\x00" + secrets.token_bytes(3))
-    monitor.ask("device_add", driver="virtio-net-pci", id=f"{netdev}-nic", netdev=netdev, mac=mac)
-
-
-def plug_agent(monitor: Monitor) -> None:
-    """Open a channel for the guest agent, in a VM that is started once more afterwards."""
-    address = {"type": "unix", "data": {"path": AGENT_SOCKET}}
-    backend = {"type": "socket", "data": {"addr": address, "server": True, "wait": False}}
-    monitor.ask("chardev-add", id="agent", backend=backend)
-    monitor.ask("device_add", driver="virtio-serial-pci", id="agent-bus")
-    monitor.ask(
-        "device_add",
-        driver="virtserialport",
-        id="agent-port",
-        bus="agent-bus.0",
-        chardev="agent",
-        name=_AGENT_NAME,
-    )
+    card = {"driver": "virtio-net-pci" if hardware.bus == "virtio" else "e1000", "mac": mac}
+    return card | ({"bus": SPARE_SLOT} if hardware.firmware == "uefi" else {})

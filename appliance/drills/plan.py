@@ -183,11 +183,6 @@ class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         return tuple(sorted(found))
 
     @property
-    def has_agent(self) -> bool:
-        """Whether a check talks to the guest agent."""
-        return any(isinstance(check, AgentCheck) for check in self.checks)
-
-    @property
     def interface(self) -> ipaddress.IPv4Interface | None:
         """The address that the guest gives itself, with its network."""
         return None if self.address is None else ipaddress.IPv4Interface(self.address)

@@ -21,6 +21,7 @@ from appliance.base import process
 from appliance.base.errors import HoldfastError, UsageError
 from appliance.base.secret_file import read_secret
 from appliance.drills.plan import HttpCheck, ScriptCheck, SqlCheck, SshCheck, TcpCheck
+from appliance.recovery.guest_agent import GuestAgent
 from appliance.recovery.monitor import Monitor
 from appliance.recovery.qemu import list_connections
 from appliance.recovery.ready import is_established
@@ -101,7 +102,14 @@ def _connect_http(
     return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
 
 
-# ---- databases ----------------------------------------------------------------------------------
+# ---- guest agent and databases -------------------------------------------------------------------
+
+
+def ask_agent(folder: Path) -> str:
+    """Ask the guest agent of the VM in `folder` what it is."""
+    with closing(GuestAgent(folder)) as agent:
+        version = agent.ask("guest-info").get("version")
+    return f"guest agent {_shown(str(version).encode())}"
 
 
 def ask_mariadb(check: SqlCheck, host: str, port: int, timeout_s: float) -> str:

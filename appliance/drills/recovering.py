@@ -15,6 +15,7 @@ from appliance.drills.network import Doors
 from appliance.drills.plan import Machine
 from appliance.drills.vm import Started, Vm
 from appliance.formats.drill import CheckResult, Phase
+from appliance.recovery.presets import HardwareChoice
 from appliance.recovery.ready import AcceleratorFailedError
 
 
@@ -68,7 +69,8 @@ class Recovery:
         return self._found
 
     def _come_up(self, point: str) -> None:
-        started = self.vm.start(point, self.machine.memory_mib, self.progress)
+        hardware = HardwareChoice(memory_mib=self.machine.memory_mib, network="none")
+        started = self.vm.start(point, hardware, self.progress)
         self._found.accelerator = started.accelerator.name
         doors = self.plug(self.vm)
         self.journal.say(f"{self.machine.name}: the VM runs on {started.accelerator.name}")

@@ -32,7 +32,7 @@ from appliance.drills.vm import Vm
 from appliance.formats.drill import DETAIL_MAX, DrillRecord, Evidence, MachineResult, Verdict
 from appliance.formats.names import PointName, format_time
 from appliance.recovery.accelerator import choose_accelerator
-from appliance.recovery.boot import MountArgv
+from appliance.recovery.disk_server import ServeArgv
 from appliance.recovery.runtime import Runtime
 
 _LOG = "drill.log"
@@ -45,7 +45,7 @@ class DrillRoom:
 
     runtime: Runtime
     records: DrillRecords
-    mount_argv: MountArgv
+    serve_argv: ServeArgv
     clock: Clock
 
 
@@ -125,7 +125,7 @@ class _Drill:
         self.budget.take(machine.memory_mib, self.progress)
         number = self.numbers[machine.name]
         name = name_vm(self.folder.name, number)
-        vm = Vm(room.runtime, name, room.mount_argv, clock)
+        vm = Vm(room.runtime, name, room.serve_argv, clock)
         began_s = clock.monotonic_s()
         point = self.points[machine.name]
         self.journal.say(f"{machine.name}: begins, from {point}")
@@ -133,7 +133,7 @@ class _Drill:
             found = Recovery(
                 vm=vm,
                 machine=machine,
-                plug=lambda plugged: self.network.plug(machine, plugged.folder),
+                plug=lambda plugged: self.network.plug(machine, plugged),
                 clock=clock,
                 progress=self.progress,
                 journal=self.journal,

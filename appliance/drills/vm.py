@@ -15,8 +15,11 @@ from appliance.base.errors import HoldfastError, NotFoundError
 from appliance.base.progress import Progress, Unit
 from appliance.recovery import boot, vms
 from appliance.recovery.accelerator import Accelerator, remember
+from appliance.recovery.disk_server import ServeArgv
+from appliance.recovery.hardware import SERIAL_LOG, Hardware
 from appliance.recovery.monitor import Monitor
-from appliance.recovery.qemu import SERIAL_LOG, Guest
+from appliance.recovery.presets import HardwareChoice
+from appliance.recovery.qemu import Guest
 from appliance.recovery.ready import LOGIN, Wait, read_console, wait_until_ready
 from appliance.recovery.runtime import Runtime
 from appliance.recovery.vm_note import find_folder, read_vm
@@ -57,12 +60,10 @@ class Started:
 class Vm:
     """A VM by name. Nothing exists of it before `start`."""
 
-    def __init__(
-        self, runtime: Runtime, name: str, mount_argv: boot.MountArgv, clock: Clock
-    ) -> None:
+    def __init__(self, runtime: Runtime, name: str, serve_argv: ServeArgv, clock: Clock) -> None:
         self.name = name
         self._runtime = runtime
-        self._mount_argv = mount_argv
+        self._serve_argv = serve_argv
         self._clock = clock
 
     @property
@@ -77,23 +78,31 @@ class Vm:
             raise HoldfastError(f"VM '{self.name}' does not run")
         return guest
 
-    def start(self, point: str, memory_mib: int, progress: Progress) -> Started:
-        """Start it without a network; does not wait for the guest. Raises what `boot` raises."""
+    def start(self, point: str, hardware: HardwareChoice, progress: Progress) -> Started:
+        """Start it; does not wait for the guest, and leaves the machine's preset alone.
+
+        Raises what `boot` raises.
+        """
         opened: list[float] = []
 
         def began(phase: str) -> None:
             if phase == _STARTING:
                 opened.append(self._clock.monotonic_s())
 
-        order = boot.BootOrder(point=point, name=self.name, memory_mib=memory_mib, wait=_NO_WAIT)
+        order = boot.BootOrder(point, self.name, hardware, wait=_NO_WAIT, is_remembered=False)
         relay = _Relay(progress, began)
-        boot.boot(self._runtime, order, self._mount_argv, progress=relay, clock=self._clock)
+        boot.boot(self._runtime, order, self._serve_argv, progress=relay, clock=self._clock)
         running_s = self._clock.monotonic_s()
         return Started(opened[0] if opened else None, running_s, read_vm(self.folder).accelerator)
 
     def await_login(self, timeout_s: float, progress: Progress) -> None:
         """Wait until it asks for a login. Raises what `wait_until_ready` raises."""
         wait_until_ready(self.name, self.folder, self._guest, LOGIN, timeout_s, progress=progress)
+
+    @property
+    def hardware(self) -> Hardware:
+        """What its guest finds."""
+        return read_vm(self.folder).hardware
 
     def is_alive(self) -> bool:
         """Whether its QEMU runs."""

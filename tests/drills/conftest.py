@@ -52,7 +52,7 @@ def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehea
     monkeypatch.setenv(accelerator.ENVIRONMENT, "tcg")
     lab = Lab(tmp_path)
     records = DrillRecords(make_store(tmp_path / "state").points.records)
-    yield Rehearsal(lab, DrillRoom(lab.runtime, records, lab.mount_argv, SystemClock()))
+    yield Rehearsal(lab, DrillRoom(lab.runtime, records, lab.serve_argv, SystemClock()))
     lab.close()
 
 
