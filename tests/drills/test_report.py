@@ -85,7 +85,7 @@ def test_it_says_what_was_measured_and_what_is_missing(tmp_path: Path) -> None:
     assert "41.2 s" in page.words
     assert "1 h 30 min" in page.words
     assert "What keeps it from level 1: off-site copy." in page.words
-    assert "needed is an off-site copy every week" in page.words
+    assert "Needed: an off-site copy every week." in page.words
     assert "GB/T 20988-2025" in page.words
     for item in DECLARATIONS:
         assert item.question in page.words
