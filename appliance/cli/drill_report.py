@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from appliance.base.errors import NotFoundError
 from appliance.catalog.catalog import Catalog
 from appliance.catalog.point_list import list_points
+from appliance.catalog.vault_ledger import VaultLedger
 from appliance.cli.drills import open_records
 from appliance.cli.session import Session
+from appliance.drills.gbt20988 import judge_transfer, longest_gap_s
 from appliance.drills.places import evidence_folder
 from appliance.drills.records import DrillSummary, MachineTrend
 from appliance.drills.report import OffSite, Subject
@@ -17,6 +19,8 @@ from appliance.formats.drill import DrillRecord
 from appliance.formats.names import PointName
 from appliance.formats.point import COMPLETE
 from appliance.recovery.runtime import Runtime
+from appliance.vault.connection import LEDGER
+from appliance.vault.registry import Registry
 
 
 def collect_subjects(session: Session, drill: str | None) -> list[Subject]:
@@ -47,11 +51,32 @@ def collect_subjects(session: Session, drill: str | None) -> list[Subject]:
                 result=next(each for each in read[name].machines if each.name == machine),
                 folder=evidence_folder(Runtime(session.state), name),
                 points=times,
-                off_site=OffSite(),  # there is no vault yet: no copy off site is known
+                off_site=_find_off_site(session, machine),
                 trend=_find_trend(summaries, machine, read[name]),
             )
         )
     return subjects
+
+
+def _find_off_site(session: Session, machine: str) -> OffSite:
+    """Points of a machine in vaults that are reached over a line, as the box remembers them.
+
+    A folder or a disk of the box is no copy off site, whatever may become of it.
+    """
+    registry = Registry(session.store)
+    folder = session.store.keys.machine_directory(machine)
+    stems: set[str] = set()
+    for name in registry.names():
+        path = registry.folder(name) / LEDGER
+        if not registry.get(name).url.startswith("s3://") or not path.exists():
+            continue
+        ledger = VaultLedger(path)
+        try:
+            stems.update(ledger.points(folder))
+        finally:
+            ledger.close()
+    times = [PointName.from_file_time(machine, stem).time for stem in sorted(stems)]
+    return OffSite(times, judge_transfer(longest_gap_s(times, session.clock.now())))
 
 
 def _find_trend(

@@ -41,6 +41,7 @@ WINDOW = timedelta(days=30)
 _HOUR_S = 3600.0
 _DAY_S = 24 * _HOUR_S
 _DAILY_S = _DAY_S + _HOUR_S
+_TWICE_A_DAY_S = _DAY_S / 2 + _HOUR_S
 _WEEKLY_S = 7 * _DAY_S + _HOUR_S
 Replication = Literal["none", "batches", "continuous", "synchronous"]
 
@@ -122,6 +123,11 @@ def longest_gap_s(times: Sequence[datetime], now: datetime) -> float | None:
     begin = max(now - WINDOW, past[0])
     moments = [begin, *(time for time in past if time > begin), now]
     return max((later - earlier).total_seconds() for earlier, later in pairwise(moments))
+
+
+def judge_transfer(gap_s: float | None) -> Replication:
+    """What a copy over the line amounts to whose points are at most `gap_s` apart."""
+    return "batches" if gap_s is not None and gap_s <= _TWICE_A_DAY_S else "none"
 
 
 # ---- the columns: the highest level that each fact supports -------------------------------------

@@ -1,10 +1,10 @@
 """The networks of drills: QEMU's user-mode network, which leads nowhere, with doors for checks.
 
 A guest gets its network card right after its QEMU has started, and a reset, so that the firmware
-finds the card. `apart`: each guest has a network to itself. `shared`: the guests of a plan are
-joined by multicast on the box's loopback; the first one's QEMU serves the addresses and holds the
-doors of all. Nothing is routed out, and the box answers nothing but what it asked for itself
-(`restrict=on`); a door is a port of the box's loopback.
+finds the card. `apart`: each guest has a network to itself. `shared`: the first guest's QEMU is the
+hub of a star whose rays are Unix sockets; it serves the addresses and holds the doors of all.
+Nothing is routed out, and the box answers nothing but what it asked for itself (`restrict=on`); a
+door is a port of the box's loopback.
 
 Owns network cards and doors. Never opens a door on another address.
 """
@@ -48,14 +48,13 @@ class Doors:
 class DrillNetwork:
     """The network of one drill. Its methods may be called from any thread."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, vms: Mapping[str, str]) -> None:
+        """`vms`: the name of each machine's VM."""
         self._plan = plan
+        self._vms = vms
         self._lock = threading.Lock()
         self._gateway: Path | None = None
         self._shared_doors: dict[tuple[str, int], int] = {}
-        # Administratively scoped (RFC 2365), and at random, so that two drills do not meet.
-        group = [239, 255, 1 + secrets.randbelow(254), 1 + secrets.randbelow(254)]
-        self._segment = f"{'.'.join(map(str, group))}:{20000 + secrets.randbelow(40000)}"
 
     def plug(self, machine: Machine, vm: Vm) -> Doors:
         """Give a guest what its checks need, and start it once more.
@@ -76,11 +75,7 @@ class DrillNetwork:
     def _plug_shared(
         self, monitor: Monitor, machine: Machine, folder: Path, card: dict[str, str]
     ) -> Doors:
-        monitor.ask(
-            "netdev_add", type="socket", id="segment", mcast=self._segment, localaddr=LOOPBACK
-        )
-        _join_hub(monitor, "segment")
-        if self._gateway in (None, folder):  # the same folder: it was started once more
+        if self._gateway is None or self._gateway == folder:  # the same: it was started once more
             forwards = [
                 _forward(str(other.interface.ip), port)
                 for other in self._plan.machines
@@ -90,13 +85,34 @@ class DrillNetwork:
             addresses = [other.interface for other in self._plan.machines if other.interface]
             monitor.ask("netdev_add", id="user", **user_network(addresses, forwards))
             _join_hub(monitor, "user")
+            self._make_rays(monitor, machine)
+            monitor.ask("netdev_add", type="hubport", id="card", hubid=0)
             self._gateway = folder
             self._shared_doors = find_doors(list_connections(monitor))
-        monitor.ask("netdev_add", type="hubport", id="card", hubid=0)
+        else:
+            ray = _ray("ray.sock", f"../{self._gateway.name}/{folder.name}.sock")
+            monitor.ask("netdev_add", id="card", **ray)
         monitor.ask("device_add", netdev="card", **card)
         address = "" if machine.interface is None else str(machine.interface.ip)
         ports = {port: self._shared_doors[address, port] for port in machine.ports}
         return Doors(ports, self._gateway)
+
+    def _make_rays(self, monitor: Monitor, gateway: Machine) -> None:
+        """One way from the hub to each other guest, whether it runs already or not."""
+        others = [self._vms[each.name] for each in self._plan.machines if each != gateway]
+        for number, name in enumerate(others):
+            ray = _ray(f"{name}.sock", f"../{name}/ray.sock")
+            monitor.ask("netdev_add", id=f"ray{number}", **ray)
+            _join_hub(monitor, f"ray{number}")
+
+
+def _ray(local: str, remote: str) -> dict[str, Any]:
+    """Frames over a pair of Unix sockets, named from the VM's folder."""
+    return {
+        "type": "dgram",
+        "local": {"type": "unix", "path": local},
+        "remote": {"type": "unix", "path": remote},
+    }
 
 
 def _plug_apart(monitor: Monitor, machine: Machine, folder: Path, card: dict[str, str]) -> Doors:

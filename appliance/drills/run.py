@@ -92,9 +92,10 @@ class _Drill:
         self.began = self.room.clock.now().replace(microsecond=0)
         self.began_s = self.room.clock.monotonic_s()
         self.journal = Journal(self.folder / _LOG, self.room.clock)
-        self.network = DrillNetwork(self.plan)
         self.budget = MemoryBudget(self.free_mib)
         self.numbers = {item.name: place for place, item in enumerate(self.plan.machines, 1)}
+        names = {name: name_vm(self.folder.name, number) for name, number in self.numbers.items()}
+        self.network = DrillNetwork(self.plan, names)
 
     def run(self) -> None:
         """Recover all groups; leaves no VM, also when cancelled."""

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from appliance.drills.name_updates import look_up
+from appliance.drills.plan import read_plan
 from appliance.recovery import accelerator
 from appliance.recovery.runtime import poll
 from tests.command import Holdfast
-from tests.recovery.guests import SAYS_LOGIN, SILENT
+from tests.drills.servers import serve_names
+from tests.recovery.guests import OBEDIENT, SILENT
 
 
 @pytest.fixture
@@ -19,7 +25,7 @@ def protected(holdfast: Holdfast, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """A box with machines web1 and dead, each with a point."""
     monkeypatch.setenv(accelerator.ENVIRONMENT, "tcg")
     holdfast("init", "--recovery-out", tmp_path / "key.txt", expect=0)
-    for name, disk in (("web1", SAYS_LOGIN), ("dead", SILENT)):
+    for name, disk in (("web1", OBEDIENT), ("dead", SILENT)):
         image = tmp_path / f"{name}.raw"
         image.write_bytes(disk)
         holdfast("backup", image, "--machine", name, expect=0)
@@ -79,12 +85,75 @@ def test_a_killed_drill_is_cleared_by_the_next_command(protected: Holdfast) -> N
     assert not list((protected.state / "vms").iterdir())
 
 
-def test_a_failover_is_shown_and_waits(protected: Holdfast, tmp_path: Path) -> None:
+@pytest.fixture
+def bridge() -> Iterator[str]:
+    """A bridge of this machine that QEMU may use, with nothing on it."""
+    name = f"hf{os.getpid()}"
+    rules = Path("/etc/qemu/bridge.conf")
+    before = rules.read_text() if rules.exists() else None
+    rules.parent.mkdir(exist_ok=True)
+    rules.write_text(f"{before or ''}\nallow {name}\n")
+    subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
+    yield name
+    subprocess.run(["ip", "link", "del", name], check=True)
+    if before is None:
+        rules.unlink()
+    else:
+        rules.write_text(before)
+
+
+def test_a_failover_waits_for_approval_moves_a_name_and_goes_back(
+    protected: Holdfast, tmp_path: Path, bridge: str
+) -> None:
+    secret = base64.b64encode(os.urandom(32)).decode()
+    zone = tmp_path / "zone"
+    zone.mkdir()
+    (tmp_path / "key").write_text(secret)
+    with serve_names(zone, secret) as port:
+        plan = tmp_path / "plan.toml"
+        plan.write_text(
+            "name = 'p'\n[[machines]]\nname = 'web1'\nmemory_mib = 32\n"
+            "mac = '52:54:00:12:34:56'\nchecks = [{kind = 'login', text = 'web1 login'}]\n"
+            f"[failover]\nbridge = '{bridge}'\n[[failover.dns]]\nserver = '127.0.0.1'\n"
+            f"port = {port}\nzone = 'example.org'\nname = 'www.example.org'\n"
+            "address = '192.0.2.11'\nkey_name = 'holdfast'\n"
+            f"key_file = '{tmp_path / 'key'}'\n"
+        )
+        update = read_plan(plan).failover.dns[0]  # type: ignore[union-attr]
+        shown = protected("failover", "run", plan, expect=0).out
+        assert f"boot web1 on the network of {bridge}" in shown
+        assert "nothing has happened yet" in shown
+        (note,) = protected("--json", "failover", "list").json()["failovers"]
+        assert note["state"] == "waits for approval"
+        assert protected("--json", "vms").json()["vms"] == []
+        assert len(look_up(update).addresses) == 2
+
+        protected("failover", "approve", note["id"], "--by", "Ada", expect=0)
+        assert look_up(update).addresses == ("192.0.2.11",)
+        (vm,) = protected("--json", "vms").json()["vms"]
+        assert vm["state"] == "running"
+        assert list(Path(f"/sys/class/net/{bridge}/brif").iterdir())
+
+        back = protected("failover", "reverse", note["id"], expect=0).out
+        assert "point www.example.org back to 198.51.100.7, 198.51.100.8" in back
+        assert look_up(update).addresses == ("192.0.2.11",)
+        protected("failover", "approve", note["id"], "--by", "Grace", expect=0)
+        assert len(look_up(update).addresses) == 2
+        (vm,) = protected("--json", "vms").json()["vms"]
+        assert vm["state"] == "stopped"
+    log = protected("failover", "show", note["id"], expect=0).out
+    assert "Ada approves the failover" in log
+    assert "Grace approves the way back" in log
+
+
+def test_a_failover_to_a_bridge_that_is_not_there_stops_and_says_so(
+    protected: Holdfast, tmp_path: Path
+) -> None:
     plan = tmp_path / "plan.toml"
     plan.write_text("name = 'p'\nmachines = [{name = 'web1'}]\nfailover = {bridge = 'no-such'}\n")
-    shown = protected("failover", "run", plan, expect=0).out
-    assert "boot web1 on the network of no-such" in shown
-    assert "nothing has happened yet" in shown
+    protected("failover", "run", plan, expect=0)
     (note,) = protected("--json", "failover", "list").json()["failovers"]
-    assert note["state"] == "waits for approval"
+    stopped = protected("failover", "approve", note["id"], "--by", "Ada", expect=1)
+    assert "bridge" in stopped.err
+    assert "stopped" in protected("failover", "show", note["id"]).out
     assert protected("--json", "vms").json()["vms"] == []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.drills.gbt20988 import LEVEL_MAX, WINDOW, Facts, judge, longest_gap_s
+from appliance.drills.gbt20988 import LEVEL_MAX, WINDOW, Facts, judge, judge_transfer, longest_gap_s
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 HOUR_S = 3600.0
@@ -116,3 +116,8 @@ def test_the_longest_gap_counts_up_to_now_and_from_the_window_on() -> None:
     assert longest_gap_s([ago(days=400)], NOW) == WINDOW.total_seconds()
     assert longest_gap_s([ago(days=31), ago(days=29)], NOW) == 29 * DAY_S
     assert longest_gap_s([NOW + timedelta(hours=1)], NOW) is None
+
+
+def test_several_times_a_day_is_twice() -> None:
+    assert judge_transfer(None) == judge_transfer(DAY_S) == "none"
+    assert judge_transfer(12 * HOUR_S) == judge_transfer(60.0) == "batches"
