@@ -87,7 +87,8 @@ def boot(
         kept = find_kept(folder, order)
         note = new_note(name, order, kept, accelerator)
         note = start_vm(runtime, folder, note, order, serve_argv=serve_argv, progress=progress)
-    remember_preset(runtime, PointName.parse(order.point).machine, order.hardware)
+    if order.is_remembered:
+        remember_preset(runtime, PointName.parse(order.point).machine, order.hardware)
     try:
         note = _wait(runtime, folder, note, order, progress)
     except (GuestEndedError, Cancelled, KeyboardInterrupt) as error:
@@ -96,7 +97,7 @@ def boot(
             settle(folder, replace(note, is_fresh=was_fresh, is_wanted=False))
         raise
     note = _note_ready(runtime, folder, note, clock.monotonic_s() - began_s)
-    if kept is None:  # otherwise it read a part from its overlay
+    if kept is None and order.is_remembered:  # otherwise it read a part from its overlay
         machine = PointName.parse(note.point).machine
         keep_boot_note(runtime.state, machine, touched_of(folder))
     return BootResult(show_vm(folder, note, "running"), kept is not None, _others(runtime, note))

@@ -44,6 +44,7 @@ MEMORY_SPARE_MIB = 256
 class BootOrder:
     """What to boot. `point` is a point's own name, never `latest`.
 
+    `is_remembered`: hardware becomes the machine's preset, and what the guest read its boot note.
     `overlay_limit_bytes` is for each disk; None chooses by what the disk needs and what is free.
     """
 
@@ -53,6 +54,7 @@ class BootOrder:
     wait: Wait = LOGIN
     timeout_s: float = 300.0
     overlay_limit_bytes: int | None = None
+    is_remembered: bool = True
 
 
 def check_memory(memory_mib: int) -> None:
