@@ -184,10 +184,21 @@ def test_a_vault_of_another_store_is_refused(synced: Office) -> None:
 
 @pytest.mark.parametrize("share", range(10))
 def test_a_killed_sync_goes_on_where_it_was(office: Office, share: int) -> None:
-    office.back_up(image=random.Random(office.seed).randbytes(360 * MIB // 4))
+    kill_and_resume(office, 40, share)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", range(50))
+def test_a_sync_killed_at_any_of_many_moments_goes_on(office: Office, share: int) -> None:
+    kill_and_resume(office, 400, share)
+
+
+def kill_and_resume(office: Office, size_mib: int, share: int) -> None:
+    """Kill a sync when so many objects are there or a bit later; the next one sends the rest."""
+    office.back_up(image=random.Random(office.seed).randbytes(size_mib * MIB))
     office.add_vault()
     sync = office.box.start("vault", "sync")
-    wanted = share * 4
+    wanted = share % 20
     deadline = time.monotonic() + 120
     while len(office.objects()) < wanted and sync.poll() is None:
         assert time.monotonic() < deadline
