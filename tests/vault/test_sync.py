@@ -173,6 +173,21 @@ def test_opening_refuses_a_wrong_key_an_old_vault_and_a_state_in_use(synced: Off
     other("vault", "open", synced.url, "--recovery-key", synced.key, expect=2)
 
 
+def test_a_box_that_forgot_its_vault_takes_it_over_and_believes_only_the_vault(
+    synced: Office,
+) -> None:
+    synced.box("vault", "remove", "vault", expect=0)
+    assert synced.box("vault", "add", synced.url).code == 8, "somebody else may own it by now"
+    synced.box("vault", "add", synced.url, "--take-over", expect=0)
+    assert synced.sync()["traffic"]["sent_bytes"] < 16 << 10
+    synced.box("vault", "remove", "vault", expect=0)
+    elsewhere = synced.folder / "elsewhere"
+    synced.box("vault", "add", f"file://{elsewhere}", expect=0)
+    synced.sync()
+    synced.box("vault", "verify", expect=0)
+    assert any((elsewhere / "containers").rglob("*"))
+
+
 def test_a_vault_of_another_store_is_refused(synced: Office) -> None:
     other = Holdfast(synced.folder / "stranger")
     other("init", "--recovery-out", synced.folder / OTHER_KEY, expect=0)
