@@ -150,6 +150,11 @@ def _add_add(parser: argparse.ArgumentParser) -> None:
         help="keep what is uploaded immutable so long",
     )
     parser.add_argument(
+        "--take-over",
+        action="store_true",
+        help="this box goes on with a vault of this store that another box, or a copy of it, owns",
+    )
+    parser.add_argument(
         "--yes",
         action="store_true",
         help="agree to a lock of more than 90 days, which nobody can undo",
