@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup packages native demo check format test test-slow bench bench-index bench-vault clean
+.PHONY: help setup packages native demo check format test test-slow bench bench-index bench-vault bench-recovery clean
 MAKEFLAGS += --no-print-directory
 # Compiled once, as an installed program is: 0.1 s less for every command that is run from here.
 unexport PYTHONDONTWRITEBYTECODE
@@ -86,6 +86,8 @@ bench-index: setup ## The index at 1, 10 and 50 TB: memory, look-ups, sizes, reb
 bench-vault: setup ## The vault over a line beside rclone and restic, on Ceph's gateway; FULL=1 for the large disk, ROWS=line,restore for some
 	$(call install_packages,rclone restic)
 	$(BIN)/python -m tests.bench.vault_bench $(if $(FULL),--full) $(if $(ROWS),--rows '$(ROWS)')
+bench-recovery: setup ## Boots, reads of mount and NBD, four VMs, failback; ARGS='--runs 1 --rows boot,reads'
+	$(BIN)/python -m tests.bench.recovery_bench $(ARGS)
 
 clean: ## Remove everything that make made, the cached disk of the demo too
 	-@$(MAKE) -C native clean

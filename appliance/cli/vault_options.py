@@ -150,7 +150,9 @@ def _add_add(parser: argparse.ArgumentParser) -> None:
         help="keep what is uploaded immutable so long",
     )
     parser.add_argument(
-        "--yes", action="store_true", help="agree to a lock of more than a year without being asked"
+        "--yes",
+        action="store_true",
+        help="agree to a lock of more than 90 days, which nobody can undo",
     )
 
 
@@ -203,6 +205,7 @@ def _add_limit(parser: argparse.ArgumentParser) -> None:
         type=float,
         help=f"how old a machine's newest point there may be (default {RPO_S // 3600})",
     )
+    parser.add_argument("--machine", metavar="NAME", help="--rpo is for this machine alone")
 
 
 def _add_open(parser: argparse.ArgumentParser) -> None:

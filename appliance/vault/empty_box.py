@@ -7,6 +7,7 @@ there when it is needed. Opening never writes to the vault.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from appliance.base.errors import (
     UsageError,
 )
 from appliance.base.progress import Progress
+from appliance.catalog.vault_ledger import LEDGER, VaultLedger
 from appliance.formats.keyfile import RECOVERY, Wrap, decode_wrap
 from appliance.formats.names import format_time
 from appliance.formats.vault import BOX_ID_BYTES, BoxHead, Head, Link
@@ -174,6 +176,9 @@ class Opening:
             if head.boot is not None:
                 keep_boot(folder, machine, head.boot)
         make_directory(folder / STRAYS)
+        with contextlib.closing(VaultLedger(folder / LEDGER)) as ledger:
+            for machine, (head, _) in heads.items():
+                ledger.set_points(machine, head.points)
 
         async def fetch(one: tuple[Head, str, bytes]) -> None:
             head, time, bill_name = one
