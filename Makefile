@@ -10,15 +10,16 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONDONTWRITEBYTECODE
 
 # To build, to run, to test, and to make the disk of the demo.
-PACKAGES := ca-certificates clang-format debootstrap dmsetup e2fsprogs extlinux fdisk fuse3 gcc libc6-dev libfuse2 \
-	libssl-dev libudev1 libxxhash-dev libzstd-dev make mount python3-dev python3-venv qemu-system-x86 qemu-utils syslinux-common \
-	util-linux xfsprogs zbar-tools
+PACKAGES := busybox-static ca-certificates clang-format debootstrap dmsetup dosfstools e2fsprogs exfat-fuse exfatprogs \
+	extlinux fdisk fuse3 gcc libc6-dev libfuse2 libnbd-bin libssl-dev libudev1 libxxhash-dev libzstd-dev lvm2 make mount \
+	mtools nbd-client ntfs-3g openssl ovmf python3-dev python3-venv qemu-system-x86 qemu-utils syslinux-common util-linux \
+	xfsprogs zbar-tools
+# The vault's tests run a real S3 server.
+PACKAGES += ceph-common ceph-mon ceph-osd radosgw
 # For disks and arrays: what the product calls, and what its tests compare it with.
 PACKAGES += ipmitool mdadm nvme-cli smartmontools
 # What the bench is measured beside.
 PEERS := borgbackup python3-pyfuse3 restic
-# What the health pages of disks are compared with.
-PACKAGES += smartmontools
 
 PYTHON ?= python3
 BIN := .venv/bin

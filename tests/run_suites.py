@@ -61,8 +61,9 @@ SUITES = (
         ),
     ),
     Suite("store", paths=("tests/store", "tests/crash", "tests/corrupt", "tests/fuzz")),
-    Suite("recovery", paths=("tests/recovery",)),
+    Suite("recovery", paths=("tests/recovery", "tests/browse")),
     Suite("health", paths=("tests/health", "tests/hwtests")),
+    Suite("vault", paths=("tests/vault",)),
     Suite("main job", paths=("tests/e2e",)),
     Suite("power cuts", paths=("tests/powercut",)),
 )

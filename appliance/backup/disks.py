@@ -21,7 +21,7 @@ from appliance.formats.names import PointName
 from appliance.formats.page import EXTENT_BYTES
 from appliance.formats.point import Disk, Gap, Manifest
 from appliance.native import Stats
-from appliance.sources.disk import DiskSource
+from appliance.sources.source import Source
 from appliance.store.extent_map import extent_length
 from appliance.store.ingest import Ingest, Stream
 from appliance.store.leases import Lease
@@ -49,7 +49,7 @@ class DiskBackup:
         clock: Clock,
         progress: Progress,
         machine: str,
-        sources: Sequence[DiskSource],
+        sources: Sequence[Source],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -100,7 +100,7 @@ class DiskBackup:
         self,
         pages: PageStream,
         number: int,
-        source: DiskSource,
+        source: Source,
         base: Manifest | None,
         changed: Sequence[Sequence[Gap]] | None,
     ) -> DiskJob:
@@ -184,7 +184,7 @@ class DiskBackup:
                 size_bytes=job.source.size_bytes,
                 level=job.map_writer.level,
                 root=job.map_writer.root(),
-                source=str(job.source.path.absolute()),
+                source=job.source.label,
                 kind=job.source.kind,
                 inconsistent=job.source.is_inconsistent,
                 gaps=tuple(merge_ranges(job.gaps)),

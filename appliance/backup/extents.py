@@ -33,7 +33,7 @@ from appliance.native.writing import (
     STATUS_UNREAD,
     Base,
 )
-from appliance.sources.disk import DiskSource
+from appliance.sources.source import Source
 from appliance.store.extent_map import extent_length
 from appliance.store.ingest import Stream
 from appliance.store.map_writer import MapWriter, PendingPiece
@@ -47,7 +47,7 @@ _NO_TAG = bytes(TAG_BYTES)
 class DiskJob:
     """One disk on its way into a point."""
 
-    source: DiskSource
+    source: Source
     map_writer: MapWriter
     plan: ReadPlan
     extents: Iterator[int]
@@ -105,13 +105,16 @@ class ExtentWorker:
         """With a list of changes: have only those looked at. None if the extent is to be read."""
         changed_blocks = job.plan.changed_blocks(extent)
         base_tag = job.map_writer.base_tag(extent)
-        base = None if changed_blocks is None or base_tag is None else _base_leaf(job, extent)
-        if changed_blocks is None or base_tag is None or base is None:
+        descriptor = job.source.descriptor
+        if changed_blocks is None or base_tag is None or descriptor is None:
+            return None
+        base = _base_leaf(job, extent)
+        if base is None:
             return None
         self._batch.add_changes(
             place * EXTENT_BYTES,
             extent_length(job.source.size_bytes, extent),
-            (job.source.descriptor, extent * EXTENT_BYTES),
+            (descriptor, extent * EXTENT_BYTES),
             changed_blocks=changed_blocks,
             base_tag=base_tag,
             base=_base_of(base),

@@ -6,7 +6,7 @@ import bisect
 from collections.abc import Iterator, Sequence
 
 from appliance.formats.page import BLOCK_BYTES, EXTENT_BYTES, FANOUT
-from appliance.sources.disk import DiskSource
+from appliance.sources.source import Source
 from appliance.store.map_writer import MapWriter
 
 
@@ -18,7 +18,7 @@ class ReadPlan:
     """
 
     def __init__(
-        self, source: DiskSource, target: MapWriter, changed: Sequence[tuple[int, int]] | None
+        self, source: Source, target: MapWriter, changed: Sequence[tuple[int, int]] | None
     ) -> None:
         """`changed`: sorted, disjoint (offset, length) since the base; None to read all data."""
         self._source = source

@@ -6,6 +6,8 @@ import contextlib
 import os
 import select
 import shutil
+import signal
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -88,6 +90,47 @@ def spawn(
         raise HoldfastError(f"{argv[0]}: {error.strerror}") from error
     finally:
         os.close(descriptor)
+
+
+class Peer:
+    """A program at the other end of a socket, and nothing else of ours."""
+
+    def __init__(self, argv: Sequence[str], end: socket.socket) -> None:
+        """Start `argv` with `end` as its standard input; what it prints is dropped.
+
+        It inherits no other descriptor, and of the environment only what programs and modules are
+        found by.
+        """
+        kept = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG")
+        try:
+            self._process = subprocess.Popen(
+                list(argv),
+                stdin=end.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={name: os.environ[name] for name in kept if name in os.environ},
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise HoldfastError(f"{argv[0]}: {error.strerror}") from error
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def describe_end(self, timeout_s: float = 5.0) -> str:
+        """How it ended by itself, or that it did not within `timeout_s`."""
+        try:
+            code = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return "hung"
+        return f"crashed ({signal.Signals(-code).name})" if code < 0 else "ended"
+
+    def kill(self) -> None:
+        """End it now, and wait until it is gone."""
+        self._process.kill()
+        self._process.wait()
 
 
 def process_started(pid: int) -> float | None:

@@ -70,8 +70,17 @@ def summarize(manifest: Manifest, *, is_damaged: bool = False) -> PointSummary:
     )
 
 
-def list_points(store: Store, catalog: Catalog, machine: str | None = None) -> PointList:
-    """The points of the store, or of one machine. Reads only files the catalog does not know."""
+def list_points(
+    store: Store, catalog: Catalog, machine: str | None = None, *, is_everywhere: bool = False
+) -> PointList:
+    """The points of the store, or of one machine. Reads only files the catalog does not know.
+
+    With `is_everywhere` those that are only in a vault, too.
+    """
+    if is_everywhere:
+        here = {file.key for file in store.points.files(machine)}
+        away = [file for file in store.points.all_files(machine) if file.key not in here]
+        return _list_away(store, away, list_points(store, catalog, machine))
     known = catalog.summaries()
     damaged = catalog.damaged_points()
     hurt = read_findings(store.layout).hurt or {}
@@ -101,6 +110,20 @@ def list_points(store: Store, catalog: Catalog, machine: str | None = None) -> P
         catalog.put_summaries(learned)
     if machine is None and known.keys() - keys:
         catalog.remove_summaries(known.keys() - keys)
+    found.sort(key=lambda summary: (summary.time, summary.machine))
+    return PointList(tuple(found), tuple(unreadable))
+
+
+def _list_away(store: Store, files: list[PointFile], here: PointList) -> PointList:
+    """The points on the box, and those in `files`."""
+    found, unreadable = list(here.points), list(here.unreadable)
+    for file in files:
+        try:
+            found.append(summarize(store.points.read(file)))
+        except NotFoundError:
+            continue
+        except IntegrityError as error:
+            unreadable.append(str(error))
     found.sort(key=lambda summary: (summary.time, summary.machine))
     return PointList(tuple(found), tuple(unreadable))
 

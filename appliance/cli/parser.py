@@ -8,7 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from appliance.cli import health_options, key_options, retain_options
+from appliance.cli import (
+    browse_options,
+    health_options,
+    key_options,
+    retain_options,
+    vault_options,
+    vm_options,
+)
 from appliance.cli.global_options import add_global_options
 
 if TYPE_CHECKING:
@@ -94,9 +101,12 @@ def _backup(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         nargs="+",
         type=Path,
-        help="raw image or block device; several are the disks of one point",
+        help="raw image or block device; several are the disks of one point; or vm:NAME, a "
+        "recovered VM, of which only what it wrote is read",
     )
-    parser.add_argument("--machine", metavar="NAME", required=True, help="the machine it is")
+    parser.add_argument(
+        "--machine", metavar="NAME", help="the machine it is (of vm:NAME: the one it was)"
+    )
     parser.add_argument(
         "--changed",
         metavar="FILE",
@@ -134,38 +144,11 @@ def _restore(parser: argparse.ArgumentParser) -> None:
 def _mount(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", type=Path, help="an empty directory")
     parser.add_argument("--foreground", action="store_true", help="stay until it is unmounted")
-    parser.add_argument("--only", metavar="POINT", help=argparse.SUPPRESS)
-    parser.add_argument("--vm", action="store_true", help=argparse.SUPPRESS)
 
 
 def _umount(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", type=Path, help="where the points are mounted")
     parser.add_argument("--lazy", action="store_true", help="detach now, end when nobody reads")
-
-
-def _boot(parser: argparse.ArgumentParser) -> None:
-    retain_options.add_point(parser)
-    parser.add_argument("--name", metavar="VM", help="the VM's name (default: the point's)")
-    parser.add_argument(
-        "--wait",
-        metavar="login|tcp:PORT|none",
-        default="login",
-        help="what it means to be ready (default login)",
-    )
-    parser.add_argument("--memory", metavar="MiB", type=int, default=1024, help="default 1024")
-    parser.add_argument(
-        "--timeout", metavar="S", type=float, default=300.0, help="seconds to wait (default 300)"
-    )
-    parser.add_argument(
-        "--screenshot", metavar="FILE", type=Path, help="save the screen as PNG when ready"
-    )
-
-
-def _stop(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="VM", help="as 'holdfast vms' lists it")
-    parser.add_argument(
-        "--discard", action="store_true", help="throw away what the VM wrote (its overlay)"
-    )
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:
@@ -270,10 +253,30 @@ COMMANDS: dict[str, _Command] = {
     "array": _Command(
         "arrays", "array", "RAID: list, check, create, grow", health_options.add_array
     ),
+    "vault": _Command("vaults", "vault", "the off-site copy", vault_options.add_vault),
     "restore": _Command("recover", "restore", "write a disk back", _restore),
+    "ls": _Command("browse", "ls", "list the files inside a point", browse_options.add_ls),
+    "cat": _Command("browse", "cat", "a file inside a point", browse_options.add_cat),
+    "get": _Command("fetch", "get", "fetch files from inside a point", browse_options.add_get),
+    "history": _Command(
+        "search", "history", "versions of a file in points", browse_options.add_history
+    ),
+    "find": _Command("search", "find", "search points for names", browse_options.add_find),
     "mount": _Command("virtual", "mount", "show all points as files (FUSE)", _mount),
     "umount": _Command("virtual", "umount", "take the mount away", _umount),
-    "boot": _Command("virtual", "boot", "run a point as a VM", _boot),
-    "vms": _Command("virtual", "vms", "list recovered VMs", _none),
-    "stop": _Command("virtual", "stop", "stop a recovered VM", _stop),
+    "boot": _Command("virtual", "boot", "run a point as a VM", vm_options.add_boot),
+    "vms": _Command(
+        "virtual", "vms", "list recovered VMs, bring them back, let go on", vm_options.add_vms
+    ),
+    "stop": _Command("virtual", "stop", "stop a recovered VM", vm_options.add_stop),
+    "failback": _Command(
+        "vm_moves", "failback", "bring a recovered VM home", vm_options.add_failback
+    ),
+    "migrate": _Command(
+        "vm_moves", "migrate", "move a running VM's disks elsewhere", vm_options.add_migrate
+    ),
+    "export": _Command(
+        "export", "export", "write a disk as qcow2, vmdk, vhdx, vdi, raw", vm_options.add_export
+    ),
+    "serve": _Command("serve", "serve", "serve a point's disks over NBD", vm_options.add_serve),
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from appliance.backup.disks import DiskBackup
+from appliance.backup.disks import BackupResult, DiskBackup
 from appliance.base.errors import IntegrityError, NotFoundError, UsageError
 from appliance.base.text import duration, printable, size
 from appliance.catalog.catalog import Catalog
@@ -29,6 +29,7 @@ from appliance.sources.disk import DiskSource
 from appliance.store.containers import list_names
 from appliance.store.findings import read_findings
 from appliance.store.leases import Lease, writer_lease
+from appliance.store.points import BOX
 from appliance.store.store import Store
 
 CHANGED_MAX_BYTES = 256 << 20
@@ -37,6 +38,10 @@ FINDINGS_SHOWN = 10
 
 def backup(session: Session, options: argparse.Namespace) -> int:
     """Make a recovery point."""
+    if str(options.sources[0]).startswith("vm:"):
+        return _backup_vm(session, options)
+    if options.machine is None:
+        raise UsageError("--machine NAME says whose disks these are")
     machine = parse_machine_name(options.machine)
     if options.changed is not None and options.base is None:
         raise UsageError("--changed needs --base POINT: the ranges are changes since that point")
@@ -54,6 +59,25 @@ def backup(session: Session, options: argparse.Namespace) -> int:
         changed = _changed(options.changed, base, len(sources))
         job = DiskBackup(store, session.clock, console.progress, machine, sources)
         result = job.run(lease, base, changed)
+    return _report(session, result, {})
+
+
+def _backup_vm(session: Session, options: argparse.Namespace) -> int:
+    from appliance.cli.vm_backup import PREFIX, back_up_vm  # slow to import
+
+    if len(options.sources) > 1 or options.changed is not None or options.base is not None:
+        raise UsageError("vm:NAME is all of a VM, and what it changed is known: name nothing else")
+    name = str(options.sources[0]).removeprefix(PREFIX)
+    result, is_still = back_up_vm(session, name, options.machine)
+    if not is_still:
+        session.console.note("no guest agent stilled the filesystems: like after a power cut")
+    base = result.manifest.base
+    more = {"filesystems_still": is_still, "base": None if base is None else str(base)}
+    return _report(session, result, more)
+
+
+def _report(session: Session, result: BackupResult, more: dict[str, Any]) -> int:
+    console = session.console
     manifest = result.manifest
     point = summarize(manifest).to_json()
     stages = {
@@ -62,7 +86,7 @@ def backup(session: Session, options: argparse.Namespace) -> int:
         if name.endswith("_ns")
     }
     stages["write_ns"] = result.write_ns
-    answer = {**point, "stages_ns": stages, "kernels": kernels()}
+    answer = {**point, "stages_ns": stages, "kernels": kernels(), **more}
     console.result(answer, str(manifest.name))
     console.note(
         f"read {size(manifest.read_bytes)}, new {size(manifest.new_bytes)}, "
@@ -82,6 +106,8 @@ def _base(store: Store, lease: Lease, machine: str, text: str | None) -> Manifes
     findings = read_findings(store.layout)
     if text is not None:
         name = store.points.resolve(text)
+        if not store.points.exists(name):
+            raise UsageError(f"{name} is only in a vault: a base must be on the box")
         if findings.is_hurt(store.points.file_of(name).key):
             return None  # what was taken over from it unread would stay hurt
         return store.open_point(name, lease)
@@ -131,7 +157,7 @@ def points(session: Session, options: argparse.Namespace) -> int:
     if options.trash:
         return list_trash(session, machine)
     with Catalog(session.state / "catalog.db") as catalog:
-        found = list_points(session.store, catalog, machine)
+        found = list_points(session.store, catalog, machine, is_everywhere=True)
         holds = mirror_holds(session.store, catalog)
     for reason in found.unreadable:
         console.note(f"holdfast: {printable(reason)}")
@@ -141,15 +167,27 @@ def points(session: Session, options: argparse.Namespace) -> int:
         for point in found.points
         if (label := files(PointName.parse(point.name)).label) in holds
     }
-    shown = [{**point.to_json(), "held": point.name in held} for point in found.points]
-    console.result({"points": shown}, _point_table(found.points, held))
+    where = {
+        point.name: session.store.points.where(files(PointName.parse(point.name)))
+        for point in found.points
+    }
+    shown = [
+        {**point.to_json(), "held": point.name in held, "where": where[point.name]}
+        for point in found.points
+    ]
+    console.result({"points": shown}, _point_table(found.points, held, where))
     return exit_code(IntegrityError()) if found.unreadable else DONE
 
 
-def _point_table(listed: Sequence[PointSummary], held: Mapping[str, Hold | None]) -> str:
+def _point_table(
+    listed: Sequence[PointSummary],
+    held: Mapping[str, Hold | None],
+    where: Mapping[str, Sequence[str]],
+) -> str:
     if not listed:
         return "no points yet: 'holdfast backup SOURCE --machine NAME' makes one"
-    rows = [("POINT", "DISKS", "NEW", "STORED", "STATE")]
+    has_vaults = any(set(places) - {BOX} for places in where.values())
+    rows = [("POINT", "DISKS", "NEW", "STORED", "STATE", "WHERE" if has_vaults else "")]
     rows += [
         (
             point.name,
@@ -159,10 +197,11 @@ def _point_table(listed: Sequence[PointSummary], held: Mapping[str, Hold | None]
             point.state
             + (" (read while mounted)" if point.inconsistent else "")
             + (_held(held[point.name]) if point.name in held else ""),
+            ", ".join(where[point.name]) if has_vaults else "",
         )
         for point in listed
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         for row in rows

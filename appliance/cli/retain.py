@@ -94,7 +94,7 @@ def prune(session: Session, options: argparse.Namespace) -> int:
 
     store, console = session.store, session.console
     machine = None if options.machine is None else parse_machine_name(options.machine)
-    override = _rules(options, KEEP_ALL)
+    override = chosen_rules(options, KEEP_ALL)
     if override is not None and not options.simulate:
         raise UsageError(
             "--keep options are for --simulate: 'holdfast policy set' makes them count"
@@ -170,7 +170,7 @@ def policy(session: Session, options: argparse.Namespace) -> int:
         trash_days=options.trash_days,
         may_skip_trash=not options.no_skip_trash,
     )
-    chosen = _rules(options, extra)
+    chosen = chosen_rules(options, extra)
     if chosen is None:
         raise UsageError(f"give at least one rule: --keep-daily 30, or --keep-days {FOREVER}")
     policies.set(machine, chosen)
@@ -244,7 +244,7 @@ def list_trash(session: Session, machine: str | None) -> int:
 # ---- reading what was typed ----
 
 
-def _rules(options: argparse.Namespace, base: Policy) -> Policy | None:
+def chosen_rules(options: argparse.Namespace, base: Policy) -> Policy | None:
     """The policy that the --keep options make, the rest as in `base`; None without any."""
     given = {rule: value for rule in _RULES if (value := getattr(options, rule)) is not None}
     if not given:

@@ -64,7 +64,7 @@ def add_prune(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the clock jumped and is right now: root only",
     )
-    _add_rules(parser.add_argument_group("a policy to try, with --simulate"))
+    add_rules(parser.add_argument_group("a policy to try, with --simulate"))
 
 
 def add_policy(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +84,7 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
     clear = actions.add_parser("clear", help="take a policy away", allow_abbrev=False)
     for action in (change, clear):
         action.add_argument("--machine", metavar="NAME", help="this machine (default: all others)")
-    _add_rules(change)
+    add_rules(change)
     change.add_argument(
         "--trash-days",
         metavar="N",
@@ -97,7 +97,8 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_rules(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+def add_rules(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """The --keep options."""
     for rule in COUNT_RULES:
         parser.add_argument(f"--keep-{rule}", metavar="N", type=int, help=_PERIODS[rule])
     parser.add_argument(

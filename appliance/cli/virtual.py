@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from appliance.base.errors import BusyError, UsageError
+from appliance.base.errors import BusyError, Cancelled, HoldfastError, UsageError
 from appliance.base.text import size
-from appliance.cli.exit_codes import DONE
+from appliance.cli.exit_codes import DONE, FAILED
 from appliance.cli.session import Session
 from appliance.formats.names import PointName
 from appliance.recovery import boot as booting
 from appliance.recovery import mount as mounts
 from appliance.recovery import vms as machines
-from appliance.recovery.points_view import PointsView, SinglePoint
+from appliance.recovery.disk_server import ServeArgv
+from appliance.recovery.hardware import Hardware
+from appliance.recovery.presets import HardwareChoice
 from appliance.recovery.ready import Wait
 from appliance.recovery.runtime import Runtime
 from appliance.recovery.store_view import StoreView
@@ -36,13 +38,7 @@ def mount(session: Session, options: argparse.Namespace) -> int:
         )
         return DONE
     with store.lease("reader") as lease:
-        view: PointsView = StoreView(store, lease)
-        if options.only is not None:
-            # A VM's mount: its point is kept for as long as this process lives.
-            name = PointName.parse(options.only)
-            store.open_point(name, lease)
-            view = SinglePoint(view, name.machine, name.directory_time)
-        mounts.serve_mount(view, directory, runtime, kind="vm" if options.vm else "points")
+        mounts.serve_mount(StoreView(store, lease), directory, runtime)
     return DONE
 
 
@@ -56,26 +52,31 @@ def umount(session: Session, options: argparse.Namespace) -> int:
 
 def boot(session: Session, options: argparse.Namespace) -> int:
     """Run a point as a VM; it runs on when this command ends."""
-    if options.memory < 1:
-        raise UsageError("--memory is in MiB and at least 1")
     if options.timeout <= 0:
         raise UsageError("--timeout is in seconds and more than 0")
+    choice = HardwareChoice(
+        memory_mib=options.memory,
+        cpus=options.cpus,
+        firmware=options.firmware,
+        bus=options.bus,
+        network=options.network,
+        mac=None if options.mac is None else options.mac.lower(),
+    )
+    choice.apply(Hardware())  # what cannot be is said before anything is opened
     wait = Wait.parse(options.wait)
     store, console = session.store, session.console
-    point = store.points.resolve(options.point)
     order = booting.BootOrder(
-        point=str(point),
+        point=str(store.points.resolve(options.point)),
         name=options.name,
-        memory_mib=options.memory,
+        hardware=choice,
         wait=wait,
         timeout_s=options.timeout,
+        overlay_limit_bytes=options.overlay_limit,
     )
     runtime = Runtime(session.state)
-
-    def serve(text: str, directory: Path) -> list[str]:
-        return session.command("mount", str(directory), "--foreground", "--vm", "--only", text)
-
-    booted = booting.boot(runtime, order, serve, progress=console.progress, clock=session.clock)
+    booted = booting.boot(
+        runtime, order, serve_argv(session), progress=console.progress, clock=session.clock
+    )
     vm = booted.vm
     shot = None
     if options.screenshot is not None:
@@ -104,14 +105,27 @@ def boot(session: Session, options: argparse.Namespace) -> int:
     return DONE
 
 
-def vms(session: Session, _: argparse.Namespace) -> int:
-    """List recovered VMs."""
+def vms(session: Session, options: argparse.Namespace) -> int:
+    """List recovered VMs, or do something for them."""
+    actions = {"list": _list_vms, "resume": _resume_vms, "continue": _continue_vm}
+    if options.action == "continue" and options.name is None:
+        raise UsageError("which VM? 'holdfast vms continue VM'")
+    if options.action == "list" and options.name is not None:
+        raise UsageError("'vms' lists all of them")
+    return actions[options.action](session, options)
+
+
+def _list_vms(session: Session, _: argparse.Namespace) -> int:
     found = machines.list_vms(Runtime(session.state))
     lines = [
         f"{vm.name}  {vm.state}  of {vm.point}, overlay {size(vm.overlay_bytes)}"
+        f" of {size(vm.overlay_limit_bytes)}"
         + (f", VNC {vm.vnc}, serial {vm.serial}" if vm.vnc else "")
         for vm in found
     ]
+    for vm in found:
+        if vm.warning:
+            session.console.note(f"holdfast: VM '{vm.name}': {vm.warning}")
     session.console.result(
         {"vms": [_vm_json(vm) for vm in found]},
         "\n".join(lines) or "no VMs: 'holdfast boot NAME@latest' starts one",
@@ -119,10 +133,44 @@ def vms(session: Session, _: argparse.Namespace) -> int:
     return DONE
 
 
+def _resume_vms(session: Session, options: argparse.Namespace) -> int:
+    """Start the one named, or what nobody stopped; what fails is named and the others go on."""
+    runtime, console = Runtime(session.state), session.console
+    listed = machines.list_vms(runtime)
+    wanted = [vm.name for vm in listed if vm.state == "stopped" and vm.is_wanted]
+    resumed, failed = [], []
+    for name in wanted if options.name is None else [options.name]:
+        console.progress.phase(f"resuming {name}")
+        try:
+            booting.resume(runtime, name, serve_argv(session), console.progress)
+        except Cancelled:
+            raise
+        except HoldfastError as error:
+            if options.name is not None:
+                raise
+            console.note(f"holdfast: VM '{name}' did not come back: {error}")
+            failed.append(name)
+        else:
+            resumed.append(name)
+    text = f"running again: {', '.join(resumed)}" if resumed else "nothing to resume"
+    console.result({"resumed": resumed, "failed": failed}, text)
+    return FAILED if failed else DONE
+
+
+def _continue_vm(session: Session, options: argparse.Namespace) -> int:
+    state = machines.continue_vm(Runtime(session.state), options.name, options.overlay_limit)
+    session.console.result({"name": options.name, "state": state}, f"{options.name} is {state}")
+    return DONE
+
+
 def stop(session: Session, options: argparse.Namespace) -> int:
     """End a VM; what it wrote is kept unless it is discarded."""
+    if options.grace < 0:
+        raise UsageError("--grace is in seconds and not less than 0")
     session.console.progress.phase(f"stopping {options.name}")
-    stopped = machines.stop(Runtime(session.state), options.name, discard=options.discard)
+    stopped = machines.stop(
+        Runtime(session.state), options.name, discard=options.discard, grace_s=options.grace
+    )
     how = "was not running"
     if stopped.was_running:
         how = "has shut down" if stopped.shut_down else "is switched off"
@@ -131,11 +179,25 @@ def stop(session: Session, options: argparse.Namespace) -> int:
     return DONE
 
 
+def serve_argv(session: Session) -> ServeArgv:
+    """What serves the disks of a VM's point."""
+
+    def serve(point: str, path: Path) -> list[str]:
+        return session.command("serve", point, "--socket", str(path))
+
+    return serve
+
+
 def heal(session: Session) -> None:
-    """Detach what killed processes left behind."""
+    """Detach what killed processes left behind, and serve again what VMs wait for."""
     runtime = Runtime(session.state)
-    for name in machines.heal(runtime):
-        session.console.note(f"VM '{name}' had been killed: it is stopped, its overlay is kept")
+    healed = machines.heal(runtime, serve_argv(session))
+    for name in healed.ended:
+        session.console.note(
+            f"VM '{name}' had ended: its overlay is kept, 'holdfast boot' or 'vms resume' starts it"
+        )
+    for name in healed.resumed:
+        session.console.note(f"VM '{name}' had lost its disks for a while: it goes on")
     for directory in mounts.detach_stale(runtime):
         session.console.note(f"{directory} was left mounted by a killed process: detached")
 

@@ -51,6 +51,10 @@ class Fields:
         """Member `name` as it is, None if it is missing."""
         return self._members.get(name)
 
+    def names(self) -> list[str]:
+        """The names of all members."""
+        return list(self._members)
+
     def text(self, name: str) -> str:
         """Member `name`, a string."""
         value = self.get(name)

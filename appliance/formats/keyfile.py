@@ -93,7 +93,11 @@ def decode_descriptor(data: bytes) -> StoreDescriptor:
 
     Raises IntegrityError if it is damaged, HoldfastError if this program does not read its format.
     """
-    fields = Fields.parse(data, "store.json", FILE_MAX_BYTES)
+    return check_descriptor(Fields.parse(data, "store.json", FILE_MAX_BYTES))
+
+
+def check_descriptor(fields: Fields) -> StoreDescriptor:
+    """The descriptor that these members make. Raises as `decode_descriptor` does."""
     version = fields.integer("format", 1)
     if version > STORE_FORMAT:
         raise HoldfastError(

@@ -79,9 +79,14 @@ def decode_policy(data: bytes) -> tuple[Policy, str | None]:
     """Read what `encode_policy` wrote. Raises IntegrityError."""
     fields = decode_fields("policy", data)
     machine = None if fields.get("machine") is None else read_machine(fields)
+    return policy_from_fields(fields), machine
+
+
+def policy_from_fields(fields: Fields) -> Policy:
+    """The policy that the members of an object make. Raises IntegrityError."""
     forever = fields.get("keep_days") == FOREVER
     try:
-        policy = Policy(
+        return Policy(
             **{f"keep_{rule}": _number(fields, f"keep_{rule}") for rule in COUNT_RULES},
             keep_days=0 if forever else _number(fields, "keep_days"),
             keep_forever=forever,
@@ -90,7 +95,6 @@ def decode_policy(data: bytes) -> tuple[Policy, str | None]:
         )
     except UsageError as error:
         raise IntegrityError(f"policy: {error}") from error
-    return policy, machine
 
 
 def _number(fields: Fields, name: str) -> int:

@@ -7,6 +7,7 @@ never asks a person for one.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +93,31 @@ def create_keys(
     if passphrase is None:
         write_file(box_key_path(state), encode_box_key(box_key))
     return master, recovery_key
+
+
+def adopt_keys(
+    state: Path, master: MasterKey, wraps: Sequence[Wrap], passphrase: str | None, created: str
+) -> None:
+    """Make the keys of a store that another box had, before its descriptor is written.
+
+    Durable on return: `wraps`, and a new one for the passphrase or else for a new box key. What a
+    killed attempt left behind is removed. Raises UsageError if there is a store already.
+    """
+    if _descriptor_path(state).exists():
+        raise _already_there(state)
+    box_key = secrets.token_bytes(KEY_BYTES)
+    if passphrase is None:
+        daily = wrap_with_key(master, BOX, box_key)
+    else:
+        daily = wrap_with_passphrase(master, passphrase)
+    make_directory(wraps_directory(state))
+    for path in [*wrap_paths(state), box_key_path(state)]:
+        remove_file(path)
+    for wrap in (*wraps, replace(daily, created=created)):
+        path = wraps_directory(state) / f"{wrap.kind}-{wrap.fingerprint}.json"
+        write_file(path, encode_wrap(wrap))
+    if passphrase is None:
+        write_file(box_key_path(state), encode_box_key(box_key))
 
 
 def load_master_key(state: Path, passphrase: str | None) -> MasterKey:

@@ -14,6 +14,7 @@ from appliance.native.library import (
     KIND_DATA,
     KIND_PAGE,
     TRAILER_BYTES,
+    confine_process,
     kernels,
 )
 from appliance.native.reading import Directory, Location, Reader, ReadItem
@@ -39,6 +40,7 @@ __all__ = [
     "Ref",
     "Stats",
     "Writer",
+    "confine_process",
     "cut",
     "kernels",
 ]

@@ -137,6 +137,7 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     ),
     "hf_ingest_chunk": (c_int, [c_void_p, c_void_p, c_void_p, c_uint32, c_void_p]),
     "hf_cut": (c_int, [c_char_p, c_void_p, c_size_t, _U32P, c_int]),
+    "hf_confine": (c_int, []),
     "hf_kernels": (c_int, [c_char_p, c_size_t]),
     "hf_directory_open": (
         c_void_p,
@@ -192,3 +193,13 @@ def kernels() -> str:
     text = ctypes.create_string_buffer(128)
     lib.hf_kernels(text, len(text))
     return text.value.decode()
+
+
+def confine_process() -> None:
+    """From now on compute, and use the descriptors there are; for ever.
+
+    Nothing can be opened, connected or started, and no memory becomes executable. Raises
+    HoldfastError if the kernel cannot do that.
+    """
+    if lib.hf_confine() != OK:
+        raise HoldfastError("the kernel has no seccomp filters, so nothing hostile can be parsed")

@@ -1,17 +1,16 @@
-"""Booting a point: plan, mount, start, wait.
+"""Booting a point: plan, serve, start, wait.
 
-A VM is a folder `STATE/vms/NAME`: a note, one overlay per disk, and a mount of its own that shows
-only its point, served by a process of its own. Starting happens under the VM's lock; waiting does
+A VM is a folder `STATE/vms/NAME`: a note, one overlay per disk, and a disk server of its own that
+serves only its point, in a process of its own. Starting happens under the VM's lock; waiting does
 not, so that another command can end a VM that somebody waits for.
 
 Owns the way up; the way down is in `vms`. Invariants: a QEMU is never started while another one of
-the same VM runs (it holds a lock of its own on the overlays besides); the mount is there before
-the QEMU that reads from it.
+the same VM runs (it holds a lock of its own on the overlays besides); the disk server is there
+before the QEMU that reads from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,8 +25,24 @@ from appliance.base.text import size
 from appliance.formats.names import PointName
 from appliance.recovery import qemu
 from appliance.recovery.accelerator import Accelerator, choose_accelerator, remember
-from appliance.recovery.filesystem import disk_file_name
-from appliance.recovery.mount import mount_in_background
+from appliance.recovery.boot_disk import Needs, judge_disk
+from appliance.recovery.disk_server import (
+    SOCKET,
+    ServeArgv,
+    disk_export_name,
+    end_disk_server,
+    measure_disks,
+    start_disk_server,
+)
+from appliance.recovery.hardware import Hardware, Machine
+from appliance.recovery.overlay import choose_limit, create_overlay
+from appliance.recovery.presets import (
+    NO_CHOICE,
+    HardwareChoice,
+    choose_hardware,
+    read_preset,
+    remember_preset,
+)
 from appliance.recovery.ready import (
     LOGIN,
     AcceleratorFailedError,
@@ -39,30 +54,32 @@ from appliance.recovery.runtime import Runtime
 from appliance.recovery.vm_note import (
     VmNote,
     VmStatus,
+    find_folder,
     lock_vm,
-    mount_of,
     parse_vm_name,
     read_vm,
     show_vm,
     write_vm,
 )
-from appliance.recovery.vms import is_whole, list_served, read_all, settle
+from appliance.recovery.vms import is_whole, read_all, settle, with_larger_overlays
+from appliance.sources.nbd import NbdAddress, NbdClient
 
 MEMORY_SPARE_MIB = 256
-_MOUNT_LOG = "mount.log"
-# Gives the command line that shows only that point at that directory, in the foreground.
-MountArgv = Callable[[str, Path], list[str]]
 
 
 @dataclass(frozen=True)
 class BootOrder:
-    """What to boot. `point` is a point's own name, never `latest`."""
+    """What to boot. `point` is a point's own name, never `latest`.
+
+    `overlay_limit_bytes` is for each disk; None chooses by what the disk needs and what is free.
+    """
 
     point: str
     name: str | None = None
-    memory_mib: int = 1024
+    hardware: HardwareChoice = NO_CHOICE
     wait: Wait = LOGIN
     timeout_s: float = 300.0
+    overlay_limit_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -80,17 +97,18 @@ class BootResult:
 def boot(
     runtime: Runtime,
     order: BootOrder,
-    mount_argv: MountArgv,
+    serve_argv: ServeArgv,
     *,
     progress: Progress | None = None,
     clock: Clock | None = None,
 ) -> BootResult:
     """Boot a point as a VM and wait until it is ready; it runs on when this process ends.
 
-    Raises BusyError for a name that runs or belongs to another point, NotFoundError for a point
-    that is not there, HoldfastError when memory does not suffice, QEMU fails, or the guest is not
-    ready in time (only then the VM stays running). When cancelled, nothing is left running, and
-    nothing at all is left of a VM that did not exist before.
+    What `order` says of hardware is remembered for the machine, but for the network. Raises
+    BusyError for a name that runs or belongs to another point, HoldfastError when the point cannot
+    be served, memory does not suffice, QEMU fails, or the guest is not ready in time (only then the
+    VM stays running). When cancelled, nothing is left running, and nothing at all is left of a VM
+    that did not exist before.
     """
     clock = clock or SystemClock()
     progress = progress or Progress()
@@ -99,29 +117,50 @@ def boot(
     accelerator = choose_accelerator(runtime)
     folder = runtime.vms / name
     with lock_vm(runtime, name):
-        kept = _find_kept(runtime, folder, order)
-        check_memory(order.memory_mib)
+        kept = _find_kept(folder, order)
         note = VmNote(
             name=name,
             point=order.point,
-            disks=kept.disks if kept else 0,
-            memory_mib=order.memory_mib,
+            limits_bytes=(),
+            hardware=Hardware(),
             state="starting",
-            is_fresh=kept is None,
+            is_fresh=True,
             accelerator=accelerator,
         )
-        note = _start(
-            runtime, folder, note, wait=order.wait, mount_argv=mount_argv, progress=progress
-        )
+        if kept is not None:
+            hardware = order.hardware.apply(kept.hardware)
+            note = replace(kept, state="starting", accelerator=accelerator, hardware=hardware)
+        note = replace(note, guest_port=order.wait.port, is_wanted=True)
+        note = _start(runtime, folder, note, order, serve_argv=serve_argv, progress=progress)
+    remember_preset(runtime, PointName.parse(order.point).machine, order.hardware)
     try:
         note = _wait(runtime, folder, note, order, progress)
     except (GuestEndedError, Cancelled, KeyboardInterrupt) as error:
         was_fresh = kept is None and not isinstance(error, GuestEndedError)
         with suppress(BusyError), lock_vm(runtime, name):
-            settle(runtime, folder, replace(note, is_fresh=was_fresh))
+            settle(folder, replace(note, is_fresh=was_fresh, is_wanted=False))
         raise
     note = _note_ready(runtime, folder, note, clock.monotonic_s() - began_s)
     return BootResult(show_vm(folder, note, "running"), kept is not None, _others(runtime, note))
+
+
+def resume(runtime: Runtime, name: str, serve_argv: ServeArgv, progress: Progress) -> VmStatus:
+    """Start a VM again as it was, on its overlay, and do not wait for its guest.
+
+    Raises NotFoundError for no such VM, BusyError for one that runs, HoldfastError when it cannot
+    be started: it then stays stopped and wanted.
+    """
+    folder = find_folder(runtime, name)
+    accelerator = choose_accelerator(runtime)
+    with lock_vm(runtime, name):
+        note = read_vm(folder)
+        order = BootOrder(note.point, name, wait=Wait("none"))
+        kept = _find_kept(folder, order)
+        if kept is None:
+            raise NotFoundError(f"VM '{name}' had never come up: 'holdfast boot' starts it anew")
+        note = replace(kept, state="starting", accelerator=accelerator, is_wanted=True)
+        note = _start(runtime, folder, note, order, serve_argv=serve_argv, progress=progress)
+    return show_vm(folder, note, "running")
 
 
 def check_memory(memory_mib: int) -> None:
@@ -135,7 +174,7 @@ def check_memory(memory_mib: int) -> None:
         )
 
 
-def _find_kept(runtime: Runtime, folder: Path, order: BootOrder) -> VmNote | None:
+def _find_kept(folder: Path, order: BootOrder) -> VmNote | None:
     """The VM that exists in `folder`, ended and fit to be started again, or None."""
     try:
         note = read_vm(folder)
@@ -148,61 +187,82 @@ def _find_kept(runtime: Runtime, folder: Path, order: BootOrder) -> VmNote | Non
         )
     if note.state == "stopped":
         return note
-    if is_whole(folder, note, list_served(runtime)):
+    if is_whole(folder, note):
         raise BusyError(f"VM '{note.name}' runs already: 'holdfast vms' shows where it is reached")
-    return settle(runtime, folder, note)
+    return settle(folder, note)
 
 
 def _start(
     runtime: Runtime,
     folder: Path,
     note: VmNote,
+    order: BootOrder,
     *,
-    wait: Wait,
-    mount_argv: MountArgv,
+    serve_argv: ServeArgv,
     progress: Progress,
 ) -> VmNote:
-    """Mount and start; when that fails, what was there before is there again."""
-    directory = mount_of(folder)
+    """Serve and start; when that fails, what was there before is there again."""
+    if not note.is_fresh:
+        check_memory(note.hardware.memory_mib)
     durable.make_directory(folder)
     write_vm(folder, note)
     try:
-        progress.phase("mounting the point")
-        durable.make_directory(directory)
-        argv = mount_argv(note.point, directory)
-        mount_in_background(argv, directory, folder / _MOUNT_LOG, progress=progress)
-        disk_sizes = _measure_disks(folder, note.point)
+        if note.needs_point:
+            progress.phase("opening the point")
+            end_disk_server(folder)
+            start_disk_server(serve_argv(note.point, folder / SOCKET), folder, progress=progress)
         if note.is_fresh:
-            for disk, size_bytes in enumerate(disk_sizes):
-                backing = str(_point_path(note.point) / disk_file_name(disk))
-                qemu.create_overlay(folder, disk, backing, size_bytes)
+            note = _furnish(runtime, folder, note, order)
+        elif order.overlay_limit_bytes is not None and note.needs_point:
+            note = with_larger_overlays(folder, note, order.overlay_limit_bytes)
         progress.phase("starting the VM")
-        note = replace(note, disks=len(disk_sizes))
-        guest = qemu.start_qemu(folder, note.name, _hardware(note, wait), progress)
+        guest = qemu.start_qemu(folder, machine_of(note), progress)
         running = replace(note.with_state("running", guest), is_fresh=False)
         write_vm(folder, running)
     except BaseException:
-        settle(runtime, folder, note)
+        settle(folder, note)
         raise
     return running
 
 
-def _hardware(note: VmNote, wait: Wait) -> qemu.Hardware:
-    return qemu.Hardware(note.memory_mib, note.disks, note.accelerator.name, wait.port)
+def _furnish(runtime: Runtime, folder: Path, note: VmNote, order: BootOrder) -> VmNote:
+    """Choose the hardware of a new VM and make its overlays."""
+    sizes = measure_disks(folder)
+    preset = read_preset(runtime, PointName.parse(note.point).machine)
+    hardware = choose_hardware(preset, _judge(folder, sizes), order.hardware)
+    check_memory(hardware.memory_mib)
+    limits = []
+    for disk, size_bytes in enumerate(sizes):
+        asked_bytes = order.overlay_limit_bytes
+        limits.append(choose_limit(folder, size_bytes, len(sizes), asked_bytes))
+        backing = f"nbd+unix:///{disk_export_name(disk)}?socket={SOCKET}"
+        create_overlay(folder, disk, backing, size_bytes)
+    return replace(note, limits_bytes=tuple(limits), hardware=hardware)
 
 
-def _point_path(point: str) -> Path:
-    name = PointName.parse(point)
-    return Path(qemu.MOUNT, name.machine, name.directory_time)
+def _judge(folder: Path, sizes: list[int]) -> Needs:
+    if not sizes:
+        return Needs("bios", "virtio")
+    with NbdClient(NbdAddress(disk_export_name(0), folder / SOCKET)) as client:
+
+        def read(offset: int, length: int) -> bytes:
+            data = bytearray(length)
+            client.read_into(offset, memoryview(data))
+            return bytes(data)
+
+        return judge_disk(read, sizes[0])
 
 
-def _measure_disks(folder: Path, point: str) -> list[int]:
-    place = folder / _point_path(point)
-    try:
-        count = len(list(place.iterdir()))
-        return [(place / disk_file_name(disk)).stat().st_size for disk in range(count)]
-    except FileNotFoundError as error:
-        raise NotFoundError(f"there is no point {point}: 'holdfast points' lists them") from error
+def machine_of(note: VmNote) -> Machine:
+    """What QEMU is told about a VM."""
+    return Machine(
+        name=note.name,
+        hardware=note.hardware,
+        limits_bytes=note.limits_bytes,
+        accelerator=note.accelerator.name,
+        guest_port=note.guest_port,
+        moved=note.moved,
+    )
 
 
 def _wait(
@@ -218,12 +278,12 @@ def _wait(
     except AcceleratorFailedError as error:
         if note.accelerator.name == "tcg":
             raise
-        note = _fall_back(runtime, folder, note, order.wait, str(error))
+        note = _fall_back(runtime, folder, note, str(error))
         return _wait(runtime, folder, note, order, progress)
     return note
 
 
-def _fall_back(runtime: Runtime, folder: Path, note: VmNote, wait: Wait, reason: str) -> VmNote:
+def _fall_back(runtime: Runtime, folder: Path, note: VmNote, reason: str) -> VmNote:
     """Start the VM once more, on TCG. For its guest this was a power cut."""
     assert note.guest is not None
     broken = note.guest.qemu
@@ -231,7 +291,7 @@ def _fall_back(runtime: Runtime, folder: Path, note: VmNote, wait: Wait, reason:
     remember(runtime, note.accelerator)
     with lock_vm(runtime, note.name):
         qemu.end_qemu(folder, broken, 0)
-        guest = qemu.start_qemu(folder, note.name, _hardware(note, wait))
+        guest = qemu.start_qemu(folder, machine_of(note))
         note = note.with_state("running", guest)
         write_vm(folder, note)
     return note

@@ -24,7 +24,6 @@ from appliance.base.progress import Progress
 from appliance.recovery.filesystem import PointFilesystem
 from appliance.recovery.mount_note import (
     FILESYSTEM_NAME,
-    Kind,
     MountNote,
     is_mounted,
     list_mounts,
@@ -64,9 +63,7 @@ def prepare_directory(directory: Path) -> Path:
     return directory
 
 
-def serve_mount(
-    view: PointsView, directory: Path, runtime: Runtime, *, kind: Kind = "points"
-) -> None:
+def serve_mount(view: PointsView, directory: Path, runtime: Runtime) -> None:
     """Show `view` at `directory` until it is unmounted or SIGINT, SIGTERM or SIGHUP arrives.
 
     Runs in this process, which must be in its main thread. Raises what `prepare_directory` raises,
@@ -74,7 +71,7 @@ def serve_mount(
     """
     directory = prepare_directory(directory)
     fuse = _import_fuse()
-    with note_mount(runtime, directory, kind), _default_signals():
+    with note_mount(runtime, directory), _default_signals():
         try:
             fuse.FUSE(
                 PointFilesystem(view),

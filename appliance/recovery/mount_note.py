@@ -13,14 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from appliance.base import durable
 from appliance.base.errors import IntegrityError, NotFoundError
 from appliance.recovery.runtime import ProcessId, Runtime, read_note, write_note
 
 FILESYSTEM_NAME = "holdfast"
-Kind = Literal["points", "vm"]
 _OCTAL = re.compile(r"\\([0-7]{3})")  # how the kernel writes spaces in mountinfo (proc(5))
 
 
@@ -31,7 +29,6 @@ class MountNote:
     path: Path
     directory: Path
     server: ProcessId
-    kind: Kind
 
 
 def is_mounted(directory: Path) -> bool:
@@ -60,8 +57,7 @@ def list_mounts(runtime: Runtime) -> list[MountNote]:
     for path in (runtime.mounts / name for name in names if name.endswith(".json")):
         try:
             note = read_note(path)
-            kind: Kind = "vm" if note["kind"] == "vm" else "points"
-            found.append(MountNote(path, Path(note["directory"]), ProcessId.from_json(note), kind))
+            found.append(MountNote(path, Path(note["directory"]), ProcessId.from_json(note)))
         except NotFoundError:
             continue
         except (IntegrityError, KeyError, TypeError, ValueError):
@@ -70,13 +66,13 @@ def list_mounts(runtime: Runtime) -> list[MountNote]:
 
 
 @contextmanager
-def note_mount(runtime: Runtime, directory: Path, kind: Kind) -> Iterator[None]:
+def note_mount(runtime: Runtime, directory: Path) -> Iterator[None]:
     """Note, while the block runs, that this process serves `directory`."""
     durable.make_directory(runtime.mounts)
     server = ProcessId.of(os.getpid())
     assert server is not None
     path = runtime.mounts / f"{secrets.token_hex(8)}.json"
-    write_note(path, {"directory": str(directory), "kind": kind, **server.to_json()})
+    write_note(path, {"directory": str(directory), **server.to_json()})
     try:
         yield
     finally:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from appliance.base.errors import NotFoundError
-
 
 @dataclass(frozen=True)
 class PointEntry:
@@ -30,6 +28,9 @@ class DiskReader(Protocol):
         Raises IntegrityError where the store's bytes are damaged.
         """
 
+    def runs(self, offset: int, length: int) -> list[tuple[int, bool]]:
+        """(length, has data) of ranges from `offset` on; at least one, fewer than asked or all."""
+
     def close(self) -> None:
         """Let go of the point."""
 
@@ -45,29 +46,3 @@ class PointsView(Protocol):
 
     def open_disk(self, machine: str, directory_time: str, disk: int) -> DiskReader:
         """Pin the point and read disk number `disk`. Raises NotFoundError where there is none."""
-
-
-class SinglePoint:
-    """A view of one point of another view: what the mount of a VM shows."""
-
-    def __init__(self, view: PointsView, machine: str, directory_time: str) -> None:
-        self._view = view
-        self._machine = machine
-        self._directory_time = directory_time
-
-    def machines(self) -> list[str]:
-        """The machine of the point."""
-        return [self._machine]
-
-    def points(self, machine: str) -> list[PointEntry]:
-        """The point, unless it was forgotten."""
-        if machine != self._machine:
-            return []
-        entries = self._view.points(machine)
-        return [entry for entry in entries if entry.directory_time == self._directory_time]
-
-    def open_disk(self, machine: str, directory_time: str, disk: int) -> DiskReader:
-        """Pin the point and read one of its disks. Raises NotFoundError for any other."""
-        if (machine, directory_time) != (self._machine, self._directory_time):
-            raise NotFoundError(f"{machine}@{directory_time} is not in this mount")
-        return self._view.open_disk(machine, directory_time, disk)

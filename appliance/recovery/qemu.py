@@ -1,49 +1,39 @@
-"""QEMU as this product runs it: its command line, its overlays, its start and its end.
+"""QEMU as this product runs it: its start, its doors and its end.
 
 Owns everything between a folder that is ready and a running guest. Never decides which VM may run
-(see `vms`). QEMU runs with the folder as its working directory and relative names, because the
-address of a Unix socket holds 107 bytes; its overlays name their backing files relative to it too,
-so that STATE may be moved.
+(see `vms`), nor what the guest finds (see `hardware`).
 """
 
 from __future__ import annotations
 
-import os
 import secrets
 import signal
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance.base import durable, process
 from appliance.base.errors import HoldfastError, IntegrityError
 from appliance.base.progress import Progress
-from appliance.recovery.accelerator import QEMU, QEMU_PACKAGE, Name
-from appliance.recovery.monitor import SOCKET, Monitor, MonitorError, query_run_state
+from appliance.recovery.hardware import (
+    PID_FILE,
+    UEFI_VARIABLES,
+    UEFI_VARIABLES_TEMPLATE,
+    VNC_SOCKET,
+    Machine,
+    build_argv,
+)
+from appliance.recovery.monitor import Monitor, MonitorError, query_run_state
 from appliance.recovery.runtime import Child, ProcessId, disown, last_line, poll
 
-MOUNT = "mnt"
-SERIAL_LOG = "serial.log"
-SERIAL_SOCKET = "serial.sock"
 QEMU_LOG = "qemu.log"
-PID_FILE = "qemu.pid"
 START_TIMEOUT_S = 30.0
 QUIT_TIMEOUT_S = 30.0
-_CPUS_MAX = 2
 _SCREEN = "screen.png"
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 # RFB's own password scheme (RFC 6143, 7.2.2) looks at eight characters.
 _VNC_PASSWORD_BYTES = 6  # eight characters of base64
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """What a guest finds. `guest_port` is made reachable on a port of this machine's loopback."""
-
-    memory_mib: int
-    disks: int
-    accelerator: Name
-    guest_port: int | None = None
+_SIGNALLED = b"terminating on signal"
 
 
 @dataclass(frozen=True)
@@ -56,70 +46,37 @@ class Guest:
     forwarded: str | None
 
 
-def overlay_file_name(disk: int) -> str:
-    """What a VM wrote over disk number `disk`."""
-    return f"overlay-{disk}.qcow2"
-
-
-def create_overlay(folder: Path, disk: int, backing: str, size_bytes: int) -> None:
-    """Make an empty overlay over `backing` (relative to `folder`), durable on return."""
-    qemu_img = process.find_program("qemu-img", "qemu-utils")
-    temporary = folder / f"{durable.TEMPORARY_PREFIX}{secrets.token_hex(8)}"
-    argv = [qemu_img, "create", "-q", "-f", "qcow2", "-u", "-F", "raw", "-b", backing]
-    try:
-        process.run([*argv, temporary.name, str(size_bytes)], cwd=folder)
-        durable.write_file(folder / overlay_file_name(disk), temporary.read_bytes())
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def build_argv(folder: Path, name: str, hardware: Hardware) -> list[str]:
-    """The command line of a VM.
-
-    A PC with a BIOS, virtio disks, a plain VGA; no network unless a port is to be reached, and
-    then one that leads nowhere else. The guest's flushes reach the disk (the cache mode is
-    writeback); a full disk pauses the guest instead of failing its writes.
-    """
-    argv = [process.find_program(QEMU, QEMU_PACKAGE), "-name", f"guest={name}"]
-    argv += ["-pidfile", str(folder / PID_FILE)]
-    argv += ["-nodefaults", "-no-user-config", "-machine", "pc"]
-    argv += ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]
-    argv += ["-accel", hardware.accelerator]
-    argv += ["-cpu", "host" if hardware.accelerator == "kvm" else "max"]
-    argv += ["-smp", str(min(_CPUS_MAX, os.cpu_count() or 1)), "-m", f"{hardware.memory_mib}M"]
-    for disk in range(hardware.disks):
-        argv += [
-            "-blockdev",
-            f"driver=qcow2,node-name=disk{disk},"
-            f"file.driver=file,file.filename={overlay_file_name(disk)}",
-            "-device",
-            f"virtio-blk-pci,drive=disk{disk},bootindex={disk + 1},werror=enospc,rerror=report",
-        ]
-    argv += ["-vga", "std", "-display", "none", "-vnc", "127.0.0.1:0,to=999,password=on"]
-    argv += ["-object", "rng-random,id=rng,filename=/dev/urandom"]
-    argv += ["-device", "virtio-rng-pci,rng=rng"]
-    argv += ["-chardev", f"socket,id=serial,path={SERIAL_SOCKET},server=on,wait=off"
-             f",logfile={SERIAL_LOG},logappend=off", "-serial", "chardev:serial"]  # fmt: skip
-    argv += ["-chardev", f"socket,id=qmp,path={SOCKET},server=on,wait=off"]
-    argv += ["-mon", "chardev=qmp,mode=control"]
-    if hardware.guest_port is not None:
-        forward = f"hostfwd=tcp:127.0.0.1:0-:{hardware.guest_port}"
-        argv += ["-netdev", f"user,id=net,restrict=on,{forward}"]
-        argv += ["-device", "virtio-net-pci,netdev=net"]
-    return argv
-
-
-def start_qemu(
-    folder: Path, name: str, hardware: Hardware, progress: Progress | None = None
-) -> Guest:
+def start_qemu(folder: Path, machine: Machine, progress: Progress | None = None) -> Guest:
     """Start a VM in `folder`; it outlives this process.
 
-    Raises HoldfastError with QEMU's last words when it does not come up, or Cancelled; then it
-    does not run.
+    Where every port for VNC is taken, the screen is reached through a socket in the folder. Raises
+    HoldfastError with QEMU's last words when it does not come up, or Cancelled; then it does not
+    run.
     """
+    if machine.hardware.firmware == "uefi":
+        _provide_uefi(folder)
+    try:
+        return _start(folder, machine, progress)
+    except _NoPortError:
+        return _start(folder, replace(machine, vnc=f"unix:{VNC_SOCKET}"), progress)
+
+
+class _NoPortError(HoldfastError):
+    """No port for VNC is free."""
+
+
+def _provide_uefi(folder: Path) -> None:
+    variables = folder / UEFI_VARIABLES
+    if not variables.exists():
+        if not UEFI_VARIABLES_TEMPLATE.exists():
+            raise HoldfastError("this disk boots by UEFI: apt-get install ovmf")
+        durable.write_file(variables, UEFI_VARIABLES_TEMPLATE.read_bytes())
+
+
+def _start(folder: Path, machine: Machine, progress: Progress | None) -> Guest:
     log = folder / QEMU_LOG
     log.unlink(missing_ok=True)
-    qemu = process.spawn(build_argv(folder, name, hardware), log=log, cwd=folder)
+    qemu = process.spawn(build_argv(folder, machine), log=log, cwd=folder)
     try:
         up = poll(
             lambda: qemu.poll() is not None or query_run_state(folder, 5.0) is not None,
@@ -128,26 +85,30 @@ def start_qemu(
         )
         if qemu.poll() is not None:
             reason = last_line(log) or f"exit code {qemu.returncode}"
-            raise HoldfastError(f"QEMU for VM '{name}' ended at once: {reason}")
+            kind = _NoPortError if "-vnc" in reason and "port" in reason else HoldfastError
+            raise kind(f"QEMU for VM '{machine.name}' ended at once: {reason}")
         identity = disown(qemu)
         if not up or identity is None:
-            raise HoldfastError(f"QEMU for VM '{name}' does not answer: see {log}")
-        return _open_doors(folder, identity, has_network=hardware.guest_port is not None)
+            raise HoldfastError(f"QEMU for VM '{machine.name}' does not answer: see {log}")
+        return _open_doors(folder, identity, machine)
     except BaseException:
         _kill(qemu)
         raise
 
 
-def _open_doors(folder: Path, qemu: ProcessId, *, has_network: bool) -> Guest:
+def _open_doors(folder: Path, qemu: ProcessId, machine: Machine) -> Guest:
     password = secrets.token_urlsafe(_VNC_PASSWORD_BYTES)
     with Monitor(folder) as monitor:
         monitor.ask("set_password", protocol="vnc", password=password)
-        vnc = monitor.ask("query-vnc")
+        said = monitor.ask("query-vnc")
+        vnc = f"{said['host']}:{said['service']}"
+        if machine.vnc is not None:
+            vnc = str(folder / VNC_SOCKET)
         forwarded = None
-        if has_network:
+        if machine.guest_port is not None:
             port = find_forwarded_port(list_connections(monitor))
             forwarded = f"127.0.0.1:{port}"
-    return Guest(qemu, f"{vnc['host']}:{vnc['service']}", password, forwarded)
+    return Guest(qemu, vnc, password, forwarded)
 
 
 def _kill(qemu: Child) -> None:
@@ -178,6 +139,18 @@ def find_qemu(folder: Path) -> ProcessId | None:
     except (OSError, ValueError):
         return None
     return identity
+
+
+def has_shut_down(folder: Path) -> bool:
+    """Whether the QEMU that ran in `folder` ended because its guest switched itself off.
+
+    A killed one leaves its pid behind, and one that was sent a signal says so.
+    """
+    try:
+        said = (folder / QEMU_LOG).read_bytes()
+    except FileNotFoundError:
+        return False
+    return not (folder / PID_FILE).exists() and _SIGNALLED not in said
 
 
 def end_qemu(folder: Path, qemu: ProcessId, grace_s: float) -> bool:

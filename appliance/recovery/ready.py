@@ -15,8 +15,9 @@ from typing import Literal
 from appliance.base.clock import Clock, SystemClock
 from appliance.base.errors import HoldfastError, NoSpaceError, UsageError
 from appliance.base.progress import Progress
+from appliance.recovery.hardware import SERIAL_LOG
 from appliance.recovery.monitor import Monitor, MonitorError
-from appliance.recovery.qemu import QEMU_LOG, SERIAL_LOG, Guest, list_connections
+from appliance.recovery.qemu import QEMU_LOG, Guest, list_connections
 from appliance.recovery.runtime import last_line, poll
 
 _LOGIN = b"login:"

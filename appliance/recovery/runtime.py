@@ -59,6 +59,11 @@ class Runtime:
         return self.state / "vms"
 
     @property
+    def presets(self) -> Path:
+        """One file per machine: the hardware its VMs get unless told otherwise."""
+        return self.state / "presets"
+
+    @property
     def accelerator(self) -> Path:
         """What was found out about QEMU's accelerators."""
         return self.state / "accelerator.json"

@@ -6,6 +6,7 @@ from appliance.base.errors import IntegrityError, NotFoundError
 from appliance.formats.names import PointName
 from appliance.formats.point import Manifest
 from appliance.recovery.points_view import DiskReader, PointEntry
+from appliance.recovery.zero_runs import Run, list_runs
 from appliance.store.disk_reader import DiskReader as StoredDisk
 from appliance.store.leases import Lease
 from appliance.store.points import PointFile
@@ -52,7 +53,7 @@ class StoreView:
 
     def _manifests(self, machine: str | None) -> list[Manifest]:
         found = {}
-        for file in self._store.points.files(machine):
+        for file in self._store.points.all_files(machine):
             try:
                 manifest = self._known.get(file.key) or self._store.points.read(file)
             except (IntegrityError, NotFoundError):
@@ -80,6 +81,10 @@ class _PinnedDisk:
     def read(self, offset: int, length: int) -> bytes:
         """The bytes there. Raises IntegrityError where they are damaged."""
         return self._disk.read(offset, length)
+
+    def runs(self, offset: int, length: int) -> list[Run]:
+        """Which ranges hold anything but zeros, as far as the map says."""
+        return list_runs(self._disk.extent_map, offset, length)
 
     def close(self) -> None:
         """Let go of the point."""

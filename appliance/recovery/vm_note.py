@@ -18,7 +18,9 @@ from appliance.base.locks import FileLock
 from appliance.base.text import printable
 from appliance.formats.names import PointName, parse_machine_name
 from appliance.recovery.accelerator import Accelerator
-from appliance.recovery.qemu import MOUNT, SERIAL_LOG, SERIAL_SOCKET, Guest, overlay_file_name
+from appliance.recovery.hardware import SERIAL_LOG, SERIAL_SOCKET, Hardware
+from appliance.recovery.overlay import OverlayUse, measure_overlays
+from appliance.recovery.qemu import Guest
 from appliance.recovery.runtime import ProcessId, Runtime, read_note, write_note
 
 NOTE = "vm.json"
@@ -28,17 +30,36 @@ State = Literal["starting", "running", "stopped"]
 
 @dataclass(frozen=True)
 class VmNote:
-    """A VM. `is_fresh` until it has come up once: then its overlay is worth nothing yet."""
+    """A VM. `is_fresh` until it has come up once: then its overlay is worth nothing yet.
+
+    `is_wanted` until somebody stops it: if the box or its QEMU dies, it is to come back. `moved`
+    says for each disk where it was migrated to, as QEMU's options. `last_point` is the newest point
+    made of this VM. `limits_bytes` are those of its overlays, one for each disk.
+    """
 
     name: str
     point: str
-    disks: int
-    memory_mib: int
+    limits_bytes: tuple[int, ...]
+    hardware: Hardware
     state: State
     is_fresh: bool
     accelerator: Accelerator
+    guest_port: int | None = None
+    is_wanted: bool = True
+    moved: tuple[str | None, ...] = ()
+    last_point: str | None = None
     guest: Guest | None = None
     ready_s: float | None = None
+
+    @property
+    def disks(self) -> int:
+        """How many disks it has."""
+        return len(self.limits_bytes)
+
+    @property
+    def needs_point(self) -> bool:
+        """Whether any of its disks still lies over its point."""
+        return not (self.moved and all(self.moved))
 
     def with_state(self, state: State, guest: Guest | None = None) -> VmNote:
         """The same VM in another state."""
@@ -48,13 +69,17 @@ class VmNote:
         """Members of the note."""
         guest = self.guest
         return {
-            "format": 1,
+            "format": 2,
             "name": self.name,
             "point": self.point,
-            "disks": self.disks,
-            "memory_mib": self.memory_mib,
+            "limits_bytes": list(self.limits_bytes),
+            "hardware": self.hardware.to_json(),
             "state": self.state,
             "fresh": self.is_fresh,
+            "wanted": self.is_wanted,
+            "guest_port": self.guest_port,
+            "moved": list(self.moved),
+            "last_point": self.last_point,
             "accelerator": self.accelerator.name,
             "accelerator_reason": self.accelerator.reason,
             "ready_s": self.ready_s,
@@ -73,13 +98,18 @@ class VmNote:
         if value["state"] not in ("starting", "running", "stopped"):
             raise ValueError(f"no state: {value['state']}")
         guest = value["guest"]
+        port, last_point, ready_s = value["guest_port"], value["last_point"], value["ready_s"]
         return cls(
             name=str(value["name"]),
             point=str(PointName.parse(str(value["point"]))),
-            disks=int(value["disks"]),
-            memory_mib=int(value["memory_mib"]),
+            limits_bytes=tuple(int(limit) for limit in value["limits_bytes"]),
+            hardware=Hardware.from_json(value["hardware"]),
             state=value["state"],
             is_fresh=bool(value["fresh"]),
+            is_wanted=bool(value["wanted"]),
+            guest_port=None if port is None else int(port),
+            moved=tuple(None if place is None else str(place) for place in value["moved"]),
+            last_point=None if last_point is None else str(PointName.parse(str(last_point))),
             accelerator=Accelerator(
                 "kvm" if value["accelerator"] == "kvm" else "tcg", str(value["accelerator_reason"])
             ),
@@ -90,7 +120,7 @@ class VmNote:
                 str(guest["vnc_password"]),
                 guest["forwarded"] and str(guest["forwarded"]),
             ),
-            ready_s=None if value["ready_s"] is None else float(value["ready_s"]),
+            ready_s=None if ready_s is None else float(ready_s),
         )
 
 
@@ -100,7 +130,9 @@ class VmStatus:
 
     `state` is `starting`, `running`, `stopped`, `damaged` (its note cannot be read), or why QEMU
     has paused it: `paused`, `io-error` (its disk is full), `internal-error`, ... `overlay_bytes`
-    is what it occupies. `forwarded` leads to the port that `--wait tcp:PORT` named.
+    is what it occupies of `overlay_limit_bytes`. `warning` says what will pause it, in time.
+    `is_wanted`: it was not stopped by anybody, so it is to run. `forwarded` leads to the port that
+    `--wait tcp:PORT` named.
     """
 
     name: str
@@ -109,7 +141,14 @@ class VmStatus:
     serial: Path
     serial_log: Path
     overlay_bytes: int
+    overlay_limit_bytes: int = 0
+    warning: str | None = None
+    is_wanted: bool = False
     memory_mib: int = 0
+    cpus: int = 0
+    firmware: str = ""
+    bus: str = ""
+    network: str = ""
     vnc: str | None = None
     vnc_password: str | None = field(default=None, repr=False)
     forwarded: str | None = None
@@ -151,6 +190,16 @@ def lock_vm(runtime: Runtime, name: str) -> FileLock:
     )
 
 
+def lock_disks(runtime: Runtime, name: str) -> FileLock:
+    """The lock under which the disks of VM `name` are read or moved; `lock_vm` comes after it."""
+    durable.make_directory(runtime.vm_locks)
+    return FileLock(
+        runtime.vm_locks / f"{name}.disks.lock",
+        wait=False,
+        busy=f"VM '{name}' is being backed up or moved by another command: try again shortly",
+    )
+
+
 def list_folders(runtime: Runtime) -> list[Path]:
     """Folders of VMs and what is left of them, by name; one look into a directory if none."""
     try:
@@ -180,28 +229,25 @@ def write_vm(folder: Path, note: VmNote) -> None:
     write_note(folder / NOTE, note.to_json())
 
 
-def count_overlay_bytes(folder: Path, disks: int) -> int:
-    """What the overlays of a VM occupy on the disk."""
-    total = 0
-    for disk in range(disks):
-        try:
-            total += (folder / overlay_file_name(disk)).stat().st_blocks * 512
-        except FileNotFoundError:
-            continue
-    return total
-
-
 def show_vm(folder: Path, note: VmNote, state: str) -> VmStatus:
     """The VM as it is shown, in `state`."""
     guest = note.guest
+    use = measure_overlays(folder, note.limits_bytes) if note.needs_point else OverlayUse(0, 0, 0)
     return VmStatus(
         name=note.name,
         point=note.point,
         state=state,
         serial=folder / SERIAL_SOCKET,
         serial_log=folder / SERIAL_LOG,
-        overlay_bytes=count_overlay_bytes(folder, note.disks),
-        memory_mib=note.memory_mib,
+        overlay_bytes=use.used_bytes,
+        overlay_limit_bytes=use.limit_bytes,
+        warning=use.warning if note.needs_point else None,
+        is_wanted=note.is_wanted,
+        memory_mib=note.hardware.memory_mib,
+        cpus=note.hardware.cpus,
+        firmware=note.hardware.firmware,
+        bus=note.hardware.bus,
+        network=note.hardware.network,
         vnc=guest.vnc if guest else None,
         vnc_password=guest.vnc_password if guest else None,
         forwarded=guest.forwarded if guest else None,
@@ -214,8 +260,3 @@ def show_vm(folder: Path, note: VmNote, state: str) -> VmStatus:
 def show_damaged(folder: Path) -> VmStatus:
     """A VM of which only the folder is known."""
     return VmStatus(folder.name, "", "damaged", folder / SERIAL_SOCKET, folder / SERIAL_LOG, 0)
-
-
-def mount_of(folder: Path) -> Path:
-    """Where a VM's own mount is."""
-    return folder / MOUNT

@@ -30,6 +30,7 @@ class DiskSource:
         is mounted read-write unless `allow_inconsistent`.
         """
         self.path = path
+        self.label = str(path.absolute())
         shown = printable(str(path))
         with named_os_errors(f"source {shown}"):
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

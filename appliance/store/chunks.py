@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from appliance.base.errors import HoldfastError, IntegrityError, NotFoundError
@@ -35,7 +36,8 @@ class ChunkReader:
         self._index_lock = threading.Lock()
         # Containers that were collected since points named them; their names, so bounded.
         self._gone: set[bytes] = set()
-        self._threads = threading.local()
+        # Not one per thread: what FUSE calls from gets a new identity with each call.
+        self._idle_readers: list[Reader] = []
 
     def read_chunk(self, reference: Reference) -> bytes:
         """One chunk. Raises IntegrityError if no container gives it."""
@@ -55,9 +57,8 @@ class ChunkReader:
         return self._read(self._containers.get(name), chunk_id, ordinal)
 
     def _read(self, container: Container, chunk_id: bytes, ordinal: int) -> bytes:
-        return self._reader().read_chunk(
-            container.directory, container.descriptor, chunk_id, ordinal
-        )
+        with self._borrow_reader() as reader:
+            return reader.read_chunk(container.directory, container.descriptor, chunk_id, ordinal)
 
     def read_into(self, wanted: Sequence[Wanted], out: bytearray) -> list[int]:
         """Fill `out`; gives the numbers of the chunks that no container gives."""
@@ -72,7 +73,8 @@ class ChunkReader:
             numbers.append(number)
             items.append(ReadItem(place[0], place[1], reference.chunk_id, offset, length))
         if items:
-            failed += [numbers[i] for i in self._reader().read(items, out)]
+            with self._borrow_reader() as reader:
+                failed += [numbers[i] for i in reader.read(items, out)]
         return [number for number in sorted(failed) if not self._read_again(wanted[number], out)]
 
     def _quick_place(self, reference: Reference) -> tuple[Container, int] | None:
@@ -133,8 +135,14 @@ class ChunkReader:
                 self._index = self._load_index()
             return self._index.find(reference.chunk_id)
 
-    def _reader(self) -> Reader:
-        reader: Reader | None = getattr(self._threads, "reader", None)
-        if reader is None:
-            reader = self._threads.reader = Reader()
-        return reader
+    @contextmanager
+    def _borrow_reader(self) -> Iterator[Reader]:
+        """A reader nobody else has; the one given back last remembers the nearest frames."""
+        try:
+            reader = self._idle_readers.pop()
+        except IndexError:
+            reader = Reader()
+        try:
+            yield reader
+        finally:
+            self._idle_readers.append(reader)

@@ -1,7 +1,7 @@
 """Recovery points on the disk: listing, opening, committing, forgetting (docs/format/point.md).
 
-A point exists if and only if its file lies in its machine's folder. It is written last, under the
-commit lock, forgotten by one rename into the trash, and brought back by one rename out of it.
+A point exists on the box if and only if its file lies in its machine's folder. It is written last,
+under the commit lock, forgotten by one rename into the trash, and brought back by one rename.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ from appliance.store.holds import Holds
 from appliance.store.layout import Layout
 from appliance.store.policies import Policies
 from appliance.store.records import RecordKeys, Records
+from appliance.store.remote_points import RemotePoints
 from appliance.store.timekeeping import Timekeeper
 from appliance.store.trash import Trash
 
 SUFFIX = ".point"
+BOX = "box"
 # A sealed manifest is at most 64 MiB plain; a file far beyond that is not ours to read.
 _POINT_MAX_BYTES = 65 << 20
 
@@ -96,9 +98,10 @@ class Points:
         self.trash = Trash(layout, self.records, self.holds, self.timekeeper)
         self.policies = Policies(self.records, keys)
         self.backup_notes = BackupNotes(self.records, self.timekeeper)
+        self.remote = RemotePoints(layout)
 
     def files(self, machine: str | None = None) -> Iterator[PointFile]:
-        """Every point's file, by machine folder and time."""
+        """The file of every point on the box, by machine folder and time."""
         wanted = None if machine is None else self._keys.machine_directory(machine)
         for folder in sorted(os.listdir(self._layout.points)) if wanted is None else [wanted]:
             try:
@@ -109,16 +112,33 @@ class Points:
                 if name.endswith(SUFFIX) and not name.startswith("."):
                     yield PointFile(folder, name.removesuffix(SUFFIX))
 
+    def all_files(self, machine: str | None = None) -> list[PointFile]:
+        """As `files`, with the points that are only in a vault."""
+        folder = None if machine is None else self._keys.machine_directory(machine)
+        found = set(self.files(machine))
+        for vault in self.remote.vaults():
+            found |= {PointFile.parse(key) for key in self.remote.keys(vault, folder)}
+        return sorted(found, key=lambda file: (file.folder, file.stem))
+
+    def where(self, file: PointFile) -> list[str]:
+        """`box` and the vaults that have this point."""
+        here = [BOX] if (self._layout.points / file.key).exists() else []
+        return here + self.remote.where(file.key)
+
     def file_of(self, name: PointName) -> PointFile:
         """The file that holds point `name`, if there is one."""
         return PointFile(self._keys.machine_directory(name.machine), name.file_time)
 
     def read(self, file: PointFile) -> Manifest:
-        """The manifest in `file`.
+        """The manifest in `file`, from the box, else as a vault has it.
 
         Raises NotFoundError if it is gone, IntegrityError if it is not what was written there.
         """
-        return self.read_path(self._layout.points / file.key, file)
+        path = self._layout.points / file.key
+        if not path.exists():
+            for vault in self.remote.where(file.key):
+                path = self.remote.path(vault, file.key)
+        return self.read_path(path, file)
 
     def read_path(self, path: Path, file: PointFile) -> Manifest:
         """The manifest of point `file`, which lies at `path`."""
@@ -138,17 +158,18 @@ class Points:
         return manifest
 
     def exists(self, name: PointName) -> bool:
-        """Whether there is a point of this name, readable or not."""
+        """Whether there is a point of this name on the box, readable or not."""
         return (self._layout.points / self.file_of(name).key).exists()
 
     def open(self, name: PointName) -> Manifest:
-        """The manifest of point `name`. Raises NotFoundError with a hint if there is none."""
-        self._refuse_if_missing(name)
+        """The manifest of point `name`, wherever it is. Raises NotFoundError if there is none."""
+        if not self.where(self.file_of(name)):
+            self._refuse_if_missing(name)
         return self.read(self.file_of(name))
 
     def latest(self, machine: str) -> PointName:
         """The newest complete point of `machine`. Raises NotFoundError if it has none."""
-        for file in sorted(self.files(machine), key=lambda file: file.stem, reverse=True):
+        for file in reversed(self.all_files(machine)):
             with contextlib.suppress(IntegrityError, NotFoundError):
                 manifest = self.read(file)
                 if manifest.state == COMPLETE:

@@ -211,4 +211,8 @@ HF_API int hf_read(hf_reader *reader, hf_item *items, int count, uint8_t *out, s
 HF_API int hf_verify(hf_reader *reader, const hf_directory *directory, int fd,
                      const uint8_t id_key[32], uint8_t *bad);
 
+/* For ever and for all threads to come: this process computes and uses the descriptors it has, and
+ * nothing else (see confine.c). HF_E_IO: the kernel has no such filter. */
+HF_API int hf_confine(void);
+
 #endif

@@ -37,19 +37,20 @@ class Lab:
             (place / str(number)).write_bytes(disk)
         return point
 
-    def mount_argv(self, point: str, directory: Path) -> list[str]:
-        """What serves `point` (all points if empty) at `directory`."""
-        words = [str(self.runtime.state), str(self.files), str(directory), *filter(None, [point])]
+    def serve_argv(self, point: str, path: Path) -> list[str]:
+        """What serves the disks of `point` at the socket `path`."""
+        words = [str(self.runtime.state), str(self.files), str(path), point]
         return [sys.executable, "-W", "ignore", str(SCRIPT), *words]
 
     def mount(self, directory: Path) -> ProcessId:
         """Show all points at `directory`, from a process in the background."""
-        argv = self.mount_argv("", directory)
+        words = [str(self.runtime.state), str(self.files), str(directory)]
+        argv = [sys.executable, "-W", "ignore", str(SCRIPT), *words]
         return mount_in_background(argv, directory, self.runtime.mount_log)
 
     def close(self) -> None:
         """End whatever a test left behind."""
-        vms.heal(self.runtime)
+        vms.heal(self.runtime, self.serve_argv)
         for vm in vms.list_vms(self.runtime):
             with suppress(HoldfastError):
                 vms.stop(self.runtime, vm.name, discard=True)

@@ -50,6 +50,18 @@ COUNTING = _say_login(
     "ff06007e b80103 cd13"  # inc word [0x7e00]; mov ax, 0x301; int 0x13 (write)
 )
 
+# It numbers its writes, each to the next of 1024 sectors, and sends a dot for each that is done.
+WRITES_FIRST_SECTOR = 64
+WRITES_SECTORS = 1024
+WRITING = _say_login(
+    "31c0 8ed8 8816f07d"  # xor ax, ax; mov ds, ax; mov [0x7df0], dl
+    "c706d07d1000 c706d27d0100 c706d47d007e c706d67d0000"  # the packet of int 0x13 at 0x7dd0:
+    "66c706dc7d00000000 66c706007e00000000",  # 1 sector from 0:0x7e00, where the number is
+    "66ff06007e 66a1007e 6625ff030000 6683c040 66a3d87d"  # the sector is number % 1024 + 64
+    "bed07d b80043 8a16f07d cd13 72e0"  # write (int 0x13, ah 0x43); again if that failed
+    "baf803 b02e ee ebd3",  # mov dx, 0x3f8; mov al, '.'; out dx, al; jmp to the first
+)
+
 # It waits for the power button, as an operating system does, and then switches itself off.
 OBEDIENT = _say_login(
     "ba0206 b80001 ef",  # mov dx, PM1_EN; mov ax, PWRBTN_EN; out dx, ax
@@ -72,3 +84,13 @@ PROTECTED = _disk(
     )
     + _LOGIN
 )
+
+
+def find_lost_writes(disk: bytes, dots: int) -> list[int]:
+    """Numbers of writes of WRITING that were acknowledged and are neither there nor overwritten."""
+    lost = []
+    for number in range(max(dots - WRITES_SECTORS, 0) + 1, dots + 1):
+        at = 512 * (WRITES_FIRST_SECTOR + number % WRITES_SECTORS)
+        if int.from_bytes(disk[at : at + 4], "little") < number:
+            lost.append(number)
+    return lost

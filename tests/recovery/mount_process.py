@@ -1,6 +1,7 @@
-"""A process that serves folders of raw files through the real filesystem, as `mount` does a store.
+"""A process that serves folders of raw files, as `mount` and `serve` do a store.
 
-    mount_process.py STATE FILES DIRECTORY [MACHINE@TIME]
+    mount_process.py STATE FILES DIRECTORY              through FUSE
+    mount_process.py STATE FILES SOCKET MACHINE@TIME    over NBD
 
 FILES holds MACHINE/TIME/0, 1, ...: the disks of the points. A disk whose first bytes are `damaged`
 cannot be read.
@@ -15,8 +16,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from appliance.base.errors import HoldfastError, IntegrityError, NotFoundError
+from appliance.base.progress import Progress
 from appliance.recovery.mount import serve_mount
-from appliance.recovery.points_view import DiskReader, PointEntry, PointsView, SinglePoint
+from appliance.recovery.nbd_listen import listen_unix
+from appliance.recovery.nbd_server import NbdServer
+from appliance.recovery.points_view import DiskReader, PointEntry
 from appliance.recovery.runtime import Runtime
 
 DAMAGED = b"damaged"
@@ -41,6 +45,9 @@ class FileReader:
         if os.pread(self._descriptor, len(DAMAGED), 0) == DAMAGED:
             raise IntegrityError(f"{self.path} is damaged")
         return os.pread(self._descriptor, length, offset)
+
+    def runs(self, offset: int, length: int) -> list[tuple[int, bool]]:
+        return [(length, True)]
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -70,14 +77,20 @@ class FilesView:
 
 
 def main() -> None:
-    """Serve until unmounted; exit 1 with one line when that is not possible."""
-    state, files, directory = (Path(argument) for argument in sys.argv[1:4])
-    view: PointsView = FilesView(files)
-    if len(sys.argv) > 4:
-        machine, _, time = sys.argv[4].partition("@")
-        view = SinglePoint(view, machine, time)
+    """Serve until unmounted or killed; exit 1 with one line when that is not possible."""
+    state, files, place = (Path(argument) for argument in sys.argv[1:4])
+    view = FilesView(files)
     try:
-        serve_mount(view, directory, Runtime(state))
+        if len(sys.argv) == 4:
+            serve_mount(view, place, Runtime(state))
+            return
+        machine, _, time = sys.argv[4].partition("@")
+        if not (files / machine / time).is_dir():
+            raise NotFoundError(f"there is no point {sys.argv[4]}")
+        count = len(list((files / machine / time).iterdir()))
+        disks = {f"disk{disk}": view.open_disk(machine, time, disk) for disk in range(count)}
+        with listen_unix(place) as listener:
+            NbdServer(disks).serve(listener, Progress())
     except HoldfastError as error:
         raise SystemExit(str(error)) from error
 

@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 
 from appliance.base import process
-from appliance.base.errors import BusyError, Cancelled, HoldfastError, NotFoundError, UsageError
+from appliance.base.errors import BusyError, Cancelled, HoldfastError, UsageError
 from appliance.base.progress import Progress, Snapshot
 from appliance.recovery import accelerator, boot, vms
 from appliance.recovery.boot import BootOrder, BootResult
-from appliance.recovery.mount import unmount
-from appliance.recovery.mount_note import is_mounted
+from appliance.recovery.disk_server import (
+    end_disk_server,
+    find_disk_server,
+    start_disk_server,
+)
+from appliance.recovery.presets import HardwareChoice
 from appliance.recovery.ready import LOGIN, Wait
 from appliance.recovery.runtime import Runtime, poll
 from appliance.recovery.vm_note import parse_vm_name
@@ -33,6 +37,7 @@ from tests.recovery.guests import (
 
 POINT = "web1@2026-11-21T09:30:00Z"
 NONE = Wait("none")
+SMALL = HardwareChoice(memory_mib=32)
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +46,8 @@ def on_tcg(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start(lab: Lab, wait: Wait = LOGIN, **options: object) -> BootResult:
-    order = replace(BootOrder(POINT, memory_mib=32, wait=wait, timeout_s=30), **options)  # type: ignore[arg-type]
-    return boot.boot(lab.runtime, order, lab.mount_argv)
+    order = replace(BootOrder(POINT, hardware=SMALL, wait=wait, timeout_s=30), **options)  # type: ignore[arg-type]
+    return boot.boot(lab.runtime, order, lab.serve_argv)
 
 
 def folder_of(lab: Lab, name: str = POINT) -> Path:
@@ -53,14 +58,10 @@ def boots_counted(lab: Lab, tmp_path: Path) -> int:
     """What the guest COUNTING wrote on its disk, read from the stopped VM's overlay."""
     raw = tmp_path / "raw"
     folder = folder_of(lab)
-    mount = lab.folder / "reading"
-    lab.mount(mount)
-    overlay, backing = folder / "overlay-0.qcow2", mount / POINT.replace("@", "/") / "disk0.raw"
-    copy = tmp_path / "copy.qcow2"
-    copy.write_bytes(overlay.read_bytes())
-    process.run(["qemu-img", "rebase", "-u", "-F", "raw", "-b", str(backing), str(copy)])
-    process.run(["qemu-img", "convert", "-O", "raw", str(copy), str(raw)])
-    unmount(mount, lab.runtime)
+    argv = lab.serve_argv(POINT, folder / "disks.sock")
+    start_disk_server(argv, folder)
+    process.run(["qemu-img", "convert", "-O", "raw", "overlay-0.qcow2", str(raw)], cwd=folder)
+    end_disk_server(folder)
     return int.from_bytes(raw.read_bytes()[COUNTER_OFFSET : COUNTER_OFFSET + 2], "little")
 
 
@@ -106,7 +107,7 @@ def test_a_stopped_vm_continues_on_what_it_wrote(lab: Lab, tmp_path: Path) -> No
     lab.add_point(POINT, COUNTING)
     start(lab)
     assert vms.stop(lab.runtime, POINT, grace_s=0).was_running
-    assert not is_mounted(folder_of(lab) / "mnt")
+    assert find_disk_server(folder_of(lab)) is None
     assert [vm.state for vm in vms.list_vms(lab.runtime)] == ["stopped"]
     assert boots_counted(lab, tmp_path) == 1
     assert start(lab).kept_overlay
@@ -151,7 +152,7 @@ def test_a_guest_that_switches_itself_off_is_an_error_that_keeps_the_vm(lab: Lab
     with pytest.raises(HoldfastError, match="ended before it was ready"):
         start(lab)
     assert [vm.state for vm in vms.list_vms(lab.runtime)] == ["stopped"]
-    assert not is_mounted(folder_of(lab) / "mnt")
+    assert find_disk_server(folder_of(lab)) is None
 
 
 def test_an_open_connection_to_nobody_is_not_ready(lab: Lab) -> None:
@@ -173,10 +174,10 @@ def test_a_cancelled_boot_leaves_only_what_was_there(lab: Lab, existed: bool) ->
 
     progress = Progress(cancel_while_waiting)
     with pytest.raises(Cancelled):
-        boot.boot(lab.runtime, BootOrder(POINT, memory_mib=32), lab.mount_argv, progress=progress)
+        boot.boot(lab.runtime, BootOrder(POINT, hardware=SMALL), lab.serve_argv, progress=progress)
     assert [vm.state for vm in vms.list_vms(lab.runtime)] == ["stopped"] * existed
     assert folder_of(lab).exists() == existed
-    assert not is_mounted(folder_of(lab) / "mnt")
+    assert find_disk_server(folder_of(lab)) is None
 
 
 def test_kvm_that_breaks_down_under_a_guest_is_replaced(
@@ -215,13 +216,13 @@ def test_all_disks_of_a_point_are_there(lab: Lab) -> None:
 
 def test_a_point_that_is_not_there_leaves_no_vm(lab: Lab) -> None:
     lab.add_point("web1@2026-11-22T09:30:00Z", SAYS_LOGIN)
-    with pytest.raises(NotFoundError, match="there is no point"):
+    with pytest.raises(HoldfastError, match="there is no point"):
         start(lab)
     assert not folder_of(lab).exists()
 
 
-def test_a_mount_that_fails_leaves_no_vm(lab: Lab) -> None:
-    order = BootOrder(POINT, memory_mib=32)
+def test_a_disk_server_that_fails_leaves_no_vm(lab: Lab) -> None:
+    order = BootOrder(POINT, hardware=SMALL)
     with pytest.raises(HoldfastError, match="locked"):
         boot.boot(lab.runtime, order, lambda *_: ["sh", "-c", "echo locked >&2; exit 8"])
     assert not folder_of(lab).exists()
@@ -230,7 +231,7 @@ def test_a_mount_that_fails_leaves_no_vm(lab: Lab) -> None:
 def test_memory_that_is_not_there_is_refused(lab: Lab) -> None:
     lab.add_point(POINT, SAYS_LOGIN)
     with pytest.raises(HoldfastError, match="--memory"):
-        start(lab, memory_mib=1 << 24)
+        start(lab, hardware=HardwareChoice(memory_mib=1 << 24))
     assert not folder_of(lab).exists()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from appliance.base.errors import IntegrityError, NotFoundError
 from appliance.recovery.filesystem import LISTING_AGE_MAX_S, PointFilesystem
-from appliance.recovery.points_view import DiskReader, PointEntry, SinglePoint
+from appliance.recovery.points_view import DiskReader, PointEntry
 
 TIME = "2026-11-21T09:30:00Z"
 PATH = f"/web1/{TIME}/disk0.raw"
@@ -24,6 +24,9 @@ class Reader:
 
     def read(self, offset: int, length: int) -> bytes:
         return b"0123456789"[offset : offset + length]
+
+    def runs(self, offset: int, length: int) -> list[tuple[int, bool]]:
+        return [(length, True)]
 
     def close(self) -> None:
         self.closed += 1
@@ -129,15 +132,3 @@ def test_a_listing_is_asked_for_again_when_it_has_aged() -> None:
     view.times.append("2026-11-22T09:30:00Z")
     clock.sleep_s(LISTING_AGE_MAX_S)
     assert filesystem.readdir("/web1", NO_HANDLE)[2:] == view.times
-
-
-def test_a_single_point_hides_all_others() -> None:
-    view = View()
-    view.times.append("2026-11-22T09:30:00Z")
-    single = SinglePoint(view, "web1", TIME)
-    assert single.machines() == ["web1"]
-    assert [entry.directory_time for entry in single.points("web1")] == [TIME]
-    assert single.points("db") == []
-    single.open_disk("web1", TIME, 0)
-    with pytest.raises(NotFoundError):
-        single.open_disk("web1", "2026-11-22T09:30:00Z", 0)

@@ -18,8 +18,8 @@ from appliance.base.errors import (
 )
 from appliance.recovery import accelerator, boot, qemu, vms
 from appliance.recovery.boot import BootOrder
-from appliance.recovery.mount import detach_stale
-from appliance.recovery.mount_note import is_mounted, list_mounts
+from appliance.recovery.disk_server import find_disk_server
+from appliance.recovery.presets import HardwareChoice
 from appliance.recovery.ready import Wait
 from appliance.recovery.runtime import ProcessId, Runtime, poll
 from appliance.recovery.vm_note import VmNote, VmStatus, lock_vm, read_vm, write_vm
@@ -28,6 +28,7 @@ from tests.recovery.guests import SAYS_LOGIN
 
 POINT = "web1@2026-11-21T09:30:00Z"
 NAME = "vm"
+NOTHING = vms.Healed((), ())
 
 
 @pytest.fixture(autouse=True)
@@ -44,8 +45,8 @@ def folder(lab: Lab) -> Path:
 
 
 def start(lab: Lab) -> VmStatus:
-    order = BootOrder(POINT, NAME, memory_mib=32, wait=Wait("none"))
-    return boot.boot(lab.runtime, order, lab.mount_argv).vm
+    order = BootOrder(POINT, NAME, hardware=HardwareChoice(memory_mib=32), wait=Wait("none"))
+    return boot.boot(lab.runtime, order, lab.serve_argv).vm
 
 
 def guest_of(folder: Path) -> ProcessId:
@@ -59,14 +60,19 @@ def kill(process: ProcessId) -> None:
     assert poll(lambda: not process.is_alive(), 10)
 
 
+def disk_server_of(folder: Path) -> ProcessId:
+    server = find_disk_server(folder)
+    assert server is not None
+    return server
+
+
 def states(lab: Lab) -> list[str]:
     return [vm.state for vm in vms.list_vms(lab.runtime)]
 
 
 def assert_is_down(lab: Lab, folder: Path) -> None:
     assert states(lab) == ["stopped"]
-    assert not is_mounted(folder / "mnt")
-    assert not list_mounts(lab.runtime)
+    assert find_disk_server(folder) is None
     assert (folder / "overlay-0.qcow2").exists()
     assert start(lab).state == "running"
 
@@ -74,25 +80,30 @@ def assert_is_down(lab: Lab, folder: Path) -> None:
 def test_a_killed_qemu_is_noticed_and_its_overlay_kept(lab: Lab, folder: Path) -> None:
     kill(guest_of(folder))
     assert states(lab) == ["stopped"]
-    assert vms.heal(lab.runtime) == [NAME]
-    assert vms.heal(lab.runtime) == []
+    assert vms.heal(lab.runtime, lab.serve_argv).ended == (NAME,)
+    assert vms.heal(lab.runtime, lab.serve_argv) == NOTHING
     assert_is_down(lab, folder)
 
 
-def test_a_killed_mount_ends_the_vm_that_has_lost_its_disk(lab: Lab, folder: Path) -> None:
+def test_a_killed_disk_server_is_replaced_and_the_vm_goes_on(lab: Lab, folder: Path) -> None:
     guest = guest_of(folder)
-    kill(list_mounts(lab.runtime)[0].server)
-    assert vms.heal(lab.runtime) == [NAME]
-    assert not guest.is_alive()
-    detach_stale(lab.runtime)
-    assert_is_down(lab, folder)
+    kill(disk_server_of(folder))
+    assert vms.heal(lab.runtime, lab.serve_argv).resumed == (NAME,)
+    assert guest.is_alive()
+    assert vms.heal(lab.runtime, lab.serve_argv) == NOTHING
+
+
+def test_a_disk_server_that_cannot_be_started_leaves_the_vm_waiting(lab: Lab, folder: Path) -> None:
+    kill(disk_server_of(folder))
+    assert vms.heal(lab.runtime, lambda *_: ["false"]) == NOTHING
+    assert guest_of(folder).is_alive()
+    assert vms.stop(lab.runtime, NAME).was_running
 
 
 def test_both_killed_is_healed_too(lab: Lab, folder: Path) -> None:
-    kill(list_mounts(lab.runtime)[0].server)
+    kill(disk_server_of(folder))
     kill(guest_of(folder))
-    detach_stale(lab.runtime)
-    assert vms.heal(lab.runtime) == [NAME]
+    assert vms.heal(lab.runtime, lab.serve_argv).ended == (NAME,)
     assert_is_down(lab, folder)
 
 
@@ -103,8 +114,7 @@ def test_a_boot_over_a_dead_vm_needs_no_healing_first(lab: Lab, folder: Path) ->
 
 def test_a_whole_vm_is_left_alone(lab: Lab, folder: Path) -> None:
     guest = guest_of(folder)
-    assert vms.heal(lab.runtime) == []
-    assert detach_stale(lab.runtime) == []
+    assert vms.heal(lab.runtime, lab.serve_argv) == NOTHING
     assert guest.is_alive()
 
 
@@ -115,26 +125,26 @@ def test_a_start_that_was_killed_is_undone(lab: Lab, folder: Path, is_fresh: boo
     write_vm(
         folder, VmNote(**{**vars(note), "state": "starting", "guest": None, "is_fresh": is_fresh})
     )
-    assert vms.heal(lab.runtime) == [NAME]
+    assert vms.heal(lab.runtime, lab.serve_argv).ended == (NAME,)
     assert not guest.is_alive(), "a QEMU that nobody noted is found by its own note"
     assert states(lab) == ([] if is_fresh else ["stopped"])
-    assert not is_mounted(folder / "mnt")
+    assert find_disk_server(folder) is None
 
 
 def test_a_vm_in_another_commands_hands_is_left_to_it(lab: Lab, folder: Path) -> None:
     kill(guest_of(folder))
     with lock_vm(lab.runtime, NAME):
-        assert vms.heal(lab.runtime) == []
+        assert vms.heal(lab.runtime, lab.serve_argv) == NOTHING
         with pytest.raises(BusyError, match="another command"):
             vms.stop(lab.runtime, NAME)
         with pytest.raises(BusyError, match="another command"):
             start(lab)
-    assert vms.heal(lab.runtime) == [NAME]
+    assert vms.heal(lab.runtime, lab.serve_argv).ended == (NAME,)
 
 
 def test_a_folder_without_a_note_is_garbage(lab: Lab, folder: Path) -> None:
     (folder / "vm.json").unlink()
-    vms.heal(lab.runtime)
+    vms.heal(lab.runtime, lab.serve_argv)
     assert states(lab) == []
 
 
@@ -146,14 +156,14 @@ def test_a_damaged_note_is_shown_and_can_be_discarded(
 ) -> None:
     guest = guest_of(folder)
     (folder / "vm.json").write_bytes(garbage)
-    assert vms.heal(lab.runtime) == []
+    assert vms.heal(lab.runtime, lab.serve_argv) == NOTHING
     assert states(lab) == ["damaged"]
     with pytest.raises(IntegrityError, match="--discard"):
         vms.stop(lab.runtime, NAME)
     vms.stop(lab.runtime, NAME, discard=True)
     assert not guest.is_alive()
     assert states(lab) == []
-    assert not is_mounted(folder / "mnt")
+    assert find_disk_server(folder) is None
 
 
 def test_a_stopped_vm_stops_again_and_has_no_screen(lab: Lab, folder: Path) -> None:
@@ -178,7 +188,7 @@ def test_a_vm_that_is_not_there(lab: Lab) -> None:
 
 def test_nothing_to_heal_costs_nothing(tmp_path: Path) -> None:
     runtime = Runtime(tmp_path / "none")
-    assert vms.heal(runtime) == []
+    assert vms.heal(runtime, lambda *_: []) == NOTHING
     assert vms.list_vms(runtime) == []
     assert vms.vms_using(runtime, POINT) == []
     assert not runtime.state.exists()

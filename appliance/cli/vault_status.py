@@ -1,0 +1,93 @@
+"""vault status: what is in the vaults, what is behind, what it costs."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from appliance.base.text import duration, size
+from appliance.catalog.vault_ledger import VaultLedger
+from appliance.cli.exit_codes import DONE
+from appliance.cli.session import Session
+from appliance.formats.names import format_time
+from appliance.formats.vault_settings import VaultSettings
+from appliance.vault.connection import LEDGER
+from appliance.vault.registry import Registry
+from appliance.vault.standing import MachineStanding, Standing, standing_json
+
+
+def status(session: Session, options: argparse.Namespace) -> int:
+    """Show every vault, or one; asks no vault."""
+    registry = Registry(session.store)
+    names = [options.name] if options.name else list(registry.names())
+    shown = [_vault(session, registry, registry.get(name)) for name in names]
+    if not shown:
+        text = "no vault yet: 'holdfast vault add URL' makes one"
+    else:
+        text = "\n".join(line for _, lines in shown for line in lines)
+    session.console.result({"vaults": [value for value, _ in shown]}, text)
+    return DONE
+
+
+def _vault(
+    session: Session, registry: Registry, settings: VaultSettings
+) -> tuple[dict[str, Any], list[str]]:
+    claim = registry.claim(settings.name)
+    now = session.clock.now().replace(microsecond=0)
+    ledger = VaultLedger(registry.folder(settings.name) / LEDGER)
+    try:
+        machines = Standing(session.store, settings, ledger, now).machines()
+        objects, stored_bytes = ledger.totals()
+        traffic = dict(ledger.note("traffic") or {})
+        last = ledger.note("last") or {}
+    finally:
+        ledger.close()
+    value = {
+        **settings.to_json(),
+        "owner": claim.epoch > 0,
+        "epoch": claim.epoch,
+        "counter": 0 if claim.head is None else claim.head.counter,
+        "objects": objects,
+        "stored_bytes": stored_bytes,
+        "machines": [standing_json(one, now, settings.rpo_s) for one in machines],
+        "traffic": traffic,
+        "last_sync": last,
+    }
+    return value, _text(value, settings, machines, now)
+
+
+def _text(
+    value: dict[str, Any], settings: VaultSettings, machines: list[MachineStanding], now: Any
+) -> list[str]:
+    lines = [
+        f"vault '{settings.name}' at {settings.url}",
+        f"  {size(value['stored_bytes'])} in {value['objects']} objects, state number "
+        f"{value['counter']}" + ("" if value["owner"] else "; this box only reads it"),
+    ]
+    for one in machines:
+        lines.append(f"  {one.machine}: {_standing(one, settings, now)}")
+    last = value["last_sync"]
+    if last:
+        lines.append(f"  last sync {last['ended']}: {last['outcome']}")
+        lines += [f"    {finding}" for finding in last["findings"]]
+    days = value["traffic"]
+    if days:
+        day, sums = sorted(days.items())[-1]
+        requests = ", ".join(f"{count} {kind}" for kind, count in sorted(sums["requests"].items()))
+        lines.append(f"  {day}: {size(sums['sent_bytes'])} sent; {requests}")
+    return lines
+
+
+def _standing(one: MachineStanding, settings: VaultSettings, now: Any) -> str:
+    if one.newest_there == one.newest:
+        until = one.immutable_until
+        locked = "" if until is None else f", immutable until {format_time(until)}"
+        return f"its newest point is in the vault ({format_time(one.newest)}){locked}"
+    behind_s = one.behind_s(now)
+    behind = "nothing there yet" if behind_s is None else f"{duration(behind_s)} behind"
+    waits = f", {size(one.waiting_bytes)} at most to send"
+    if one.is_within(now, settings.rpo_s):
+        return f"{behind}, within its target{waits}"
+    if one.within_at is None:
+        return f"{behind}{waits}: 'holdfast vault sync' sends it"
+    return f"{behind}{waits}, will be within target at {one.within_at.astimezone():%H:%M}"

@@ -1,0 +1,284 @@
+"""vault: add, sync, open; the other actions are in the modules beside this one."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from appliance.base.errors import HoldfastError, NotFoundError, UsageError
+from appliance.base.text import printable, size
+from appliance.cli import vault_copies, vault_prune, vault_settings, vault_status
+from appliance.cli.exit_codes import DONE, FAILED
+from appliance.cli.key_input import read_recovery_key
+from appliance.cli.session import Session
+from appliance.cli.vault_input import find_credentials
+from appliance.formats.names import format_time, parse_time
+from appliance.formats.vault import VAULT_ID_BYTES
+from appliance.formats.vault_credentials import Credentials
+from appliance.formats.vault_settings import VaultSettings, check_vault_name
+from appliance.vault.address import Address, check_as_of, check_lock, parse_address
+from appliance.vault.as_of import AsOfBucket
+from appliance.vault.bucket import Bucket, TransientError
+from appliance.vault.connection import Connection, connect
+from appliance.vault.contents import open_contents
+from appliance.vault.empty_box import Opening, refuse_old_store
+from appliance.vault.object_lock import probe_lock
+from appliance.vault.opening import open_bucket
+from appliance.vault.registry import Registry
+from appliance.vault.sync import Synced
+
+Action = Callable[[Session, argparse.Namespace], int]
+_RETRY_S = 30.0
+
+
+def vault(session: Session, options: argparse.Namespace) -> int:
+    """Do one of the actions."""
+    actions: dict[str, Action] = {
+        "add": add,
+        "status": vault_status.status,
+        "sync": sync,
+        "verify": vault_copies.verify,
+        "limit": vault_settings.limit,
+        "policy": vault_settings.policy,
+        "set-credentials": vault_settings.set_credentials,
+        "remove": vault_settings.remove,
+        "retain": vault_prune.retain,
+        "prune": vault_prune.prune,
+        "open": open_box,
+        "mirror": vault_copies.mirror,
+        "seed": vault_copies.seed,
+        "adopt": vault_copies.adopt,
+    }
+    return actions[options.action](session, options)
+
+
+def add(session: Session, options: argparse.Namespace) -> int:
+    """Make a bucket or a directory a vault of this store."""
+    address = parse_address(options.url)
+    if options.lock:
+        check_lock(address, options.lock, is_confirmed=options.yes)
+    credentials = find_credentials(address, options.credentials_file)
+    settings = asyncio.run(add_vault(session, options.name, address, options.lock, credentials))
+    locked = f"; what is uploaded is immutable for {options.lock} days" if options.lock else ""
+    session.console.result(
+        settings.to_json(),
+        f"vault '{settings.name}' at {settings.url}{locked}: 'holdfast vault sync' fills it",
+    )
+    return DONE
+
+
+async def add_vault(
+    session: Session,
+    name: str,
+    address: Address,
+    lock_days: int,
+    credentials: Credentials | None,
+) -> VaultSettings:
+    """Make a vault of `address` and keep it; durable on return, and nothing is kept on failure."""
+    registry = Registry(session.store)
+    if check_vault_name(name) in registry.names():
+        raise UsageError(f"there is a vault '{name}' already: choose another --name")
+    registry.put(VaultSettings(name, str(address), bytes(VAULT_ID_BYTES), lock_days))
+    try:
+        if credentials is not None:
+            registry.credentials.keep(name, credentials)
+        progress = session.console.progress
+        async with connect(
+            session.store, name, session.clock, progress, making=bool(lock_days)
+        ) as connection:
+            return await _begin(connection)
+    except BaseException:
+        registry.remove(name)
+        raise
+
+
+async def _begin(connection: Connection) -> VaultSettings:
+    """Make the bucket a vault, or find that it is one of this box already."""
+    if connection.settings.lock_days:
+        verdict = await probe_lock(connection.bucket)
+        if not verdict.holds:
+            raise UsageError(f"locks do not hold here, so --lock is refused: {verdict.reason}")
+        connection.ledger.set_note("lock_proof", format_time(connection.now()))
+    try:
+        contents = await connection.open()
+    except NotFoundError:
+        await connection.make()
+        contents = await connection.open()
+    settings = replace(
+        connection.settings, vault=contents.seal.vault, lock_days=contents.seal.lock_days
+    )
+    connection.registry.put(settings)
+    connection.settings = settings
+    publisher = connection.publisher(contents)
+    connection.registry.put_claim(settings.name, publisher.claim)
+    if await contents.newest_owner() is None:
+        await publisher.take_over()
+    await publisher.check_owner()
+    return settings
+
+
+def sync(session: Session, options: argparse.Namespace) -> int:
+    """Bring a vault up to date."""
+    name = Registry(session.store).get(options.name).name
+    return sync_vault(
+        session,
+        name,
+        is_waiting=options.wait,
+        is_all=options.all,
+        is_thorough=options.thorough,
+    )
+
+
+def sync_vault(
+    session: Session,
+    name: str,
+    *,
+    is_waiting: bool = False,
+    is_all: bool = False,
+    is_thorough: bool = False,
+) -> int:
+    """Bring vault `name` up to date and print what was done; gives the exit code."""
+    with Registry(session.store).lock(name):
+        done, traffic = asyncio.run(
+            _sync_vault(
+                session, name, is_waiting=is_waiting, is_all=is_all, is_thorough=is_thorough
+            )
+        )
+    for finding in done.findings:
+        session.console.note(f"holdfast: {printable(finding)}")
+    session.console.result(_synced_json(done, traffic), _synced_text(done, traffic))
+    return DONE if done.is_done and not done.findings else FAILED
+
+
+async def _sync_vault(
+    session: Session, name: str, *, is_waiting: bool, is_all: bool, is_thorough: bool
+) -> tuple[Synced, dict[str, Any]]:
+    while True:
+        progress = session.console.progress
+        async with connect(session.store, name, session.clock, progress) as connection:
+            done = await _sync_once(connection, is_all=is_all, is_thorough=is_thorough)
+            traffic = connection.bucket.traffic.to_json()
+        if done.is_done or not is_waiting:
+            return done, traffic
+        for machine, reason in done.waiting.items():
+            session.console.note(f"holdfast: {machine} waits: {printable(reason)}")
+        pause_s = _RETRY_S
+        if done.goes_on is not None:
+            pause_s = max(pause_s, (done.goes_on - session.clock.now()).total_seconds())
+        await _pause(session, pause_s)
+
+
+async def _sync_once(connection: Connection, *, is_all: bool, is_thorough: bool) -> Synced:
+    contents, publisher, findings = await connection.open_or_restore()
+    wardrobe = connection.wardrobe()
+    survey = connection.survey(contents, publisher, wardrobe)
+    seen = await survey.run(is_thorough=is_thorough or bool(findings))
+    seen.findings[:0] = findings
+    sync = connection.sync(publisher, wardrobe)
+    began_s = connection.clock.monotonic_s()
+    try:
+        return await sync.run(seen, is_all=is_all)
+    except TransientError as error:
+        sync.result.waiting["the box"] = str(error)
+        return sync.result
+    except HoldfastError as error:
+        sync.result.findings.append(str(error))
+        raise
+    finally:
+        wardrobe.spill()
+        connection.note_sync(sync.result, connection.clock.monotonic_s() - began_s)
+
+
+async def _pause(session: Session, seconds: float) -> None:
+    until_s = session.clock.monotonic_s() + seconds
+    while session.clock.monotonic_s() < until_s:
+        session.console.progress.check()
+        await asyncio.sleep(0.2)
+
+
+def _synced_json(done: Synced, traffic: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "points": done.points,
+        "skipped": done.skipped,
+        "waiting": done.waiting,
+        "findings": done.findings,
+        "done": done.is_done,
+        "traffic": traffic,
+    }
+
+
+def _synced_text(done: Synced, traffic: dict[str, Any]) -> str:
+    lines = [f"in the vault now: {', '.join(done.points)}" if done.points else "nothing was due"]
+    if done.skipped:
+        lines.append(f"{done.skipped} older points are left out ('--all' sends them)")
+    lines += [f"{machine} waits: {reason}" for machine, reason in done.waiting.items()]
+    requests = sum(traffic["requests"].values())
+    lines.append(f"{size(traffic['sent_bytes'])} sent in {requests} requests")
+    return "\n".join(lines)
+
+
+def open_box(session: Session, options: argparse.Namespace) -> int:
+    """Make a box from a vault and its recovery key."""
+    if options.recovery_key is None:
+        raise UsageError("give the recovery key: --recovery-key F")
+    if options.name:
+        check_vault_name(options.name)
+    return asyncio.run(_open_vault(session, options))
+
+
+async def _open_vault(session: Session, options: argparse.Namespace) -> int:
+    as_of = None
+    if options.as_of is not None:
+        as_of = parse_time(options.as_of)
+        if as_of is None:
+            raise UsageError(f"'{options.as_of}' is no time: write 2026-11-21T09:30:00Z")
+        if options.take_over:
+            raise UsageError("--as-of looks back, --take-over goes on: not both")
+    address = parse_address(options.url)
+    if as_of is not None:
+        check_as_of(address)
+    refuse_old_store(session.state)
+    recovery_key = read_recovery_key(options.recovery_key)
+    credentials = find_credentials(address, options.credentials_file)
+    bucket: Bucket = await open_bucket(address, credentials)
+    try:
+        if as_of is not None:
+            bucket = AsOfBucket(bucket, as_of)
+        contents = await open_contents(bucket)
+        opening = Opening(contents, session.state, session.clock, session.console.progress)
+        box = await opening.find_state(options.expect)
+        master, wraps = await opening.find_key(recovery_key, box[0])
+        seal = contents.seal
+        settings = VaultSettings(options.name, str(address), seal.vault, seal.lock_days)
+        opened = await opening.write(
+            (master, wraps), box, settings, credentials, passphrase=session.passphrase
+        )
+    finally:
+        await bucket.close()
+    if options.take_over:
+        await _take_over(session, opened.name)
+    for finding in opened.findings:
+        session.console.note(f"holdfast: {printable(finding)}")
+    written = format_time(opened.written)
+    session.console.result(
+        {
+            "vault": opened.name,
+            "counter": opened.counter,
+            "written": written,
+            "points": opened.points,
+            "took_over": options.take_over,
+            "findings": opened.findings,
+        },
+        f"vault '{opened.name}' is open: {opened.points} points; its newest state is number "
+        f"{opened.counter} of {written}\ncompare that with what you know: an empty box cannot tell "
+        "whether the vault was rolled back",
+    )
+    return FAILED if opened.findings else DONE
+
+
+async def _take_over(session: Session, name: str) -> None:
+    async with connect(session.store, name, session.clock, session.console.progress) as connection:
+        await connection.publisher(await connection.open()).take_over()

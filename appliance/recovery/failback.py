@@ -1,0 +1,335 @@
+"""Failback: a recovered VM's disks go home, and only what differs there is written.
+
+Round one compares everything while the VM runs on; each further round takes what the guest wrote
+during the last one, until that is little; then the guest is shut down or stopped for the rest. All
+of it may be interrupted and begun again: what is at home already does not differ any more.
+
+Owns the rounds and the comparing. Never discards the VM: its overlay stays until somebody says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from appliance.base.clock import Clock
+from appliance.base.errors import HoldfastError, UsageError
+from appliance.base.progress import Progress
+from appliance.recovery import qemu
+from appliance.recovery.disk_server import ServeArgv, end_disk_server
+from appliance.recovery.hardware import node_of
+from appliance.recovery.home import Home, open_home
+from appliance.recovery.monitor import Monitor, MonitorError
+from appliance.recovery.runtime import Runtime, poll
+from appliance.recovery.vm_disks import (
+    Moment,
+    Range,
+    export_nodes,
+    hold_moment,
+    moment_of,
+    release_moment,
+)
+from appliance.recovery.vm_note import VmNote, find_folder, lock_disks, lock_vm, read_vm, write_vm
+from appliance.sources.nbd import NbdAddress, NbdClient, NbdSource
+
+BLOCK_BYTES = 4096
+_PIECE_BYTES = 4 << 20
+_THREADS = 4
+# What one more round may leave for the pause: less than a second on a slow disk.
+_LITTLE_BYTES = 64 << 20
+_ROUNDS_MAX = 6
+_BITMAP = "holdfast-failback-{}"
+
+
+@dataclass(frozen=True)
+class Failback:
+    """What went home. `pause_s`: how long the guest stood still, None if it did not run."""
+
+    name: str
+    compared_bytes: int
+    written_bytes: int
+    rounds: int
+    pause_s: float | None
+    shut_down: bool
+
+
+@dataclass
+class _Count:
+    compared: int = 0
+    written: int = 0
+
+
+def fail_back(
+    runtime: Runtime,
+    name: str,
+    targets: Sequence[str],
+    *,
+    force: bool,
+    grace_s: float,
+    serve_argv: ServeArgv,
+    clock: Clock,
+    progress: Progress,
+) -> Failback:
+    """Bring the disks of VM `name` to `targets`, one for each; then the VM is stopped.
+
+    On return the targets durably hold what the guest had written until it was stopped. Its guest
+    has `grace_s` seconds to shut down. Raises NotFoundError for no such VM, BusyError while another
+    command has it, UsageError for targets that do not fit, HoldfastError when QEMU fails; then, and
+    when cancelled, the VM runs on and a repetition writes only what is not there yet.
+    """
+    folder = find_folder(runtime, name)
+    with lock_disks(runtime, name), ExitStack() as stack:
+        note = read_vm(folder)
+        if len(targets) != note.disks:
+            raise UsageError(f"VM '{name}' has {note.disks} disks and {len(targets)} targets")
+        count = _Count()
+        if note.guest is None or not note.guest.qemu.is_alive():
+            stack.enter_context(lock_vm(runtime, name))
+            with moment_of(folder, note, serve_argv) as moment:
+                homes = _open_homes(stack, moment, targets, force=force)
+                _round(moment.addresses, homes, None, count, progress)
+            return Failback(name, count.compared, count.written, 1, None, shut_down=False)
+        rounds = _Rounds(folder, note, count, progress)
+        stack.callback(rounds.clear)
+        rounds.begin()
+        homes = _open_homes(stack, rounds.moment, targets, force=force)
+        number = rounds.run(homes)
+        with lock_vm(runtime, name):
+            began_s = clock.monotonic_s()
+            shut_down = rounds.finish(homes, grace_s)
+            pause_s = round(clock.monotonic_s() - began_s, 2)
+            assert note.guest is not None
+            qemu.end_qemu(folder, note.guest.qemu, 0)
+            end_disk_server(folder)
+            write_vm(folder, replace(read_vm(folder).with_state("stopped"), is_wanted=False))
+    return Failback(name, count.compared, count.written, number, pause_s, shut_down)
+
+
+def _open_homes(
+    stack: ExitStack, moment: Moment, targets: Sequence[str], *, force: bool
+) -> list[Home]:
+    homes = []
+    for address, target in zip(moment.addresses, targets, strict=True):
+        with NbdClient(address) as client:
+            size_bytes = client.size_bytes
+        home = open_home(target, size_bytes, force=force)
+        stack.callback(home.close)
+        homes.append(home)
+    return homes
+
+
+class _Rounds:
+    """The rounds of one failback of a running VM."""
+
+    def __init__(self, folder: Path, note: VmNote, count: _Count, progress: Progress) -> None:
+        self._folder = folder
+        self._note = note
+        self._count = count
+        self._progress = progress
+        self._number = 0
+        self.moment = Moment((), 2, is_still=False)
+
+    def begin(self) -> None:
+        """Hold the first moment; from it on the guest's writes are counted."""
+        self._clear_bitmaps()
+        self._hold()
+
+    def _hold(self) -> None:
+        """Hold a moment, from which on another bitmap counts; the last one is served with it."""
+        before = [_BITMAP.format(self._number)] if self._number else []
+        self._number += 1
+        actions: list[dict[str, Any]] = []
+        for disk in range(self._note.disks):
+            node = node_of(self._note.moved, disk)
+            added = {"node": node, "name": _BITMAP.format(self._number)}
+            actions.append({"type": "block-dirty-bitmap-add", "data": added})
+            for name in before:
+                data = {"node": node, "name": name}
+                actions.append({"type": "block-dirty-bitmap-disable", "data": data})
+        is_still = hold_moment(self._folder, self._note, actions, before)
+        path = self._folder / "moment.sock"
+        names = [f"disk{disk}" for disk in range(self._note.disks)]
+        self.moment = Moment(tuple(NbdAddress(name, path) for name in names), 2, is_still)
+
+    def run(self, homes: Sequence[Home]) -> int:
+        """Copy until little is left for the pause; gives the number of rounds, the last included.
+
+        The moment of the last round is let go of.
+        """
+        _round(self.moment.addresses, homes, None, self._count, self._progress)
+        while self._count_dirty() > _LITTLE_BYTES and self._number < _ROUNDS_MAX:
+            self._hold()
+            changed = self._read_changed(_BITMAP.format(self._number - 1))
+            _round(self.moment.addresses, homes, changed, self._count, self._progress)
+        release_moment(self._folder, self._note)
+        return self._number + 1
+
+    def finish(self, homes: Sequence[Home], grace_s: float) -> bool:
+        """Stop the guest and copy the rest; says whether it shut down by itself.
+
+        If that fails the guest goes on.
+        """
+        with Monitor(self._folder) as monitor:
+            shut_down = _shut_down_or_stop(monitor, grace_s)
+        try:
+            nodes = [node_of(self._note.moved, disk) for disk in range(self._note.disks)]
+            bitmap = _BITMAP.format(self._number)
+            with Monitor(self._folder) as monitor:
+                for node in nodes:
+                    monitor.ask("block-dirty-bitmap-disable", node=node, name=bitmap)
+            export_nodes(self._folder, nodes, [bitmap])
+            changed = self._read_changed(bitmap)
+            _round(self.moment.addresses, homes, changed, self._count, self._progress)
+        except BaseException:
+            with suppress(MonitorError), Monitor(self._folder) as monitor:
+                monitor.ask("system_reset" if shut_down else "cont")
+                monitor.ask("cont")
+            raise
+        return shut_down
+
+    def clear(self) -> None:
+        """Leave nothing of all this in a QEMU that goes on."""
+        release_moment(self._folder, self._note)
+        self._clear_bitmaps()
+
+    def _clear_bitmaps(self) -> None:
+        with suppress(MonitorError), Monitor(self._folder) as monitor:
+            for number in range(_ROUNDS_MAX + 1):
+                for disk in range(self._note.disks):
+                    node = node_of(self._note.moved, disk)
+                    with suppress(MonitorError):
+                        name = _BITMAP.format(number)
+                        monitor.ask("block-dirty-bitmap-remove", node=node, name=name)
+
+    def _count_dirty(self) -> int:
+        name = _BITMAP.format(self._number)
+        with Monitor(self._folder) as monitor:
+            nodes = monitor.ask("query-named-block-nodes", flat=True)
+        return sum(
+            int(bitmap["count"])
+            for node in nodes
+            for bitmap in node.get("dirty-bitmaps", [])
+            if bitmap.get("name") == name
+        )
+
+    def _read_changed(self, bitmap: str) -> list[list[Range]]:
+        return [
+            list(_read_bitmap(address, f"qemu:dirty-bitmap:{bitmap}"))
+            for address in self.moment.addresses
+        ]
+
+
+def _read_bitmap(address: NbdAddress, context: str) -> Iterator[Range]:
+    with NbdClient(address, [context]) as client:
+        if not client.context_ids:
+            raise HoldfastError(f"{address}: QEMU does not tell what the guest has written")
+        at = 0
+        while at < client.size_bytes:
+            for length, is_dirty in client.statuses(at, client.size_bytes - at):
+                if is_dirty:
+                    yield at, length
+                at += length
+
+
+def _shut_down_or_stop(monitor: Monitor, grace_s: float) -> bool:
+    """Have the guest shut down without QEMU ending, or stop it; says whether it shut down."""
+    if grace_s > 0 and monitor.run_state() == "running":
+        monitor.ask("set-action", shutdown="pause")
+        monitor.ask("system_powerdown")
+        if poll(lambda: monitor.run_state() == "shutdown", grace_s):
+            return True
+        monitor.ask("set-action", shutdown="poweroff")
+    monitor.ask("stop")
+    return False
+
+
+# ---- comparing ----------------------------------------------------------------------------------
+
+
+def _round(
+    addresses: Sequence[NbdAddress],
+    homes: Sequence[Home],
+    changed: Sequence[Sequence[Range]] | None,
+    count: _Count,
+    progress: Progress,
+) -> None:
+    """Make `homes` equal to what is served, everywhere or where it changed; durable on return."""
+    sources = [NbdSource(address, str(address)) for address in addresses]
+    try:
+        ranges = changed or [[(0, source.size_bytes)] for source in sources]
+        progress.phase(
+            "comparing and writing", total=sum(length for some in ranges for _, length in some)
+        )
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="failback") as pool:
+            for source, home, some in zip(sources, homes, ranges, strict=True):
+                copy = _Copy(source, home)
+                for length, written in _bounded(pool, copy, _cut(some)):
+                    count.compared += length
+                    count.written += written
+                    progress.advance(length)
+        for home in homes:
+            home.flush()
+    finally:
+        for source in sources:
+            source.close()
+
+
+def _cut(ranges: Iterable[Range]) -> Iterator[Range]:
+    for offset, length in ranges:
+        for start in range(offset, offset + length, _PIECE_BYTES):
+            yield start, min(_PIECE_BYTES, offset + length - start)
+
+
+def _bounded(
+    pool: ThreadPoolExecutor, copy: _Copy, pieces: Iterator[Range]
+) -> Iterator[tuple[int, int]]:
+    waiting: set[Future[tuple[int, int]]] = set()
+    for offset, length in pieces:
+        waiting.add(pool.submit(copy.run, offset, length))
+        if len(waiting) >= 2 * _THREADS:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    for future in waiting:
+        yield future.result()
+
+
+class _Copy:
+    """One disk on its way home."""
+
+    def __init__(self, source: NbdSource, home: Home) -> None:
+        self._source = source
+        self._home = home
+
+    def run(self, offset: int, length: int) -> tuple[int, int]:
+        """Write the blocks of 4 KiB that differ; gives (bytes compared, bytes written)."""
+        wanted, there = bytearray(length), bytearray(length)
+        self._source.read(offset, memoryview(wanted))
+        self._home.read_into(offset, memoryview(there))
+        written = 0
+        for start, end in differing_blocks(wanted, there):
+            self._home.write(offset + start, memoryview(wanted)[start:end])
+            written += end - start
+        return length, written
+
+
+def differing_blocks(wanted: bytearray, there: bytearray) -> Iterator[tuple[int, int]]:
+    """(start, end) of the runs of blocks of 4 KiB in which two buffers of one length differ."""
+    if wanted == there:
+        return
+    began = -1
+    one, other = memoryview(wanted), memoryview(there)
+    for start in range(0, len(wanted), BLOCK_BYTES):
+        end = start + BLOCK_BYTES
+        if one[start:end] == other[start:end]:
+            if began >= 0:
+                yield began, start
+            began = -1
+        elif began < 0:
+            began = start
+    if began >= 0:
+        yield began, len(wanted)

@@ -1,0 +1,1 @@
+"""The off-site copy: a bucket, or a directory, that holds the store's sealed objects."""

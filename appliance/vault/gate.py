@@ -1,0 +1,193 @@
+"""When and how fast a vault may be written to: windows, a rate, a share of the line, a budget.
+
+Owns these decisions. The settings are read again while it works, so that a change counts at once.
+Times of windows are local times of the box; a day of the budget is one in UTC.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from appliance.base.clock import Clock
+from appliance.base.errors import UsageError
+from appliance.formats.vault_settings import VaultSettings
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_WINDOW = re.compile(
+    r"(?:(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))? )?"
+    r"(?P<begin>[0-2][0-9]:[0-5][0-9])-(?P<end>[0-2][0-9]:[0-5][0-9])"
+)
+_DAY_MINUTES = 24 * 60
+_LOOK_S = 1.0
+# The most that may go out at once after a pause: a smooth rate needs no more.
+_BURST_S = 0.5
+# How the line is measured: for so long of each period nothing holds the uploader back.
+_PROBE_S, _PROBE_PERIOD_S = 5.0, 60.0
+_FORGET = 0.9
+
+
+class NotNowError(UsageError):
+    """The window is closed, or the day's budget is used up; `until` is when it goes on."""
+
+    def __init__(self, reason: str, until: datetime) -> None:
+        super().__init__(reason)
+        self.until = until
+
+
+@dataclass(frozen=True)
+class Window:
+    """Days (0 is Monday) and minutes of the day from `begin` up to `end`; may pass midnight."""
+
+    days: frozenset[int]
+    begin: int
+    end: int
+
+    @classmethod
+    def parse(cls, text: str) -> Window:
+        """Read `22:00-06:00` or `mon-fri 19:00-07:00`. Raises UsageError."""
+        found = _WINDOW.fullmatch(text.strip().lower())
+        try:
+            if found is None:
+                raise ValueError
+            first, last = found["first"], found["last"]
+            low = DAYS.index(first) if first else 0
+            high = DAYS.index(last) if last else (low if first else 6)
+            span = (high - low) % 7
+            days = frozenset((low + day) % 7 for day in range(span + 1))
+            return cls(days, _minutes(found["begin"]), _minutes(found["end"]))
+        except ValueError:
+            raise UsageError(
+                f"'{text[:40]}' is no window: write '22:00-06:00' or 'mon-fri 19:00-07:00'"
+            ) from None
+
+    def is_open(self, moment: datetime) -> bool:
+        """Whether `moment` lies within; a window past midnight belongs to the day it begins."""
+        minute, day = moment.hour * 60 + moment.minute, moment.weekday()
+        if self.begin < self.end:
+            return day in self.days and self.begin <= minute < self.end
+        return (day in self.days and minute >= self.begin) or (
+            (day - 1) % 7 in self.days and minute < self.end
+        )
+
+
+def _minutes(text: str) -> int:
+    hours, _, minutes = text.partition(":")
+    if int(hours) > 24 or int(hours) * 60 + int(minutes) > _DAY_MINUTES:
+        raise ValueError(text)
+    return int(hours) * 60 + int(minutes)
+
+
+def next_opening(windows: Sequence[Window], moment: datetime) -> datetime:
+    """The first minute from `moment` on in which a window is open."""
+    minute = moment.replace(second=0, microsecond=0)
+    for _ in range(8 * _DAY_MINUTES):
+        if any(window.is_open(minute) for window in windows):
+            return max(minute, moment)
+        minute += timedelta(minutes=1)
+    return minute
+
+
+class Gate:
+    """Decides for one vault. It is the bucket's throttle, too. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        read: Callable[[], VaultSettings],
+        clock: Clock,
+        sent_today: Callable[[], int],
+        *,
+        is_local: bool,
+    ) -> None:
+        """`read` gives the settings as they are now, `sent_today` the bytes sent since 00:00 UTC.
+
+        Without a line in between (`is_local`) only windows and an explicit rate count.
+        """
+        self._read = read
+        self._clock = clock
+        self._sent_today = sent_today
+        self._is_local = is_local
+        self._settings = read()
+        self._looked_s = clock.monotonic_s()
+        self._credit_bytes = 0.0
+        self._filled_s = self._looked_s
+        self._began_s = self._looked_s
+        self._meter_s, self._meter_bytes = self._looked_s, 0
+        self._line_bytes_per_s: float | None = None
+
+    @property
+    def bytes_per_s(self) -> float | None:
+        """How fast may be sent now; None: as fast as it goes."""
+        self._look()
+        rates = []
+        if self._settings.limit_bytes_per_s:
+            rates.append(float(self._settings.limit_bytes_per_s))
+        share = self._settings.share_percent / 100
+        if share < 1 and self._line_bytes_per_s and not self._is_probing():
+            rates.append(share * self._line_bytes_per_s)
+        return min(rates) if rates else None
+
+    def check(self, size_bytes: int) -> None:
+        """Raise NotNowError if nothing may begin now, or if so many bytes pass the budget."""
+        self._look()
+        moment = self._clock.now()
+        windows = [Window.parse(text) for text in self._settings.windows]
+        local = moment.astimezone()
+        if windows and not any(window.is_open(local) for window in windows):
+            until = next_opening(windows, local)
+            raise NotNowError(f"uploading is allowed again from {until:%a %H:%M} on", until)
+        budget = self._settings.budget_bytes_per_day
+        if budget and self._sent_today() + size_bytes > budget:
+            tomorrow = (moment + timedelta(days=1)).replace(
+                hour=0, minute=0, second=0, microsecond=0
+            )
+            raise NotNowError("the day's budget is used up; it goes on at 00:00 UTC", tomorrow)
+
+    async def wait_open(self, size_bytes: int) -> None:
+        """Return at once or raise NotNowError: asked before each object begins."""
+        self.check(size_bytes)
+
+    async def spend(self, size_bytes: int) -> None:
+        """Return when `size_bytes` more may go out."""
+        self._measure(size_bytes)
+        while True:
+            rate = self.bytes_per_s
+            now_s = self._clock.monotonic_s()
+            if rate is None:
+                self._credit_bytes, self._filled_s = 0.0, now_s
+                return
+            gained = (now_s - self._filled_s) * rate
+            self._credit_bytes = min(self._credit_bytes + gained, rate * _BURST_S)
+            self._filled_s = now_s
+            if self._credit_bytes > 0:
+                self._credit_bytes -= size_bytes
+                return
+            await asyncio.sleep(min(_LOOK_S, -self._credit_bytes / rate + 0.001))
+
+    def _is_probing(self) -> bool:
+        passed_s = self._clock.monotonic_s() - self._began_s
+        return passed_s % _PROBE_PERIOD_S < _PROBE_S
+
+    def _measure(self, size_bytes: int) -> None:
+        """Learn what the line carries from the seconds in which nothing held us back."""
+        if self._is_local:
+            return
+        now_s = self._clock.monotonic_s()
+        self._meter_bytes += size_bytes
+        passed_s = now_s - self._meter_s
+        if passed_s < _LOOK_S:
+            return
+        rate = self._meter_bytes / passed_s
+        self._meter_s, self._meter_bytes = now_s, 0
+        if self._is_probing() or self._line_bytes_per_s is None:
+            known = (self._line_bytes_per_s or 0.0) * _FORGET
+            self._line_bytes_per_s = max(known, rate)
+
+    def _look(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s - self._looked_s >= _LOOK_S:
+            self._looked_s = now_s
+            self._settings = self._read()

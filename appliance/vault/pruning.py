@@ -1,0 +1,163 @@
+"""Taking points out of a vault, and freeing there what nothing living needs.
+
+Owns the order: first the head that no longer names a point, then its objects. An object is deleted
+only when no living head leads to it, it is older than the time of grace (somebody may just have
+carried it here), and its lock has ended; what is still locked waits for a later pruning. Which
+points go, others decide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from appliance.base.errors import IntegrityError, NotFoundError
+from appliance.base.progress import Progress
+from appliance.catalog.vault_ledger import VaultLedger
+from appliance.formats.vault_names import BOX, HEADS, KINDS, HeadKey, parse_head_key
+from appliance.store.leases import living
+from appliance.store.points import PointFile
+from appliance.store.store import Store
+from appliance.vault.bucket import (
+    Bucket,
+    DeniedError,
+    ObjectInfo,
+    list_all_versions,
+    list_objects,
+)
+from appliance.vault.contents import Contents
+from appliance.vault.publishing import Publisher
+
+_LISTING = 1
+
+
+@dataclass
+class PrunedVault:
+    """What went. `locked_objects` wait until their locks end."""
+
+    points: int = 0
+    objects: int = 0
+    bytes: int = 0
+    locked_objects: int = 0
+    kept: list[str] = field(default_factory=list)
+
+
+class Pruning:
+    """One pruning of one vault, under the vault's lock on the box."""
+
+    def __init__(
+        self,
+        store: Store,
+        contents: Contents,
+        publisher: Publisher,
+        *,
+        ledger: VaultLedger,
+        progress: Progress,
+    ) -> None:
+        self._store = store
+        self._contents = contents
+        self._publisher = publisher
+        self._ledger = ledger
+        self._progress = progress
+        self.pruned = PrunedVault()
+
+    @property
+    def _bucket(self) -> Bucket:
+        return self._contents.bucket
+
+    async def forget(self, machine: str, times: set[str]) -> None:
+        """Take points of a machine out of the vault's living ones, unless somebody reads them."""
+        pinned = {pin for _, lease in living(self._store.layout.leases) for pin in lease.pins}
+        going = {time for time in times if PointFile(machine, time).key not in pinned}
+        self.pruned.kept += [f"{machine}/{time} is in use" for time in sorted(times - going)]
+        points = self._ledger.points(machine)
+        if not going & points.keys():
+            return
+        left = {time: bill for time, bill in points.items() if time not in going}
+        await self._publisher.publish(machine, left)
+        for time in going & points.keys():
+            self._store.points.remote.remove(self._publisher.name, PointFile(machine, time).key)
+            self.pruned.points += 1
+
+    async def free(self, live: VaultLedger, grace: timedelta) -> None:
+        """Delete what no living head leads to; `live` is an empty ledger.
+
+        Raises IntegrityError, having deleted nothing, where it is unknown what a point needs.
+        """
+        box = await self._contents.newest_box_head()
+        if box is None:
+            return
+        self._progress.phase("looking what lives", unit="items")
+        for kind, digests in (
+            ("wraps", box[0].wraps),
+            ("settings", (box[0].settings,) if box[0].settings else ()),
+        ):
+            live.note_listed(kind, [(digest, 0) for digest in digests], _LISTING)
+        heads = await self._contents.newest_heads(box[0])
+        for machine, (head, _) in heads.items():
+            if head.boot is not None:
+                live.note_listed("boots", [(head.boot, 0)], _LISTING)
+            for time, bill in head.points.items():
+                await self._mark(live, f"{machine}/{time}", bill)
+        newest = {machine: head.counter for machine, (head, _) in heads.items()}
+        newest[BOX] = box[0].counter
+        before = self._publisher.now() - grace
+        await self._free_objects(live, before)
+        await self._free_heads(newest, before)
+        self._ledger.drop_subtrees()
+
+    async def _mark(self, live: VaultLedger, what: str, bill_name: bytes) -> None:
+        try:
+            bill = await self._contents.read_bill(bill_name)
+        except (IntegrityError, NotFoundError) as error:
+            raise IntegrityError(
+                f"nothing was deleted in the vault, because what {what} needs is unknown: {error}"
+            ) from error
+        live.note_listed("bills", [(bill_name, 0)], _LISTING)
+        live.note_listed("points", [(bill.point, 0)], _LISTING)
+        for kind in ("containers", "deltas"):
+            names = [(need.name, need.size_bytes) for need in bill.needs if need.kind == kind]
+            live.note_listed(kind, names, _LISTING)
+        self._progress.advance(1)
+
+    async def _free_objects(self, live: VaultLedger, before: datetime) -> None:
+        self._progress.phase("freeing", unit="items")
+        for kind in KINDS:
+            async for info in list_objects(self._bucket, f"{kind}/"):
+                name = info.name.rpartition("/")[2]
+                digest = bytes.fromhex(name) if len(name) == 64 else b""
+                if live.find(digest) is None and info.modified < before:
+                    await self._delete(info)
+                    self._ledger.set_absent(digest)
+                self._progress.advance(1)
+
+    async def _free_heads(self, newest: dict[str, int], before: datetime) -> None:
+        """Delete heads behind the newest that are older than the grace."""
+        async for info in list_objects(self._bucket, HEADS):
+            key = parse_head_key(info.name)
+            if key is None or not _is_behind(key, newest) or info.modified >= before:
+                continue
+            await self._delete(info)
+
+    async def _delete(self, info: ObjectInfo) -> None:
+        """Delete an object with all its versions, as far as their locks have ended."""
+        if not self._bucket.abilities.has_versions:
+            await self._bucket.delete(info.name)
+            self.pruned.objects += 1
+            self.pruned.bytes += info.size_bytes
+            return
+        async for version in list_all_versions(self._bucket, info.name):
+            if version.name != info.name:
+                continue
+            try:
+                await self._bucket.delete(version.name, version=version.version)
+            except DeniedError:
+                self.pruned.locked_objects += 1
+                return
+        self.pruned.objects += 1
+        self.pruned.bytes += info.size_bytes
+
+
+def _is_behind(key: HeadKey, newest: dict[str, int]) -> bool:
+    # The head before the newest stays, so that the chain can be followed one step.
+    return key.counter < newest.get(key.machine, 0) - 1

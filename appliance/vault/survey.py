@@ -1,0 +1,186 @@
+"""Comparing what a box remembers of a vault with what the vault shows.
+
+Owns what is noticed: a vault that was emptied or rolled back, another box that writes, objects that
+somebody brought or took away. It changes what the box remembers, never what is in the vault, and
+nothing else on the box.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from appliance.base.errors import AccessError, IntegrityError, NotFoundError
+from appliance.base.progress import Progress
+from appliance.catalog.vault_ledger import VaultLedger
+from appliance.formats.vault import BoxHead, Link
+from appliance.formats.vault_names import ADOPTED, HEADS, KINDS, HeadKey, parse_object_key
+from appliance.store.points import PointFile
+from appliance.store.remote_points import RemotePoints
+from appliance.vault.bucket import list_objects
+from appliance.vault.contents import Contents
+from appliance.vault.publishing import Publisher
+from appliance.vault.wardrobe import Wardrobe
+
+_BATCH = 1000
+_LISTING = "listing"
+_ADOPTED = "adopted"
+
+
+@dataclass
+class Surveyed:
+    """What was noticed."""
+
+    newest: Link | None = None
+    """The newest head of the box in the vault."""
+    box: BoxHead | None = None
+    findings: list[str] = field(default_factory=list)
+    lost_objects: int = 0
+    is_rolled_back: bool = False
+    is_listed: bool = False
+
+
+class Survey:
+    """One look at a vault, before anything is written to it."""
+
+    def __init__(
+        self,
+        contents: Contents,
+        publisher: Publisher,
+        ledger: VaultLedger,
+        wardrobe: Wardrobe,
+        *,
+        remote: RemotePoints,
+        progress: Progress,
+    ) -> None:
+        self._remote = remote
+        self._contents = contents
+        self._publisher = publisher
+        self._ledger = ledger
+        self._wardrobe = wardrobe
+        self._progress = progress
+
+    async def run(self, *, is_thorough: bool = False) -> Surveyed:
+        """Look. With `is_thorough` everything is listed, whatever the heads say.
+
+        Raises AccessError if another box with this box's identity wrote to the vault.
+        """
+        seen = Surveyed()
+        await self._compare_heads(seen)
+        adopted = await self._adopted()
+        is_new = self._ledger.note(_LISTING) is None
+        if is_new and not adopted and seen.newest is None and self._publisher.claim.head is None:
+            # Made a moment ago: there is nothing to list.
+            self._ledger.set_note(_LISTING, 0)
+            self._ledger.set_note(_ADOPTED, adopted)
+            is_new = False
+        if is_new or is_thorough or seen.is_rolled_back or adopted != self._ledger.note(_ADOPTED):
+            await self._list_all(seen)
+            await self._read_heads(seen)
+            self._ledger.set_note(_ADOPTED, adopted)
+        return seen
+
+    async def _compare_heads(self, seen: Surveyed) -> None:
+        claim = self._publisher.claim
+        known = claim.head
+        found = await self._contents.newest_box_head()
+        if found is not None:
+            seen.box, seen.newest = found
+        newest = seen.newest
+        if newest == known:
+            return
+        if newest is None or (known is not None and newest.counter < known.counter):
+            seen.is_rolled_back = True
+            seen.findings.append(
+                "the vault was emptied or rolled back: its newest state is "
+                + ("gone" if newest is None else f"number {newest.counter}")
+                + f", this box wrote number {known.counter if known else 0}; nothing on this box "
+                "is deleted because of it, and what is missing there is sent again"
+            )
+            return
+        if newest.digest == claim.next or known is None:
+            self._publisher.adopt_box_head(newest)
+            return
+        raise AccessError(
+            "somebody else with this box's identity writes to the vault (a copy of this box?): "
+            "end it, then 'holdfast vault open --take-over' on the one that is to go on"
+        )
+
+    async def _adopted(self) -> list[str]:
+        return [info.name async for info in list_objects(self._contents.bucket, ADOPTED)]
+
+    async def _list_all(self, seen: Surveyed) -> None:
+        """Learn from a listing which objects are there."""
+        listing = int(self._ledger.note(_LISTING) or 0) + 1
+        self._progress.phase("listing the vault", unit="items")
+        names: set[bytes] = set()
+        for kind in KINDS:
+            batch: list[tuple[bytes, int]] = []
+            async for info in list_objects(self._contents.bucket, f"{kind}/"):
+                key = parse_object_key(info.name)
+                if key is None:
+                    continue
+                batch.append((key.digest, info.size_bytes))
+                if kind == "containers":
+                    names.add(key.digest)
+                if len(batch) >= _BATCH:
+                    self._ledger.note_listed(kind, batch, listing)
+                    self._progress.advance(len(batch))
+                    batch.clear()
+            self._ledger.note_listed(kind, batch, listing)
+        seen.lost_objects = self._ledger.end_listing(listing)
+        if seen.lost_objects or listing == 1:
+            self._ledger.drop_subtrees()
+            self._wardrobe.keep_only(names)
+        if seen.lost_objects:
+            seen.findings.append(f"{seen.lost_objects} objects are missing in the vault")
+        self._ledger.set_note(_LISTING, listing)
+        seen.is_listed = True
+
+    async def _read_heads(self, seen: Surveyed) -> None:
+        """Learn from the newest heads which points live, whole ones only."""
+        known = set(self._ledger.note("machines") or ())
+        for machine in sorted({*known, *(await self._contents.machines())}):
+            counter = await self._contents.newest_counter(machine)
+            remembered = self._publisher.link(machine)
+            if counter is None:
+                self._ledger.set_note(f"head {machine}", None)
+                await self._replace_points(machine, {})
+                continue
+            head, link = await self._contents.read_head(HeadKey(machine, counter))
+            if remembered is not None and remembered.counter > counter:
+                seen.findings.append(f"{HEADS}{machine} went back to number {counter}")
+            self._publisher.note_link(machine, link)
+            whole = {
+                time: bill
+                for time, bill in head.points.items()
+                if not seen.lost_objects or await self._is_whole(bill)
+            }
+            if len(whole) < len(head.points):
+                seen.findings.append(
+                    f"{len(head.points) - len(whole)} points of machine {machine} are not whole "
+                    "in the vault any more"
+                )
+            await self._replace_points(machine, whole)
+
+    async def _replace_points(self, machine: str, points: dict[str, bytes]) -> None:
+        """These live; those that lived before and do not now are to be sent again."""
+        lost = self._ledger.points(machine).keys() - points.keys()
+        lost |= set(self._ledger.note(f"lost {machine}") or ())
+        self._ledger.set_note(f"lost {machine}", sorted(lost - points.keys()))
+        self._ledger.set_points(machine, points)
+        name = self._publisher.name
+        known = set(self._remote.keys(name, machine))
+        keys = {PointFile(machine, time).key: bill for time, bill in points.items()}
+        for key in known - keys.keys():
+            self._remote.remove(name, key)
+        for key in keys.keys() - known:
+            bill = await self._contents.read_bill(keys[key])
+            self._remote.put(name, key, await self._contents.read("points", bill.point))
+
+    async def _is_whole(self, bill_name: bytes) -> bool:
+        try:
+            bill = await self._contents.read_bill(bill_name)
+        except (IntegrityError, NotFoundError):
+            return False
+        names = [bill.point, *(need.name for need in bill.needs)]
+        return all((held := self._ledger.find(name)) and held.is_present for name in names)

@@ -1,0 +1,65 @@
+"""Disks copied while their machine ran: the journal is looked through, or it is said that not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.browse.disks import open_images
+from tests.browse.images import fill, make_image, mounted, run
+from tests.browse.kernel_view import describe_mount, describe_tree
+
+
+def copy_while_in_use(image: Path, directory: Path, copy: Path) -> None:
+    """Fill a filesystem, and copy its disk before anything of the journal was written back."""
+    with mounted(image, directory) as root:
+        fill(root, many=300, attribute_bytes=400)
+        os.sync()
+        (root / "plain.txt").rename(root / "renamed.txt")
+        (root / "empty").unlink()
+        shutil.rmtree(root / "deep")
+        (root / "many" / "newest").write_bytes(b"after the rest")
+        # A directory's block that is freed and used again for content: it must not come back.
+        (root / "reused").write_bytes(os.urandom(3 << 20))
+        run("sync", "--file-system", root)
+        shutil.copyfile(image, copy)
+
+
+@pytest.mark.parametrize(
+    "mkfs",
+    [
+        ("mkfs.ext4", "-q", "-F"),
+        ("mkfs.ext4", "-q", "-F", "-b", "1024", "-O", "^64bit,^metadata_csum"),
+        ("mkfs.ext3", "-q", "-F", "-I", "256"),
+    ],
+    ids=("ext4", "ext4 of old", "ext3"),
+)
+def test_the_newest_state_is_in_the_journal(mkfs: tuple[str, ...], tmp_path: Path) -> None:
+    image = make_image(tmp_path / "disk.raw", 160, *mkfs)
+    copy, second = tmp_path / "copy.raw", tmp_path / "second.raw"
+    copy_while_in_use(image, tmp_path / "mnt", copy)
+    shutil.copyfile(copy, second)
+    features = run("dumpe2fs", "-h", copy)
+    assert "needs_recovery" in features
+    with mounted(second, tmp_path / "mnt") as root:  # the kernel replays
+        expected = dict(describe_mount(root))
+    with open_images(copy) as tree:
+        found = dict(describe_tree(tree))
+    assert found.keys() == expected.keys()
+    for path, description in expected.items():
+        assert found[path] == description, path
+
+
+def test_what_an_xfs_log_may_hide_is_told(tmp_path: Path) -> None:
+    image = make_image(tmp_path / "disk.raw", 320, "mkfs.xfs", "-q")
+    copy = tmp_path / "copy.raw"
+    copy_while_in_use(image, tmp_path / "mnt", copy)
+    with open_images(copy) as tree:
+        assert tree.root is not None
+        assert "in use" in tree.root.note
+    with open_images(image) as tree:
+        assert tree.root is not None
+        assert not tree.root.note
