@@ -238,6 +238,7 @@ SCENARIOS = (
         "finding with their number",
         check_mismatches,
         roles={"array": 3},
+        is_core=True,
     ),
     Scenario(
         "RAID1 member pulled out",

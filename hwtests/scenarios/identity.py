@@ -8,6 +8,7 @@ from typing import Any
 from hwtests.bench import Bench, succeed
 from hwtests.guest import Guest
 from hwtests.scenario import Scenario
+from tests.health.smartctl import EXCLUDED, LIVE, compare
 
 _LSBLK = "NAME,SIZE,MODEL,SERIAL,ROTA,TYPE,TRAN"
 _VIRTUAL = ("loop", "ram", "zram", "nullb", "md", "dm-", "sr")
@@ -66,6 +67,25 @@ def beside_smartctl(bench: Bench) -> str:
     return f"{compared} fields compared, 0 different"
 
 
+def pages_beside_smartctl(bench: Bench) -> str:
+    """What every disk says of its health, field by field; a list says what is not compared."""
+    compared, different = 0, dict[str, tuple[object, object]]()
+    kinds = {"nvme": "nvme", "sata": "sat", "scsi": "scsi", "sas": "scsi"}
+    for name, our in _disks(bench).items():
+        kind = kinds.get(our["transport"])
+        if kind is None or our["hidden"]:
+            continue
+        theirs = json.loads(bench.run("smartctl", "-x", "-j", "-d", kind, f"/dev/{name}").out)
+        said = succeed(bench.holdfast("--json", "disks", "show", name)).json()["smart"]
+        result = compare(theirs, said, is_live=True)
+        compared += result.compared
+        different |= {f"{name} {field}": values for field, values in result.different.items()}
+    for what, why in (EXCLUDED | LIVE).items():
+        print(f"  not compared: {what}: {why}")
+    assert not different, f"{len(different)} of {compared} fields: {different}"
+    return f"{compared} fields compared, 0 different"
+
+
 def beside_nvme(bench: Bench) -> str:
     """What `nvme list` says."""
     said = succeed(bench.run("nvme", "list", "-o", "json"))
@@ -97,7 +117,13 @@ def hidden_members(guest: Guest) -> str:
 SCENARIOS = (
     Scenario("inventory beside lsblk", "the same disks and fields", beside_lsblk, is_core=True),
     Scenario("inventory beside smartctl -i -j", "the same fields", beside_smartctl),
-    Scenario("inventory beside nvme list -o json", "the same disks and fields", beside_nvme),
+    Scenario("health pages beside smartctl -x -j", "0 fields different", pages_beside_smartctl),
+    Scenario(
+        "inventory beside nvme list -o json",
+        "the same disks and fields",
+        beside_nvme,
+        is_core=True,
+    ),
     Scenario(
         "volume of a hardware RAID controller",
         "members hidden",
