@@ -23,10 +23,15 @@ def make(bench: Bench, level: str, names: list[str]) -> str:
     for name in names:
         bench.run("mdadm", "--zero-superblock", f"/dev/{name}")
         succeed(bench.run("wipefs", "--all", "--quiet", f"/dev/{name}"))
-    said = succeed(
-        bench.holdfast("--json", "array", "create", *names, "--level", level, "--yes", "--wait")
-    )
+    erase = [word for name in names for word in ("--erase", name)]
+    argv = ["--json", "array", "create", *names, "--level", level, *erase, "--yes", "--wait"]
+    said = succeed(bench.holdfast(*argv, timeout_s=600))
     return str(said.json()["array"])
+
+
+def _erase(name: str) -> tuple[str, str]:
+    """Consent: what earlier scenarios left there may go."""
+    return "--erase", name
 
 
 def stop(bench: Bench, array: str, names: list[str]) -> None:
@@ -79,7 +84,17 @@ def fail_and_replace(bench: Bench, level: str, count: int) -> str:
     (finding,) = findings(look, "array.degraded", f"array {array}")
     assert gone in finding["summary"], finding
     succeed(
-        bench.holdfast("--json", "disks", "replace", gone, fresh, "--yes", "--wait", timeout_s=600)
+        bench.holdfast(
+            "--json",
+            "disks",
+            "replace",
+            gone,
+            fresh,
+            *_erase(fresh),
+            "--yes",
+            "--wait",
+            timeout_s=600,
+        )
     )
     after = show(bench, array)
     members = {member["name"]: member["states"] for member in after["members"]}
@@ -98,8 +113,8 @@ def replace_sick(bench: Bench) -> str:
     (fresh,) = bench.disks("spare", 1)
     array = make(bench, "raid1", names)
     before = fill(bench, array)
-    argv = ["--json", "disks", "replace", names[0], fresh, "--healthy-too", "--yes", "--wait"]
-    said = succeed(bench.holdfast(*argv, timeout_s=600))
+    argv = ["disks", "replace", names[0], fresh, *_erase(fresh), "--healthy-too"]
+    said = succeed(bench.holdfast("--json", *argv, "--yes", "--wait", timeout_s=600))
     assert any("--replace" in step["command"] for step in said.json()["steps"]), said.out
     after = show(bench, array)
     assert after["missing"] == 0, after
@@ -165,8 +180,8 @@ def pull_member(guest: Guest) -> str:
     said = guest.holdfast("--json", "health")
     (finding,) = findings(said, "array.degraded", f"array {array}")
     before = sum_of(guest, array)
-    argv = ["--json", "disks", "replace", names[1], fresh, "--yes", "--wait"]
-    succeed(guest.holdfast(*argv, timeout_s=600))
+    argv = ["disks", "replace", names[1], fresh, *_erase(fresh), "--yes", "--wait"]
+    succeed(guest.holdfast("--json", *argv, timeout_s=600))
     assert show(guest, array)["missing"] == 0
     assert sum_of(guest, array) == before
     stop(guest, array, [names[0], fresh])
@@ -184,8 +199,8 @@ def grow_raid(bench: Bench) -> str:
     (fresh,) = bench.disks("spare", 1)
     array = make(bench, "raid5", names)
     before, size = fill(bench, array), show(bench, array)["size_bytes"]
-    argv = ["--json", "array", "grow", array, fresh, "--yes", "--wait"]
-    succeed(bench.holdfast(*argv, timeout_s=600))
+    argv = ["array", "grow", array, fresh, *_erase(fresh), "--yes", "--wait"]
+    succeed(bench.holdfast("--json", *argv, timeout_s=600))
     after = show(bench, array)
     assert after["slots"] == 4, after
     assert after["size_bytes"] > size, after
@@ -223,6 +238,7 @@ SCENARIOS = (
         "finding with their number",
         check_mismatches,
         roles={"array": 3},
+        is_core=True,
     ),
     Scenario(
         "RAID1 member pulled out",

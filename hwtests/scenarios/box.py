@@ -80,7 +80,7 @@ SCENARIOS = (
     Scenario(
         "disk full forecast", "full in N days", forecast, needs=_QEMU | {"clock"}, is_core=True
     ),
-    Scenario("clock jump", "finding", clock_jump, needs=_QEMU | {"clock"}),
+    Scenario("clock jump", "finding", clock_jump, needs=_QEMU | {"clock"}, is_core=True),
     Scenario("power-fail safety", "no barriers, cache not flushed", no_barriers, needs=_QEMU),
     Scenario("simulated IPMI", "found and asked", management_controller, needs=_QEMU),
 )

@@ -97,7 +97,12 @@ def hidden_members(guest: Guest) -> str:
 SCENARIOS = (
     Scenario("inventory beside lsblk", "the same disks and fields", beside_lsblk, is_core=True),
     Scenario("inventory beside smartctl -i -j", "the same fields", beside_smartctl),
-    Scenario("inventory beside nvme list -o json", "the same disks and fields", beside_nvme),
+    Scenario(
+        "inventory beside nvme list -o json",
+        "the same disks and fields",
+        beside_nvme,
+        is_core=True,
+    ),
     Scenario(
         "volume of a hardware RAID controller",
         "members hidden",
