@@ -72,7 +72,7 @@ class NbdServer:
             if agreement is not None:
                 _Transmission(handshake.connection, agreement).run()
         except (HoldfastError, OSError) as error:
-            if not isinstance(error, HungUpError):
+            if not isinstance(error, HungUpError | ConnectionError):
                 _log.warning("a connection ended: %s", error)
         finally:
             with self._lock:

@@ -35,11 +35,12 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from appliance.base.errors import HoldfastError
 from appliance.base.text import size
 from appliance.recovery.hardware import Hardware, Machine, build_argv
 from appliance.recovery.monitor import Monitor
 from appliance.recovery.overlay import create_overlay, needed_bytes
-from appliance.sources.nbd import NbdAddress, NbdClient
+from appliance.sources.nbd import NbdAddress, NbdClient, list_exports
 from image.debian_disk import open_cache, provide_first
 from image.workbench import say
 from tests.bench.reads import choose_offsets, drop_pages
@@ -51,7 +52,7 @@ FAILBACK_BOUND = 1.1
 VMS = 4
 _BLOCK_BYTES = 4096
 _BOOT_TIMEOUT_S = 400
-_RANDOM_READS = 3000
+_RANDOM_READS = 2000
 _SEQUENTIAL_BYTES = 256 << 20
 _SEED = 20261121
 
@@ -108,9 +109,11 @@ class Lab:
         with subprocess.Popen(
             [*argv, str(files), str(path), "web1@2026-11-21T09:30:00Z"], cwd=ROOT
         ) as server:
-            _await(path.exists)
-            yield path
-            server.terminate()
+            try:
+                _await(lambda: _answers(path))
+                yield path
+            finally:
+                server.terminate()
 
     @contextmanager
     def raw_mounted(self) -> Iterator[Path]:
@@ -119,18 +122,25 @@ class Lab:
         directory.mkdir(exist_ok=True)
         argv = [sys.executable, "-m", "tests.bench.passthrough", str(self.raw), str(directory)]
         with subprocess.Popen(argv, cwd=ROOT) as server:
-            _await((directory / "raw").exists)
             try:
+                _await((directory / "raw").exists)
                 yield directory / "raw"
             finally:
                 subprocess.run(["umount", directory], check=True)
-            server.wait()
+                server.wait()
 
     def drop(self) -> None:
         """Drop the pages of all that could be read."""
         os.sync()
         for path in (self.raw, self.holdfast.state):
             drop_pages(path)
+
+
+def _answers(path: Path) -> bool:
+    try:
+        return bool(list_exports(NbdAddress(unix=path)))
+    except HoldfastError:
+        return False
 
 
 def _await(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
@@ -186,11 +196,13 @@ def _boot(lab: Lab, node: str) -> Report:
     serial = folder / "serial.log"
     began_s = time.monotonic()
     with subprocess.Popen(argv, cwd=folder) as qemu:
-        _await(lambda: serial.exists() and b"login:" in serial.read_bytes(), _BOOT_TIMEOUT_S)
-        seconds = time.monotonic() - began_s
-        with Monitor(folder) as monitor:
-            stats = monitor.ask("query-blockstats")[0]["stats"]
-        qemu.kill()
+        try:
+            _await(lambda: serial.exists() and b"login:" in serial.read_bytes(), _BOOT_TIMEOUT_S)
+            seconds = time.monotonic() - began_s
+            with Monitor(folder) as monitor:
+                stats = monitor.ask("query-blockstats")[0]["stats"]
+        finally:
+            qemu.kill()
     shutil.rmtree(folder)
     return {
         "seconds": round(seconds, 2),
