@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup packages native demo check format test test-slow bench bench-index bench-vault clean
+.PHONY: help setup packages native demo check format test test-slow bench bench-index bench-vault bench-recovery hwtest clean
 MAKEFLAGS += --no-print-directory
 # Compiled once, as an installed program is: 0.1 s less for every command that is run from here.
 unexport PYTHONDONTWRITEBYTECODE
@@ -16,6 +16,11 @@ PACKAGES := busybox-static ca-certificates clang-format debootstrap dmsetup dosf
 	xfsprogs zbar-tools
 # The vault's tests run a real S3 server.
 PACKAGES += ceph-common ceph-mon ceph-osd radosgw
+# For disks and arrays: what the product calls, and what its tests compare it with.
+PACKAGES += ipmitool mdadm nvme-cli smartmontools
+# What drills are tried against, and what the small guest of their tests is made of.
+PACKAGES += iproute2 knot mariadb-client-core mariadb-server-core openssh-client openssh-server \
+	postgresql qemu-guest-agent syslinux
 # What the bench is measured beside.
 PEERS := borgbackup python3-pyfuse3 restic
 
@@ -41,7 +46,7 @@ define install_packages
 endef
 
 packages:
-	$(call install_packages,$(PACKAGES))
+	$(call install_packages,$(sort $(PACKAGES)))
 
 .venv/installed: pyproject.toml | packages
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "setup: $(PYTHON) is" \
@@ -75,6 +80,9 @@ test: setup ## check, C tests under sanitizers, all suites; SUITE=store runs one
 test-slow: setup ## The full counts; goes on where it was stopped; SHARD=2/8 runs an eighth
 	@$(BIN)/python -m tests.run_suites --slow $(if $(SUITE),'$(SUITE)')
 
+hwtest: setup ## Disks, arrays and the box on a real kernel; ONLY=raid1 for some, BENCH=FILE for real machines
+	@$(BIN)/python -m hwtests.run $(if $(ONLY),--only '$(ONLY)') $(if $(BENCH),--bench '$(BENCH)')
+
 bench: setup ## Beside restic and borg, about 25 minutes; QUICK=1 for a small disk, ROWS=disk,reads for some
 	$(call install_packages,$(PEERS))
 	$(BIN)/python -m tests.bench.bench $(if $(QUICK),--quick) $(if $(ROWS),--rows '$(ROWS)')
@@ -86,8 +94,10 @@ bench-index: setup ## The index at 1, 10 and 50 TB: memory, look-ups, sizes, reb
 bench-vault: setup ## The vault over a line beside rclone and restic, on Ceph's gateway; FULL=1 for the large disk, ROWS=line,restore for some
 	$(call install_packages,rclone restic)
 	$(BIN)/python -m tests.bench.vault_bench $(if $(FULL),--full) $(if $(ROWS),--rows '$(ROWS)')
+bench-recovery: setup ## Boots, reads of mount and NBD, four VMs, failback; ARGS='--runs 1 --rows boot,reads'
+	$(BIN)/python -m tests.bench.recovery_bench $(ARGS)
 
 clean: ## Remove everything that make made, the cached disk of the demo too
 	-@$(MAKE) -C native clean
 	rm -rf --one-file-system .venv build demo *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find appliance image tests -name __pycache__ -prune -exec rm -rf {} +
+	find appliance hwtests image tests -name __pycache__ -prune -exec rm -rf {} +

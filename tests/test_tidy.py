@@ -17,6 +17,7 @@ FUNCTION_LINES = 60
 FILE_LINES = 500
 # tests/<name>: a package of the code, or a suite named for what it does
 SUITE_FOLDERS = {"bench", "contract", "corrupt", "crash", "e2e", "fuzz", "golden", "powercut"}
+SUITE_FOLDERS |= {"guest", "hwtests"}
 
 
 def tracked_files() -> list[Path]:
@@ -39,7 +40,7 @@ def files_below(*folders: str, suffixes: tuple[str, ...]) -> list[Path]:
 
 
 PRODUCT = files_below("appliance/", "image/", suffixes=(".py",))
-PYTHON = [*PRODUCT, *files_below("tests/", "docs/", suffixes=(".py",))]
+PYTHON = [*PRODUCT, *files_below("hwtests/", "tests/", "docs/", suffixes=(".py",))]
 C = files_below("native/", suffixes=(".c", ".h"))
 
 

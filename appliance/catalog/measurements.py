@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ROWS_MAX = 1000
 """Of one kind of value of one subject; then every second of the older half goes."""
+UNCHANGED_S = 3600.0
+"""A value that stays is written down this often: most looks cost the disk nothing."""
 _LAST = (
     "select since, until, value from measurements where subject = ? and what = ?"
     " order by since desc limit 1"
@@ -49,6 +51,8 @@ class Measurements:
                 if last is not None and at_s < last[1]:
                     return
                 if last is not None and last[2] == value:
+                    if at_s - last[1] < UNCHANGED_S:
+                        return
                     database.execute(
                         "update measurements set until = ?"
                         " where subject = ? and what = ? and since = ?",

@@ -82,6 +82,7 @@ def _show(session: Session, options: argparse.Namespace) -> int:
     disk = require_disk(look.report.inventory, options.disk)
     findings = [item for item in look.report.findings if item.subject == disk.subject]
     stakes = [stake for stake in look.stakes if stake.name == disk.name]
+    examined = look.report.examined.get(disk.name)
     lines = [f"{disk.name}: {_verdict(disk, look.report.findings)}"]
     facts = {
         "model": disk.model,
@@ -104,6 +105,7 @@ def _show(session: Session, options: argparse.Namespace) -> int:
             "verdict": _verdict(disk, look.report.findings),
             "findings": [item.to_json() for item in findings],
             "at_stake": [stake.to_json() for stake in stakes],
+            "smart": examined.to_json() if examined is not None else {},
         },
         "\n".join(printable(line) for line in lines),
     )

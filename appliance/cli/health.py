@@ -19,10 +19,10 @@ from appliance.cli.exit_codes import DONE, DONE_WITH_GAPS
 from appliance.cli.session import Session
 from appliance.formats.finding import Finding
 from appliance.formats.names import format_time
-from appliance.health.inventory import Disk
+from appliance.health.disk_examination import DiskExaminer
 from appliance.health.kernel_tree import KernelTree
 from appliance.health.stakes import Stake, find_stakes
-from appliance.health.survey import Report, Survey
+from appliance.health.survey import Report, Survey, look_at_arrays
 from appliance.health.udev import Change, Changes, read_properties
 from appliance.health.watch import Watch, Watchdog
 
@@ -91,7 +91,14 @@ def take_look(session: Session) -> Look:
         make_directory(session.state)
     with Catalog(session.state / "catalog.db") as catalog:
         history = Measurements(catalog)
-        survey = Survey(tree, session.clock, history, ask_nothing, read_properties)
+        examiner = DiskExaminer(history, session.clock)
+        survey = Survey(
+            tree,
+            session.clock,
+            history,
+            lambda disk: examiner.examine(disk.path, disk.transport, disk.subject),
+            read_properties,
+        )
         report = survey.run()
         log = FindingLog(catalog)
         news = log.observe(
@@ -100,11 +107,6 @@ def take_look(session: Session) -> Look:
         known = log.acknowledged_keys()
     stakes = find_stakes(report, tree, session.state, StoreCopies(session))
     return Look(report, stakes, known, news)
-
-
-def ask_nothing(_: Disk) -> list[Finding]:
-    """No disk is asked."""
-    return []
 
 
 def health(session: Session, options: argparse.Namespace) -> int:
@@ -180,12 +182,25 @@ def _watch(session: Session, options: argparse.Namespace) -> int:
             stack.callback(watchdog.close)
         watch = Watch(changes, session.clock, session.console.progress, watchdog)
         is_first = True
-        for seen, look in watch.looks(lambda seen: (seen, take_look(session))):
+        for seen in watch.reasons():
+            if any(change.action == "array" for change in seen):
+                news = _look_at_arrays(session)
+                _tell(session, [], [*news.new, *news.worse], list(news.gone))
+            look = take_look(session)
             # What stood before we came is told once, whenever it was found.
             came = look.findings() if is_first else [*look.news.new, *look.news.worse]
             _tell(session, seen, came, list(look.news.gone))
             is_first = False
     return DONE
+
+
+def _look_at_arrays(session: Session) -> News:
+    """What is new of arrays, before a disk that hangs could hold up the look at everything."""
+    now = session.clock.now()
+    found = look_at_arrays(KernelTree(), read_properties, now)
+    with Catalog(session.state / "catalog.db") as catalog:
+        log = FindingLog(catalog)
+        return log.observe(found, now, looked_at=lambda subject: subject.startswith("array "))
 
 
 def _tell(session: Session, seen: list[Change], came: list[Finding], went: list[Finding]) -> None:

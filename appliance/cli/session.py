@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.base.clock import Clock, SystemClock
-from appliance.base.errors import NotFoundError, UsageError
+from appliance.base.errors import NotFoundError
+from appliance.base.secret_file import read_secret
 from appliance.cli.console import Console
 from appliance.formats.names import PointName
 from appliance.keys import keyring
@@ -19,8 +20,6 @@ from appliance.store.store import Store
 
 if TYPE_CHECKING:
     from appliance.vault.second_copy import VaultCopy
-
-PASSPHRASE_MAX_BYTES = 4096
 
 
 @dataclass
@@ -91,24 +90,6 @@ class Session:
         if self.passphrase_file is not None:
             argv += ["--passphrase-file", str(self.passphrase_file.absolute())]
         return [*argv, *arguments]
-
-
-def read_secret(path: Path) -> str:
-    """The first line of a file, as a secret. Raises UsageError if it cannot be one."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(PASSPHRASE_MAX_BYTES + 1)
-        text = data.decode()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not text in UTF-8") from error
-    line = text.split("\n", 1)[0].removesuffix("\r")
-    if len(data) > PASSPHRASE_MAX_BYTES:
-        raise UsageError(f"{path} is longer than {PASSPHRASE_MAX_BYTES} bytes")
-    if not line:
-        raise UsageError(f"{path} holds no passphrase on its first line")
-    return line
 
 
 def default_state() -> Path:

@@ -21,6 +21,7 @@ from appliance.recovery.runtime import Runtime
 from appliance.recovery.store_view import StoreView
 from appliance.recovery.touch import touched_of
 from appliance.recovery.vm_note import VmStatus
+from appliance.recovery.vm_start import BootOrder
 
 
 def mount(session: Session, options: argparse.Namespace) -> int:
@@ -66,7 +67,7 @@ def boot(session: Session, options: argparse.Namespace) -> int:
     choice.apply(Hardware())  # what cannot be is said before anything is opened
     wait = Wait.parse(options.wait)
     store, console = session.store, session.console
-    order = booting.BootOrder(
+    order = BootOrder(
         point=str(store.points.resolve(options.point)),
         name=options.name,
         hardware=choice,

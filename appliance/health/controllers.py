@@ -38,21 +38,21 @@ class HiddenMembers:
 def find_hidden_members(tree: KernelTree, disk: Path) -> HiddenMembers | None:
     """What hides behind the disk in sysfs folder `disk`, None for a disk that is one."""
     device = disk / "device"
-    driver = _find_driver(device.resolve())
     vendor, model = (read_text(device / name).upper() for name in ("vendor", "model"))
-    level = read_text(device / "raid_level")  # hpsa, smartpqi
-    address = device.resolve().name
-    transport = tree.sys / "class/raid_devices" / address  # mpt2sas, mpt3sas with IR firmware
-    if transport.exists():
-        said = (read_text(transport / "level"), read_text(transport / "state"))
-        return HiddenMembers(driver, *said)
     calls_itself_volume = vendor.split(" ")[0] in _MAKERS and any(
         word in model for word in _VOLUME_WORDS
     )
+    level, state = read_text(device / "raid_level"), ""  # hpsa, smartpqi
+    transport = tree.sys / "class/raid_devices"  # mpt2sas, mpt3sas with IR firmware
+    if transport.exists() and (volume := transport / device.resolve().name).exists():
+        level, state = read_text(volume / "level"), read_text(volume / "state")
     has_level = level not in ("", "N/A")
-    if has_level or (driver in _RAID_DRIVERS and calls_itself_volume):
-        return HiddenMembers(driver, level if has_level else "", "")
-    return None
+    if not has_level and not calls_itself_volume:
+        return None
+    driver = _find_driver(device.resolve())
+    if not has_level and driver not in _RAID_DRIVERS:
+        return None
+    return HiddenMembers(driver, level if has_level else "", state)
 
 
 def list_raid_drivers(tree: KernelTree) -> list[str]:

@@ -130,13 +130,13 @@ def choose_protocol(transport: Transport, name: str) -> DiskProtocol:
 def _judge_silence(pages: DiskPages, subject: str, now: datetime) -> list[Finding]:
     """A disk that hangs or is gone; one that only lacks health pages is no finding."""
     faults = set(pages.faults.values())
-    if "hung" in faults:
+    if faults & {"hung", "timeout"}:
         return [
             Finding(
                 subject,
                 "disk.hung",
-                "critical",
-                "it does not answer",
+                "critical" if "hung" in faults else "warning",
+                "it does not answer" if "hung" in faults else "it did not answer in time",
                 (Evidence("health command", ((now, "no answer in time"),)),),
                 consequence="Everything that waits for it waits; an array will throw it out.",
                 action="Reseat it; if it hangs again: 'holdfast disks replace'.",

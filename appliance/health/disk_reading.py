@@ -22,7 +22,7 @@ from appliance.native.smart import (
     Transport,
 )
 
-_FINAL = (Result.HUNG, Result.GONE)
+_FINAL = (Result.HUNG, Result.TIMEOUT, Result.GONE)
 _STANDBY = 0x00
 _INQUIRY_BYTES = 96
 _PAGE_BYTES = 252
@@ -52,7 +52,7 @@ class _Reading:
     end: Result | None = None
 
     def send(self, command: Command) -> Reply:
-        """The answer; once the disk is gone or hangs, only that."""
+        """The answer; once the disk is gone or was too late, only that: nobody waits twice."""
         reply = self.transport.send(command) if self.end is None else Reply(self.end)
         if reply.result in _FINAL:
             self.end = reply.result

@@ -150,7 +150,11 @@ class Inventory:
 
     @staticmethod
     def _list_partitions(folder: Path) -> list[str]:
-        return [name for name in list_names(folder) if (folder / name / "partition").exists()]
+        return [
+            name
+            for name in list_names(folder)
+            if name.startswith(folder.name) and (folder / name / "partition").exists()
+        ]
 
     def _find_uses(self, folder: Path) -> Iterator[Use]:
         """Uses of a disk, its partitions, and of everything that is stacked on them."""
@@ -179,7 +183,9 @@ class Inventory:
 
 
 def _read_ata_identify(device: Path) -> bytes:
-    """The 512 bytes of IDENTIFY DEVICE that libata keeps, or nothing."""
+    """The 512 bytes of IDENTIFY DEVICE that libata keeps, or nothing; others make such pages up."""
+    if read_text(device / "vendor") != "ATA":
+        return b""
     page = read_bytes(device / "vpd_pg89")
     data = page[_ATA_IDENTIFY_OFFSET : _ATA_IDENTIFY_OFFSET + 512]
     return data if len(data) == 512 else b""

@@ -65,7 +65,7 @@ def plan_replacement(
     ]
     if leaving is not None and fresh.name == leaving.name:
         refusals.insert(0, f"{old} and {new} are the same disk")
-    steps = [] if refusals else _list_steps(places, leaving, fresh)
+    steps = [] if refusals else _list_steps(places, leaving, fresh, inventory)
     array = places[0][0]
     return Plan(
         title=f"replace {name_member(places[0][1], inventory)} in {array.name} ({array.level}) by "
@@ -171,7 +171,7 @@ def _warn(places: list[tuple[Array, Member]], fresh: Disk) -> list[str]:
 
 
 def _list_steps(
-    places: list[tuple[Array, Member]], leaving: Disk | None, fresh: Disk
+    places: list[tuple[Array, Member]], leaving: Disk | None, fresh: Disk, inventory: Inventory
 ) -> list[Step]:
     mdadm = find_program("mdadm", "mdadm")
     steps = [clear_step(fresh)]
@@ -184,6 +184,8 @@ def _list_steps(
             number = member.name.removeprefix(leaving.name)
             target = f"{fresh.path}{_part_mark(fresh.name)}{number.lstrip('p')}"
         path, gone = array_path(array), f"/dev/{member.name}"
+        if inventory.disk_of(member.name) is None:
+            gone = "detached"  # it has no node any more: mdadm finds it by that
         if member.is_in_sync:
             steps += [
                 Step(f"add {target} to {array.name}", (mdadm, path, "--add", target)),
@@ -194,7 +196,7 @@ def _list_steps(
             ]
         else:
             steps += [
-                Step(f"take {gone} out of {array.name}", (mdadm, path, "--remove", gone)),
+                Step(f"take {member.name} out of {array.name}", (mdadm, path, "--remove", gone)),
                 Step(
                     f"add {target} to {array.name}, which rebuilds onto it",
                     (mdadm, path, "--add", target),

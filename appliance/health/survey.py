@@ -17,15 +17,18 @@ from appliance.formats.finding import Evidence, Finding, sort_findings
 from appliance.health import ipmi, network, pools, power, sensors, space, timekeeping
 from appliance.health.array_rules import judge_array
 from appliance.health.arrays import Array, list_arrays
+from appliance.health.disk_examination import Examination
 from appliance.health.inventory import Disk, Inventory, Properties
+from appliance.health.kernel_log import judge_kernel_log
 from appliance.health.kernel_tree import KernelTree
 from appliance.health.mounts import list_mounts
+from appliance.health.siblings import judge_siblings
 
 DISK_TIMEOUT_S = 20.0
 """How long all disks together may take; slower ones are reported as such."""
 
-AskDisk = Callable[[Disk], Sequence[Finding]]
-"""What is wrong with one disk. May take for ever."""
+AskDisk = Callable[[Disk], Examination]
+"""What one disk says of itself, and what is wrong with it. May take for ever."""
 
 
 class History(Protocol):
@@ -74,7 +77,8 @@ class Report:
 
     Attributes:
         findings: sorted, worst first.
-        unseen: subjects of disks that did not answer: nothing is known of them this time.
+        examined: kernel name of a disk -> what it said; disks that did not answer are not there.
+        unseen: subjects of disks of which nothing is known this time: silent, or asleep.
     """
 
     when: datetime
@@ -83,7 +87,8 @@ class Report:
     pools: list[pools.Pool]
     box: Box
     findings: list[Finding]
-    unseen: frozenset[str] = frozenset()
+    examined: dict[str, Examination]
+    unseen: frozenset[str]
 
     @property
     def wants_stop(self) -> bool:
@@ -123,11 +128,21 @@ class Survey:
             *(finding for array in arrays for finding in judge_array(array, inventory, now)),
             *pools.judge_pools(found_pools, now),
             *self._judge_box(box, inventory, now),
+            *judge_kernel_log(self._tree, inventory, now),
+            *judge_siblings(self._tree, inventory, arrays, self._history, now),
         ]
         deadline_s = self._clock.monotonic_s() + self._disk_timeout_s
-        answers, unseen = asked.collect(self._clock, deadline_s, now)
-        found = sort_findings([*findings, *answers])
-        return Report(now, inventory, arrays, found_pools, box, found, unseen)
+        examined = asked.collect(self._clock, deadline_s)
+        silent = [disk for disk in inventory.disks if disk.name not in examined]
+        findings += [_judge_silent(disk, now) for disk in silent]
+        findings += [finding for one in examined.values() for finding in one.findings]
+        asleep = [disk for disk in inventory.disks if disk not in silent]
+        asleep = [disk for disk in asleep if examined[disk.name].is_asleep]
+        unseen = frozenset(disk.subject for disk in (*silent, *asleep))
+        box.troubles.extend(_list_denied(inventory.disks, examined))
+        return Report(
+            now, inventory, arrays, found_pools, box, sort_findings(findings), examined, unseen
+        )
 
     def _look_at_box(self) -> Box:
         readings, trouble = ipmi.list_readings(self._tree)
@@ -163,38 +178,41 @@ class Survey:
             self._history.note("box", clock.series, now, clock.booted_s)
 
 
+def look_at_arrays(tree: KernelTree, properties: Properties, now: datetime) -> list[Finding]:
+    """Findings about arrays alone, at once: no disk is asked, and so none is waited for."""
+    inventory = Inventory(tree, properties)
+    return sort_findings(
+        finding for array in list_arrays(tree) for finding in judge_array(array, inventory, now)
+    )
+
+
 class _Asked:
     """Every disk, each in a thread of its own that nobody has to wait for."""
 
     def __init__(self, ask: AskDisk, disks: list[Disk]) -> None:
         self._ask = ask
-        self._answers: dict[str, Sequence[Finding]] = {}
+        self._answers: dict[str, Examination] = {}
         self._threads = [
-            (disk, threading.Thread(target=self._run, args=(disk,), daemon=True)) for disk in disks
+            threading.Thread(target=self._run, args=(disk,), daemon=True) for disk in disks
         ]
-        for _, thread in self._threads:
+        for thread in self._threads:
             thread.start()
 
     def _run(self, disk: Disk) -> None:
         self._answers[disk.name] = self._ask(disk)
 
-    def collect(
-        self, clock: Clock, deadline_s: float, now: datetime
-    ) -> tuple[list[Finding], frozenset[str]]:
-        """The answers that came until `deadline_s`, and the subjects whose did not.
-
-        A missing answer is a finding too.
-        """
-        findings: list[Finding] = []
-        unseen = set()
-        for disk, thread in self._threads:
+    def collect(self, clock: Clock, deadline_s: float) -> dict[str, Examination]:
+        """The answers that came until `deadline_s`, by the kernel names of disks."""
+        for thread in self._threads:
             thread.join(max(deadline_s - clock.monotonic_s(), 0.0))
-            if disk.name in self._answers:
-                findings += self._answers[disk.name]
-            else:
-                unseen.add(disk.subject)
-                findings.append(_judge_silent(disk, now))
-        return findings, frozenset(unseen)
+        return dict(self._answers)
+
+
+def _list_denied(disks: list[Disk], examined: dict[str, Examination]) -> list[str]:
+    """That nobody but root may ask disks, if that is why they said nothing."""
+    pages = [(disk, examined[disk.name].pages) for disk in disks if disk.name in examined]
+    denied = [disk.name for disk, page in pages if page and "denied" in page.faults.values()]
+    return [f"{', '.join(denied)} may not be asked: run this as root"] if denied else []
 
 
 def _judge_silent(disk: Disk, now: datetime) -> Finding:

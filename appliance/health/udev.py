@@ -11,6 +11,7 @@ import os
 import select
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import pyudev
@@ -38,10 +39,16 @@ class Change:
     name: str
 
 
+@cache
+def _context() -> pyudev.Context:
+    # To find libudev takes longer than all that is asked of it.
+    return pyudev.Context()
+
+
 def read_properties(name: str) -> Mapping[str, str]:
     """What udev's database has of block device `name`; nothing where udev does not run."""
     try:
-        device = pyudev.Devices.from_name(pyudev.Context(), "block", name)
+        device = pyudev.Devices.from_name(_context(), "block", name)
         return dict(device.properties)
     except pyudev.DeviceNotFoundError:
         return {}
@@ -51,10 +58,9 @@ class Changes:
     """The stream of changes from the moment it is made. Close it when done."""
 
     def __init__(self, tree: KernelTree) -> None:
-        context = pyudev.Context()
         # Where udev runs its own events come after its database is right; else the kernel's.
         source = "udev" if (tree.run / "udev/control").exists() else "kernel"
-        self._monitor = pyudev.Monitor.from_netlink(context, source=source)
+        self._monitor = pyudev.Monitor.from_netlink(_context(), source=source)
         self._monitor.filter_by("block")
         self._monitor.start()
         self._poll = select.poll()

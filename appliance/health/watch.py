@@ -7,9 +7,8 @@ feeds the watchdog for work that is not done: a watch that hangs lets the box re
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 from appliance.base.clock import Clock
 from appliance.base.durable import named_os_errors
@@ -23,7 +22,6 @@ SETTLE_S = 0.3
 _SETTLE_MAX_S = 2.0
 FEED_EVERY_S = 5.0
 """Well below the 30 s and more that hardware watchdogs wait by default."""
-_Look = TypeVar("_Look")
 
 
 class Watchdog:
@@ -59,12 +57,15 @@ class Watch:
         self._progress = progress
         self._watchdog = watchdog
 
-    def looks(self, look: Callable[[list[Change]], _Look]) -> Iterator[_Look]:
-        """A look now, and one after every change; ends with Cancelled only."""
+    def reasons(self) -> Iterator[list[Change]]:
+        """Why to look: at first for no reason, then for what changed; ends with Cancelled only.
+
+        Nothing changed for LOOK_AGAIN_S is a reason too: an empty one.
+        """
         seen: list[Change] = []
         while True:
             self._feed()
-            yield look(seen)
+            yield seen
             seen = self._await()
 
     def _feed(self) -> None:

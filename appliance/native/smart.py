@@ -170,8 +170,8 @@ class DiskProbe:
         except (EOFError, ValueError):
             self._end(Result.GONE)
             return Reply(Result.GONE)
-        if reply.result is Result.GONE:
-            self._end(Result.GONE)
+        if reply.result in (Result.GONE, Result.DENIED):
+            self._end(reply.result)  # it ends after that, and would seem to have vanished
         return reply
 
     @staticmethod

@@ -51,6 +51,15 @@ def test_a_value_that_stays_takes_one_row(tmp_path: Path) -> None:
         assert catalog.do(lambda database: database.table("measurements").count) == 1
 
 
+def test_a_value_that_stays_is_written_once_an_hour(tmp_path: Path) -> None:
+    with Catalog(tmp_path / "catalog.db") as catalog:
+        history = Measurements(catalog)
+        for minute in range(130):
+            history.note("disk A", "pending", day(minute / 1440), 3)
+        (_, first), (last_seen, last) = history.recall("disk A", "pending", LONG_AGO)
+        assert (first, last, last_seen) == (3, 3, day(120 / 1440))
+
+
 def test_a_clock_that_was_set_back_spoils_nothing(tmp_path: Path) -> None:
     with Catalog(tmp_path / "catalog.db") as catalog:
         history = Measurements(catalog)

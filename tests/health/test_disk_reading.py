@@ -33,8 +33,10 @@ def test_a_disk_in_standby_is_not_woken() -> None:
 
 
 @pytest.mark.parametrize("made", [ata(), nvme(), sas()], ids=["ata", "nvme", "scsi"])
-@pytest.mark.parametrize("last", [Result.GONE, Result.HUNG])
-def test_a_disk_that_vanishes_or_hangs_is_asked_nothing_more(made: object, last: Result) -> None:
+@pytest.mark.parametrize("last", [Result.GONE, Result.HUNG, Result.TIMEOUT])
+def test_a_disk_that_vanishes_or_hangs_or_is_late_is_asked_nothing_more(
+    made: object, last: Result
+) -> None:
     assert isinstance(made, type(ata()))
     whole = RecordedDisk(made)
     read_disk(whole, made.protocol)

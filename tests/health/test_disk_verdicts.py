@@ -219,7 +219,13 @@ def test_what_has_a_wrong_checksum_is_not_believed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "rule"), [("hung", "disk.hung"), ("gone", "disk.gone"), ("unsupported", None)]
+    ("fault", "rule"),
+    [
+        ("hung", "disk.hung"),
+        ("timeout", "disk.hung"),
+        ("gone", "disk.gone"),
+        ("unsupported", None),
+    ],
 )
 def test_a_disk_that_does_not_answer_is_a_finding(fault: str, rule: str | None) -> None:
     findings = examine_days([(0, DiskPages("nvme", {}, {"controller": fault}))])

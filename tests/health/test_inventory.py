@@ -33,6 +33,7 @@ def test_an_ata_disk_is_named_by_what_it_says_itself(files: KernelFiles) -> None
     put(27, "Long Name Cut 16 Really", 40)
     words[434:436] = (1).to_bytes(2, "little")
     (folder / "device/vpd_pg89").write_bytes(bytes(60) + bytes(words))
+    (folder / "device/vendor").write_text("ATA     \n")
     disk = Inventory(files.tree).disks[0]
     assert (disk.model, disk.serial, disk.firmware) == (
         "Long Name Cut 16 Really",
@@ -45,6 +46,7 @@ def test_an_ata_disk_is_named_by_what_it_says_itself(files: KernelFiles) -> None
 @pytest.mark.parametrize("page", [b"", b"\0", b"\xff" * 3, b"\0\x80\xff\xffshort", bytes(600)])
 def test_odd_pages_cost_nothing_but_themselves(files: KernelFiles, page: bytes) -> None:
     folder = files.disk("sda", serial="")
+    (folder / "device/vendor").write_text("ATA     \n")
     for name in ("vpd_pg80", "vpd_pg89", "vpd_pgb1"):
         (folder / "device" / name).write_bytes(page)
     assert Inventory(files.tree).disks[0].size_bytes == 64 * MIB

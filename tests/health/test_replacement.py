@@ -53,6 +53,13 @@ def test_a_failed_disk_is_taken_out_and_the_new_one_added(files: KernelFiles) ->
     ]
 
 
+def test_a_failed_disk_that_is_gone_is_taken_out_all_the_same(files: KernelFiles) -> None:
+    lay_out(files, "raid1", ONE_FAILED)
+    shutil.rmtree(files.tree.block("sdb"))
+    (files.tree.sys / "block/sdb").unlink()
+    assert plan(files, "sdb", "sdc").steps[1].argv[2:] == ("--remove", "detached")
+
+
 def test_a_sick_disk_stays_until_its_copy_is_complete(files: KernelFiles) -> None:
     lay_out(files, "raid1", GOOD)
     argv = plan(files, "sdb", "sdc", "disk S-sdb").steps[-1].argv

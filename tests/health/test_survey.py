@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,9 +11,10 @@ import pytest
 
 from appliance.base.clock import SystemClock
 from appliance.formats.finding import Evidence, Finding
+from appliance.health.disk_examination import Examination
 from appliance.health.inventory import Disk, no_properties
 from appliance.health.stakes import find_device, find_stakes
-from appliance.health.survey import Report, Survey
+from appliance.health.survey import AskDisk, Report, Survey
 from tests.health.kernel_files import KernelFiles
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -43,12 +43,12 @@ def sick(disk: Disk) -> Finding:
     )
 
 
-def look(files: KernelFiles, ask: object, timeout_s: float = 20.0) -> Report:
+def look(files: KernelFiles, ask: AskDisk, timeout_s: float = 20.0) -> Report:
     return Survey(
         files.tree,
         SystemClock(),
         Memory(),
-        ask,  # type: ignore[arg-type]
+        ask,
         no_properties,
         disk_timeout_s=timeout_s,
     ).run()
@@ -59,10 +59,10 @@ def test_a_disk_that_hangs_is_silent_and_the_others_are_judged(files: KernelFile
         files.disk(f"sd{chr(97 + number)}", serial=f"S{number}", host=number)
     over = threading.Event()
 
-    def ask(disk: Disk) -> Sequence[Finding]:
+    def ask(disk: Disk) -> Examination:
         if disk.serial == "S3":
             over.wait(600)
-        return [sick(disk)]
+        return Examination([sick(disk)])
 
     began_s = time.monotonic()
     report = look(files, ask, timeout_s=0.5)
@@ -78,7 +78,7 @@ def test_a_disk_that_hangs_is_silent_and_the_others_are_judged(files: KernelFile
 def test_a_disk_whose_question_breaks_is_silent_too(files: KernelFiles) -> None:
     files.disk("sda", serial="S0")
 
-    def ask(_: Disk) -> Sequence[Finding]:
+    def ask(_: Disk) -> Examination:
         raise RuntimeError("garbage")
 
     assert look(files, ask).unseen == {"disk S0"}
@@ -90,7 +90,7 @@ def test_a_sick_disk_is_joined_with_its_array_and_the_points(
     for number, name in enumerate(("sda", "sdb", "sdc")):
         files.disk(name, serial=f"S-{name}", host=number)
     files.array("md0", "raid1", {"sda": "in_sync", "sdb": "in_sync"})
-    report = look(files, lambda disk: [sick(disk)] if disk.name != "sdb" else [])
+    report = look(files, lambda disk: Examination([sick(disk)] if disk.name != "sdb" else []))
     monkeypatch.setattr("appliance.health.stakes.find_device", lambda tree, path: "md0")
     stakes = {stake.name: stake for stake in find_stakes(report, files.tree, Path("/"), AllHere())}
     assert stakes.keys() == {"sda", "sdc"}
@@ -113,7 +113,7 @@ def test_the_device_of_a_folder_that_is_not_there_is_that_of_its_parent(
 
 
 def test_without_disks_the_box_is_looked_at(files: KernelFiles) -> None:
-    report = look(files, lambda disk: [])
+    report = look(files, lambda disk: Examination([]))
     assert report.inventory.disks == []
     assert not report.wants_stop
     assert report.box.load.cores >= 1

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from appliance.base.process import find_program, run
 from tests.command import Holdfast
-from tests.powercut.initrd import ROOT, order_modules, provide_kernel, write_initrd
+from tests.guest.kernel import CLOUD, COMMAND_LINE, ROOT, order_modules, provide_kernel
+from tests.powercut.initrd import MODULES, write_initrd
 from tests.powercut.write_log import WriteLog
 
 FILESYSTEMS = ("ext4", "xfs")
@@ -44,9 +45,9 @@ def record(place: Path, marks: int, timeout_s: float) -> Recording:
     """Run a guest that makes `marks` marks. Raises AssertionError with its last words."""
     bases = {kind: _make_disk(place, kind) for kind in FILESYSTEMS}
     initrd = place / "initrd"
-    kernel, modules = provide_kernel()
+    kernel, modules = provide_kernel(CLOUD)
     files = _rehearse(place)
-    write_initrd(initrd, files, order_modules(modules), marks, flakey=True)
+    write_initrd(initrd, files, order_modules(modules, MODULES), marks, flakey=True)
     drives = []
     for kind in FILESYSTEMS:
         log = place / f"{kind}.log"
@@ -120,7 +121,7 @@ def _run_guest(
     argv += ["-no-user-config", "-machine", "pc", "-accel", "tcg,thread=multi", "-cpu", "max"]
     argv += ["-smp", "2", "-m", f"{_MEMORY_MIB}M", "-display", "none", "-no-reboot"]
     argv += ["-kernel", str(kernel), "-initrd", str(initrd)]
-    argv += ["-append", "console=ttyS0 quiet panic=-1 random.trust_cpu=on rdinit=/init"]
+    argv += ["-append", COMMAND_LINE]
     argv += ["-serial", f"file:{console}"]
     for drive in drives:
         # The host never fails here; the guest's flushes are what the log records.

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from appliance.base.errors import HoldfastError
 from appliance.base.process import find_program
-from tests.powercut.initrd import list_libraries, order_modules, pack_archive, provide_kernel
+from tests.guest.archive import list_libraries, pack
+from tests.guest.kernel import CLOUD, order_modules, provide_kernel
 
 MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "dm_mod", "crc32c_generic", "ext4", "nbd")
 _APPLETS = (
@@ -40,7 +41,7 @@ def list_libraries_or_none(program: Path) -> list[str]:
 
 def pack_linux(script: str, programs: Sequence[str] = (), more: Mapping[str, bytes] = {}) -> bytes:
     """An initial ramdisk whose init is `script`, run by busybox with all modules loaded."""
-    _, folder = provide_kernel()
+    _, folder = provide_kernel(CLOUD)
     modules = order_modules(folder, MODULES)
     content = {f"/modules/{path.name}": path.read_bytes() for path in modules}
     content["/bin/busybox"] = find_busybox().read_bytes()
@@ -58,14 +59,14 @@ def pack_linux(script: str, programs: Sequence[str] = (), more: Mapping[str, byt
         f"{loads}{script}\n"
     )
     content["/init"] = init.encode()
-    return pack_archive(content)
+    return pack(content)
 
 
 def run_linux(
     place: Path, archive: bytes, drives: Sequence[Path], *, network: bool, timeout_s: float
 ) -> str:
     """Run such a guest until it switches itself off; gives its console."""
-    kernel, _ = provide_kernel()
+    kernel, _ = provide_kernel(CLOUD)
     initrd, console = place / "initrd", place / "console.txt"
     initrd.write_bytes(archive)
     argv = [find_program("qemu-system-x86_64", "qemu-system-x86"), "-nodefaults"]

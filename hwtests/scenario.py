@@ -1,0 +1,88 @@
+"""One thing that is tried on a bench, and the table of what came of it.
+
+Owns the order, the isolation (a failed scenario does not end the run) and the table.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hwtests.bench import Bench
+
+Play = Callable[[Any], str]
+"""Does it on a bench and gives what was seen; AssertionError says what was seen instead."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One scenario.
+
+    Attributes:
+        name: what happens, in a few words.
+        expected: what the product should say or do.
+        play: does it.
+        needs: what the bench must be able to do (`Bench.can`).
+        roles: disks that it overwrites: role -> how many.
+        is_core: whether `make test` plays it too.
+    """
+
+    name: str
+    expected: str
+    play: Play
+    needs: frozenset[str] = frozenset()
+    roles: dict[str, int] = field(default_factory=dict)
+    is_core: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a scenario. `passed` is None where the bench cannot play it."""
+
+    scenario: Scenario
+    passed: bool | None
+    seen: str
+    seconds: float
+
+
+def play(scenario: Scenario, bench: Bench) -> Outcome:
+    """Play one scenario."""
+    began_s = time.monotonic()
+    missing = sorted(scenario.needs - bench.can)
+    if missing:
+        return Outcome(scenario, None, f"this bench has no {', '.join(missing)}", 0.0)
+    try:
+        seen, passed = scenario.play(bench), True
+    except Exception as error:
+        seen, passed = f"{type(error).__name__}: {error}", False
+    return Outcome(scenario, passed, seen, time.monotonic() - began_s)
+
+
+def describe(outcomes: Sequence[Outcome]) -> str:
+    """The table scenario / expected / seen / seconds, and the counts."""
+    words = {True: "ok", False: "FAILED", None: "left out"}
+    rows = [("SCENARIO", "EXPECTED", "SEEN", "SECONDS", "")]
+    rows += [
+        (
+            outcome.scenario.name,
+            outcome.scenario.expected,
+            " ".join(outcome.seen.split())[:400],
+            f"{outcome.seconds:.1f}",
+            words[outcome.passed],
+        )
+        for outcome in outcomes
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    lines = [
+        f"{name.ljust(widths[0])}  {expected.ljust(widths[1])}  {seconds:>7}  {word:<8}  {seen}"
+        for name, expected, seen, seconds, word in rows
+    ]
+    passed = sum(outcome.passed is True for outcome in outcomes)
+    failed = sum(outcome.passed is False for outcome in outcomes)
+    left_out = len(outcomes) - passed - failed
+    lines.append(
+        f"{passed} passed, {failed} failed" + (f", {left_out} left out" if left_out else "")
+    )
+    return "\n".join(lines)

@@ -1,0 +1,17 @@
+"""Every scenario, in the order in which they are played on one bench."""
+
+from __future__ import annotations
+
+from hwtests.scenario import Scenario
+from hwtests.scenarios import arrays, box, identity, nvme, pages, scsi, watchdog
+
+SCENARIOS: tuple[Scenario, ...] = (
+    *identity.SCENARIOS,
+    *pages.SCENARIOS,
+    *nvme.SCENARIOS,
+    *arrays.SCENARIOS,
+    *box.SCENARIOS,
+    # These leave disks behind that hang, and stop the guest.
+    *scsi.SCENARIOS,
+    *watchdog.SCENARIOS,
+)

@@ -1,0 +1,86 @@
+"""The box: a disk that fills up, a clock that jumps, power-fail safety, and IPMI."""
+
+from __future__ import annotations
+
+from hwtests.bench import Bench, await_true, findings, succeed
+from hwtests.guest import Guest
+from hwtests.scenario import Scenario
+
+_DAY_S = 86400
+_MOUNT = "/srv"
+
+
+def forecast(guest: Guest) -> str:
+    """A filesystem that fills by the same amount each day is said to be full on a day."""
+    (name,) = guest.disks("filled", 1)
+    succeed(guest.run("mkfs.ext4", "-q", "-F", f"/dev/{name}"))
+    succeed(guest.run("mount", "-t", "ext4", f"/dev/{name}", _MOUNT))
+    for day in range(5):
+        succeed(
+            guest.run(
+                "dd", "if=/dev/urandom", f"of={_MOUNT}/{day}", "bs=1M", "count=4", "conv=fsync"
+            )
+        )
+        guest.holdfast("--json", "health")
+        guest.set_clock(_DAY_S)
+    found = findings(guest.holdfast("--json", "health"), "space.full", f"filesystem {_MOUNT}")
+    succeed(guest.run("umount", _MOUNT))
+    assert found, "no forecast"
+    assert "full in" in found[0]["summary"], found
+    return str(found[0]["summary"])
+
+
+def clock_jump(guest: Guest) -> str:
+    """The clock is set a day forward between two looks."""
+    guest.holdfast("--json", "health")
+    guest.set_clock(_DAY_S)
+    said = guest.holdfast("--json", "health")
+    guest.set_clock(-_DAY_S)
+    found = findings(said, "clock.jump")
+    assert found, said.out[:500]
+    return str(found[0]["summary"])
+
+
+def no_barriers(guest: Guest) -> str:
+    """A filesystem that never flushes, and a cache that the kernel does not flush."""
+    (name,) = guest.disks("filled", 1)
+    succeed(guest.run("mkfs.ext4", "-q", "-F", f"/dev/{name}"))
+    succeed(guest.run("mount", "-t", "ext4", "-o", "nobarrier", f"/dev/{name}", _MOUNT))
+    guest.write(f"/sys/block/{name}/queue/write_cache", "write through")
+    said = guest.holdfast("--json", "health")
+    guest.write(f"/sys/block/{name}/queue/write_cache", "write back")
+    succeed(guest.run("umount", _MOUNT))
+    found = [*findings(said, "power.no-barriers"), *findings(said, "power.cache-not-flushed")]
+    assert {item["severity"] for item in found} == {"critical"}, said.out[:800]
+    assert len(found) == 2, found
+    return "; ".join(item["summary"] for item in found)
+
+
+def management_controller(guest: Guest) -> str:
+    """The simulated controller is found and asked."""
+    for name in ("ipmi_si", "ipmi_devintf"):
+        guest.load(name)
+    await_true(lambda: guest.run("ls", "/dev/ipmi0").code == 0, 30, "/dev/ipmi0")
+    box = guest.holdfast("--json", "health").json()["box"]
+    assert not box["troubles"], box["troubles"]
+    return f"asked, {len(box['ipmi'])} readings"
+
+
+def is_quiet(bench: Bench) -> str:
+    """Nothing is critical on a bench with which nothing is wrong."""
+    said = bench.holdfast("--json", "health")
+    loud = [item for item in findings(said) if item["severity"] == "critical"]
+    assert not loud, loud
+    return f"{len(said.json()['findings'])} findings, none critical"
+
+
+_QEMU = frozenset(("qemu",))
+SCENARIOS = (
+    Scenario("nothing is wrong", "no critical finding", is_quiet),
+    Scenario(
+        "disk full forecast", "full in N days", forecast, needs=_QEMU | {"clock"}, is_core=True
+    ),
+    Scenario("clock jump", "finding", clock_jump, needs=_QEMU | {"clock"}),
+    Scenario("power-fail safety", "no barriers, cache not flushed", no_barriers, needs=_QEMU),
+    Scenario("simulated IPMI", "found and asked", management_controller, needs=_QEMU),
+)
