@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from appliance.base.errors import NotFoundError
 from appliance.catalog.catalog import Catalog
 from appliance.catalog.point_list import list_points
-from appliance.catalog.vault_ledger import VaultLedger
+from appliance.catalog.vault_ledger import LEDGER, VaultLedger
 from appliance.cli.drills import open_records
 from appliance.cli.session import Session
 from appliance.drills.gbt20988 import judge_transfer, longest_gap_s
@@ -19,7 +19,6 @@ from appliance.formats.drill import DrillRecord
 from appliance.formats.names import PointName
 from appliance.formats.point import COMPLETE
 from appliance.recovery.runtime import Runtime
-from appliance.vault.connection import LEDGER
 from appliance.vault.registry import Registry
 
 
