@@ -55,8 +55,8 @@ class ChunkReader:
     def read_chunk(self, reference: Reference) -> bytes:
         """One chunk.
 
-        Raises IntegrityError if no container gives it, HoldfastError if a second copy that may have
-        it cannot be reached.
+        Raises IntegrityError if no container gives it, HoldfastError if it is not here and the
+        second copy that may have it cannot be reached.
         """
         failures: dict[bytes, str] = {}
         for name, ordinal in self._places(reference):
@@ -71,13 +71,22 @@ class ChunkReader:
                 return self._read(container, reference.chunk_id, ordinal)
             except IntegrityError as error:
                 failures[name] = f"container {name.hex()}: {error}"
-        chunk = self.read_elsewhere(reference)
+        chunk = self._read_instead(reference, failures)
         if chunk is None:
             failure = next(reversed(failures.values()), "no container holds it")
             raise IntegrityError(f"chunk {reference.chunk_id.hex()[:16]} is lost: {failure}")
         for name, failure in failures.items():
             self._note_damage(name, failure)
         return chunk
+
+    def _read_instead(self, reference: Reference, failures: dict[bytes, str]) -> bytes | None:
+        """As `read_elsewhere`; what is damaged here stays so while that cannot be reached."""
+        try:
+            return self.read_elsewhere(reference)
+        except HoldfastError:
+            if failures:
+                return None
+            raise
 
     def read_elsewhere(self, reference: Reference) -> bytes | None:
         """A chunk as the second copy has it; HoldfastError where that cannot be reached."""

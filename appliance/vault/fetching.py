@@ -57,6 +57,7 @@ class Fetching:
         self._under_way: dict[tuple[bytes, int], asyncio.Task[None]] = {}
         self._slots = {kind: asyncio.Semaphore(count) for kind, count in _PARALLEL.items()}
         self._waiting = 0
+        self._is_down = False
         self._background: set[asyncio.Task[None]] = set()
         self.foreground_bytes = 0
         self.background_bytes = 0
@@ -188,15 +189,19 @@ class Fetching:
         raise missing
 
     async def _patiently(self, source: Source, key: str, offset: int, length: int) -> Fetched:
-        """Again and again while the line is down, for a while."""
+        """Again and again while the line is down, for a while; then others do not wait again."""
         until_s = self._clock.monotonic_s() + _PATIENCE_S
         wait_s = _POLL_S
         while True:
             try:
-                return await source.bucket.get(key, offset=offset, size_bytes=length)
+                fetched = await source.bucket.get(key, offset=offset, size_bytes=length)
             except TransientError:
-                if self._clock.monotonic_s() >= until_s:
+                if self._is_down or self._clock.monotonic_s() >= until_s:
+                    self._is_down = True
                     raise
+            else:
+                self._is_down = False
+                return fetched
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, _RETRY_MAX_S)
 

@@ -28,6 +28,8 @@ from appliance.vault.loop import LoopThread
 _AHEAD_MAX = 8
 # What reads of a container went wrong with is looked at as a whole once, not for each chunk.
 _HOPELESS_MAX = 100_000
+# How long nobody tries to connect again after that failed.
+_REST_S = 30.0
 
 OpenSources = Callable[[], Awaitable[Sequence[Source]]]
 NoteDamage = Callable[[str, str], Awaitable[None]]
@@ -63,6 +65,7 @@ class VaultCopy:
         self._strays = strays
         self._lock = threading.Lock()
         self._loop: LoopThread | None = None
+        self._again_s = 0.0
         self._sources: Sequence[Source] = ()
         self._fetching: Fetching | None = None
         self._hopeless: set[bytes] = set()
@@ -91,10 +94,13 @@ class VaultCopy:
             if self._is_closed:
                 raise HoldfastError("the vault is closed")
             if self._loop is None:
+                if self._clock.monotonic_s() < self._again_s:
+                    raise HoldfastError("no vault could be reached a moment ago")
                 loop = LoopThread("vault")
                 try:
                     self._sources = loop.run(_awaited(self._open_sources))
                 except BaseException:
+                    self._again_s = self._clock.monotonic_s() + _REST_S
                     loop.close()
                     raise
                 self._loop = loop

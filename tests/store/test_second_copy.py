@@ -153,6 +153,19 @@ def test_damage_here_is_served_from_elsewhere_and_repaired_meanwhile(box: Box) -
     assert box.read_all() == (b"".join(CHUNKS), [])
 
 
+def test_damage_here_is_damage_while_the_line_is_down_and_the_rest_is_served(box: Box) -> None:
+    box.copy_away()
+    box.damage(box.path)
+    box.copy.is_reachable = False
+    out, failed = box.read_all()
+    assert 1 <= len(failed) <= 5
+    assert out[-60_000:] == CHUNKS[-1]
+    with pytest.raises(IntegrityError):
+        box.store.chunks.read_chunk(box.references[0])
+    box.copy.is_reachable = True
+    assert box.read_all() == (b"".join(CHUNKS), [])
+
+
 def treat(box: Box) -> None:
     check = ContainerCheck(box.store.layout, KEYS, "full").check
     checked = check_all(list_names(box.store.layout), check, Progress())

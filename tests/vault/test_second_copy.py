@@ -226,8 +226,16 @@ def test_a_line_that_fails_for_a_while_is_waited_for(site: OffSite) -> None:
 def test_a_line_that_stays_down_is_an_error(site: OffSite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("appliance.vault.fetching._PATIENCE_S", 0.2)
     site.buckets[0].failures = 10**6
+    store = site.open()
     with pytest.raises(HoldfastError, match="line is down"):
-        site.read_all(site.open())
+        site.read_all(store)
+    # Who comes next is told at once, and when the line is back all is well.
+    asked = site.asked()
+    with pytest.raises(HoldfastError, match="line is down"):
+        store.chunks.read_chunk(site.references[5])
+    assert site.asked() - asked <= 2
+    site.buckets[0].failures = 0
+    assert site.read_all(store) == (b"".join(CHUNKS), [])
 
 
 def test_a_vault_without_the_container_has_lost_it(site: OffSite) -> None:
