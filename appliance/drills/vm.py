@@ -23,6 +23,7 @@ from appliance.recovery.qemu import Guest
 from appliance.recovery.ready import LOGIN, Wait, read_console, wait_until_ready
 from appliance.recovery.runtime import Runtime
 from appliance.recovery.vm_note import find_folder, read_vm
+from appliance.recovery.vm_start import BootOrder
 
 _NO_WAIT = Wait("none")
 _STARTING = "starting the VM"
@@ -89,7 +90,7 @@ class Vm:
             if phase == _STARTING:
                 opened.append(self._clock.monotonic_s())
 
-        order = boot.BootOrder(point, self.name, hardware, wait=_NO_WAIT, is_remembered=False)
+        order = BootOrder(point, self.name, hardware, wait=_NO_WAIT, is_remembered=False)
         relay = _Relay(progress, began)
         boot.boot(self._runtime, order, self._serve_argv, progress=relay, clock=self._clock)
         running_s = self._clock.monotonic_s()

@@ -12,7 +12,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.powercut.initrd import list_libraries, order_modules, pack_archive, provide_kernel
+from tests.guest.archive import list_libraries, pack
+from tests.guest.kernel import CLOUD, order_modules, provide_kernel
 
 _MODULES = ("virtio_pci", "virtio_net", "virtio_console")
 _DISK_BYTES = 64 << 20
@@ -49,7 +50,7 @@ _SSHD = (
 
 def build_initrd(folder: Path) -> tuple[Path, Path, Path]:
     """(kernel, initial ramdisk, private key of root), made in `folder`."""
-    kernel, modules = provide_kernel()
+    kernel, modules = provide_kernel(CLOUD)
     for name in ("host", "user"):
         keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
         subprocess.run(keygen, check=True)
@@ -80,7 +81,7 @@ def build_initrd(folder: Path) -> tuple[Path, Path, Path]:
         "/dev/empty": b"",
     }
     initrd = folder / "initrd"
-    initrd.write_bytes(pack_archive(content))
+    initrd.write_bytes(pack(content))
     return kernel, initrd, folder / "user"
 
 
