@@ -1,7 +1,7 @@
-"""Whether locks hold, and how to read what somebody has tried to hide.
+"""Whether locks hold, and which versions were there before somebody came.
 
-Owns the canary, the search for a version that is what was written, and the view of a bucket as it
-was at a time. A server's word that something is locked is never believed.
+Owns the canary, and what a bucket held at a time. A server's word that something is locked is never
+believed.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from appliance.base.errors import AccessError, HoldfastError, IntegrityError, NotFoundError
+from appliance.base.errors import AccessError, HoldfastError, NotFoundError
 from appliance.vault.bucket import (
     Bucket,
     DeniedError,
-    Fetched,
     MissingObjectError,
     ObjectInfo,
     TransientError,
@@ -114,44 +113,7 @@ async def _sweep_probes(bucket: Bucket) -> None:
             locked.add(info.name)
 
 
-# ---- reading past what was overwritten or deleted -----------------------------------------------
-
-
-async def get_sound(bucket: Bucket, name: str, sha256: bytes) -> Fetched:
-    """The object that has this SHA-256: the latest, or the newest version that is right.
-
-    Raises IntegrityError if there are objects of this name and none is right, and
-    MissingObjectError if there is none at all.
-    """
-    wrong: list[str | None] = []
-    try:
-        found = await bucket.get(name)
-    except NotFoundError:
-        pass
-    except IntegrityError:
-        wrong.append(None)
-    else:
-        if hashlib.sha256(found.data).digest() == sha256:
-            return found
-        wrong.append(found.info.version)
-    if bucket.abilities.has_versions:
-        async for info in list_all_versions(bucket, name):
-            if info.name != name or info.is_marker or info.version in wrong:
-                continue
-            if sound := await _get_if_sound(bucket, info, sha256):
-                return sound
-            wrong.append(info.version)
-    if wrong:
-        raise IntegrityError(f"{name}: no version of it in the vault is what was written")
-    raise MissingObjectError(f"{name} is not in the vault")
-
-
-async def _get_if_sound(bucket: Bucket, info: ObjectInfo, sha256: bytes) -> Fetched | None:
-    try:
-        found = await bucket.get(info.name, version=info.version)
-    except (NotFoundError, IntegrityError):
-        return None
-    return found if hashlib.sha256(found.data).digest() == sha256 else None
+# ---- what was there at a time ------------------------------------------------------------------
 
 
 async def list_as_of(

@@ -17,6 +17,7 @@ from appliance.vault.mending import Mending
 from appliance.vault.opening import open_bucket
 from appliance.vault.registry import Registry
 from appliance.vault.second_copy import VaultCopy, cache_folder
+from appliance.vault.sound import SoundBucket
 from appliance.vault.strays import Strays
 
 
@@ -59,7 +60,7 @@ class VaultReading:
         address = parse_address(self._registry.get(name).url)
         is_local = isinstance(address, DirectoryAddress)
         credentials = None if is_local else self._registry.credentials.find(name)
-        return await open_bucket(address, credentials, clock=self._clock)
+        return SoundBucket(await open_bucket(address, credentials, clock=self._clock))
 
     async def _note_damage(self, label: str, key: str) -> None:
         await self._mending.mend(label, self._buckets[label], key)

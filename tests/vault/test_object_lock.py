@@ -16,8 +16,9 @@ from appliance.vault.bucket import (
     list_all_versions,
     list_objects,
 )
-from appliance.vault.object_lock import get_sound, list_as_of, probe_lock
+from appliance.vault.object_lock import list_as_of, probe_lock
 from appliance.vault.s3 import S3Bucket
+from appliance.vault.sound import SoundBucket
 from tests.vault.careless_gateway import CarelessGateway
 from tests.vault.conftest import Connect, Run, new_name
 from tests.vault.gateway import Gateway
@@ -145,27 +146,45 @@ def test_a_lock_is_extended_and_never_shortened(run: Run, connect: Connect) -> N
 
 def test_overwriting_and_delete_markers_hide_nothing(run: Run, connect: Connect) -> None:
     bucket = connect(with_lock=True)
-    run(bucket.put("a/b", BODY, sha256(BODY), lock_until=in_days(1)))
-    assert run(get_sound(bucket, "a/b", sha256(BODY))).data == BODY
+    name = f"containers/{sha256(BODY).hex()}"
+    run(bucket.put(name, BODY, sha256(BODY), lock_until=in_days(1)))
+    run(put(bucket, name))
+    before = bucket.traffic.requests.copy()
+    view = SoundBucket(bucket)
+    for offset in (0, 1000, 2000):
+        assert run(view.get(name, offset=offset, size_bytes=9)).data == BODY[offset : offset + 9]
+    assert bucket.traffic.requests - before == {"GET": 3, "LIST": 1}
     for number in range(3):
-        run(put(bucket, "a/b", b"ransom %d" % number))
-        run(bucket.delete("a/b"))
-    assert run(get_sound(bucket, "a/b", sha256(BODY))).data == BODY
-    run(put(bucket, "a/b", b"ransom"))
-    assert run(get_sound(bucket, "a/b", sha256(BODY))).data == BODY
-    with pytest.raises(IntegrityError, match="a/b"):
-        run(get_sound(bucket, "a/b", sha256(b"never written")))
+        run(put(bucket, name, b"ransom %d" % number))
+        run(bucket.delete(name))
+    for attack in (lambda: put(bucket, name, b"ransom"), lambda: bucket.delete(name)):
+        run(attack())
+        view = SoundBucket(bucket)
+        assert run(view.get(name, offset=5, size_bytes=7)).data == BODY[5:12]
+        assert run(view.get(name)).data == BODY
+        assert run(SoundBucket(bucket).head(name)).size_bytes == len(BODY)
+
+
+def test_where_no_version_is_sound_nothing_is_believed(run: Run, connect: Connect) -> None:
+    bucket = connect(with_lock=True)
+    name = f"containers/{sha256(BODY).hex()}"
     with pytest.raises(MissingObjectError):
-        run(get_sound(bucket, "a/bc", sha256(BODY)))
+        run(SoundBucket(bucket).get(name))
+    run(put(bucket, name, b"ransom"))
+    run(put(bucket, name, b"more ransom"))
+    with pytest.raises(IntegrityError, match="no version"):
+        run(SoundBucket(bucket).get(name))
 
 
-def test_without_versions_only_the_latest_can_be_sound(run: Run, connect: Connect) -> None:
-    bucket = connect()
-    run(put(bucket, "a/b"))
-    assert run(get_sound(bucket, "a/b", sha256(BODY))).data == BODY
-    run(put(bucket, "a/b", b"ransom"))
-    with pytest.raises(IntegrityError):
-        run(get_sound(bucket, "a/b", sha256(BODY)))
+def test_names_that_are_no_hashes_and_buckets_without_versions_cost_nothing_more(
+    run: Run, connect: Connect
+) -> None:
+    name = f"containers/{sha256(BODY).hex()}"
+    for bucket, what in ((connect(with_lock=True), "heads/m"), (connect(), name)):
+        run(put(bucket, what))
+        before = bucket.traffic.requests.copy()
+        assert run(SoundBucket(bucket).get(what)).data == BODY
+        assert bucket.traffic.requests - before == {"GET": 1}
 
 
 def test_a_bucket_is_seen_as_it_was(run: Run, connect: Connect) -> None:

@@ -28,6 +28,7 @@ from appliance.vault.bucket import (
 )
 from appliance.vault.opening import open_bucket
 from appliance.vault.s3_calls import Patience
+from appliance.vault.sound import SoundBucket
 from tests.vault.conftest import Connect, Run, new_name
 from tests.vault.gateway import BOX, Gateway
 from tests.vault.line import Line
@@ -42,6 +43,14 @@ class TestS3(BucketContract):
     @pytest.fixture
     def bucket(self, connect: Connect, gateway: Gateway) -> Bucket:
         return connect(gateway.address(new_name(), "a/prefix"))
+
+
+class TestS3Sound(BucketContract):
+    """The view that reads what was written, on a bucket that keeps versions."""
+
+    @pytest.fixture
+    def bucket(self, connect: Connect) -> Bucket:
+        return SoundBucket(connect(with_lock=True))
 
 
 class TestS3WithLock(BucketContract):
