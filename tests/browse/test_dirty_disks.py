@@ -11,6 +11,7 @@ import pytest
 from tests.browse.disks import open_images
 from tests.browse.images import fill, make_image, mounted, run
 from tests.browse.kernel_view import describe_mount, describe_tree
+from tests.command import Holdfast
 
 
 def copy_while_in_use(image: Path, directory: Path, copy: Path) -> None:
@@ -53,7 +54,7 @@ def test_the_newest_state_is_in_the_journal(mkfs: tuple[str, ...], tmp_path: Pat
         assert found[path] == description, path
 
 
-def test_what_an_xfs_log_may_hide_is_told(tmp_path: Path) -> None:
+def test_what_an_xfs_log_may_hide_is_told(tmp_path: Path, holdfast: Holdfast) -> None:
     image = make_image(tmp_path / "disk.raw", 320, "mkfs.xfs", "-q")
     copy = tmp_path / "copy.raw"
     copy_while_in_use(image, tmp_path / "mnt", copy)
@@ -63,3 +64,8 @@ def test_what_an_xfs_log_may_hide_is_told(tmp_path: Path) -> None:
     with open_images(image) as tree:
         assert tree.root is not None
         assert not tree.root.note
+    holdfast("init", expect=0)
+    holdfast("backup", copy, "--machine", "a", expect=0)
+    assert "in use" in holdfast("ls", "a@latest", expect=0).err
+    target = tmp_path / "out"
+    assert "in use" in holdfast("get", "a@latest", "/", target, expect=0).err
