@@ -64,6 +64,7 @@ def write_archive(
     progress.phase("streaming")
     for wanted in paths:
         path, first = tree.find(wanted, is_followed=False)
+        done.volumes.add(first.volume)
         base = len(path.rpartition("/")[0].rstrip("/")) + 1
         for step in walk(tree, path, first, tell):
             node, name = step.entry.node, step.path[base:]

@@ -30,12 +30,16 @@ _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errn
 
 @dataclass
 class Fetched:
-    """What was restored. `gaps` are (path, reason), the first ones of `gap_count`."""
+    """What was restored. `gaps` are (path, reason), the first ones of `gap_count`.
+
+    `volumes` are those that it came from.
+    """
 
     files: int = 0
     directories: int = 0
     others: int = 0
     size_bytes: int = 0
+    volumes: set[int] = field(default_factory=set)
     gap_count: int = 0
     gaps: list[tuple[str, str]] = field(default_factory=list)
 
@@ -77,6 +81,7 @@ class Fetch:
         """
         found = [self._tree.find(path, is_followed=False) for path in paths]
         self._refuse_taken(found)
+        self._done.volumes = {entry.volume for _, entry in found}
         self._progress.phase("fetching", self._known_size(found))
         try:
             for path, entry in found:

@@ -1,7 +1,7 @@
 """Reads XFS, versions 4 and 5: inodes, extents, directories, links, attributes.
 
-Follows "XFS Algorithms & Data Structures", third edition. The log is not replayed: what was not
-yet written back when the disk was copied is not seen, and `note` says so.
+Follows "XFS Algorithms & Data Structures", third edition. A log that was not written back is
+looked through (`xfs_replay`), so that the newest state is seen; where it cannot be, `note` says so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from appliance.base.errors import IntegrityError
 from appliance.browse import xfs_attributes, xfs_directories
 from appliance.browse.blocks import Volume
 from appliance.browse.node import Extent, Node
-from appliance.browse.xfs_log import is_clean
+from appliance.browse.xfs_log import Log, PatchedVolume
+from appliance.browse.xfs_replay import replay
 
 MAGIC = b"XFSB"
 _INODE_MAGIC = b"IN"
@@ -63,7 +64,7 @@ class Xfs:
 
     def __init__(self, volume: Volume) -> None:
         """Raises IntegrityError if it is none, or one with a feature that changes its meaning."""
-        self._volume = volume
+        self._volume: Volume | PatchedVolume = volume
         raw = volume.read(0, 512)
         if raw[:4] != MAGIC:
             raise IntegrityError("no XFS filesystem")
@@ -93,14 +94,24 @@ class Xfs:
             raise IntegrityError("an XFS with impossible sizes")
         self.directory_bytes = self.block_bytes << directory_log
         self._inodes: OrderedDict[int, Inode] = OrderedDict()
-        self.note = (
-            ""
-            if is_clean(volume, raw, self._offset_of)
-            else (
-                "was in use when it was copied: changes of the last half minute may be missing "
-                "here (a VM that boots the point sees them)"
+        self.note = self._look_through_log(volume, raw)
+
+    def _look_through_log(self, volume: Volume, super_block: bytes) -> str:
+        """See the newest state; gives a note where that cannot be."""
+        try:
+            log = Log(volume, super_block, self._offset_of)
+            if log.is_clean:
+                return ""
+            records = log.reader.records(log.head, log.tail)
+            patches = replay(records, self._inode_place, self._inode_bytes)
+            self._volume = PatchedVolume(volume, patches)
+        except (IntegrityError, struct.error, IndexError) as error:
+            self._volume = volume
+            return (
+                f"was in use when it was copied, and its log cannot be looked through ({error}): "
+                "changes of the last half minute may be missing here"
             )
-        )
+        return ""
 
     # ---- places ----
 
@@ -117,12 +128,15 @@ class Xfs:
 
     # ---- inodes ----
 
+    def _inode_place(self, number: int) -> int:
+        block, slot = number >> self._inode_log, number & (1 << self._inode_log) - 1
+        return self._offset_of(block) + slot * int(self._inode_bytes)
+
     def inode(self, number: int) -> Inode:
         """An inode. Raises IntegrityError for one that is not in use."""
         found = self._inodes.get(number)
         if found is None:
-            block, slot = number >> self._inode_log, number & (1 << self._inode_log) - 1
-            at = self._offset_of(block) + slot * self._inode_bytes
+            at = self._inode_place(number)
             found = self._parse_inode(number, self._volume.read(at, self._inode_bytes))
             self._inodes[number] = found
             if len(self._inodes) > _NODES_CACHED:

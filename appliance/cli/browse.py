@@ -111,6 +111,13 @@ def _notes(tree: Tree) -> list[str]:
     return notes
 
 
+def tell_note(session: Session, tree: Tree, volume: int) -> None:
+    """Say what must be known of a filesystem before its files are trusted."""
+    found = tree.volumes[volume]
+    if found.note:
+        session.console.note(f"holdfast: {printable(found.name)}: {printable(found.note)}")
+
+
 def cat(session: Session, options: argparse.Namespace) -> int:
     """Write a file of a point to standard output."""
     if session.console.is_json:
@@ -119,6 +126,7 @@ def cat(session: Session, options: argparse.Namespace) -> int:
     with open_tree(session, name) as tree:
         path, entry = tree.find(options.path)
         assert entry.node is not None
+        tell_note(session, tree, entry.volume)
         if not entry.node.is_file:
             raise UsageError(f"{path} is a {entry.node.kind}, not a file")
         sys.stdout.flush()

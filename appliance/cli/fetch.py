@@ -13,7 +13,8 @@ from appliance.base.errors import AccessError, UsageError
 from appliance.base.text import printable, size
 from appliance.browse.archive import Stream, TarStream, ZipStream, write_archive
 from appliance.browse.fetch import GAPS_KEPT, Fetch, Fetched
-from appliance.cli.browse import open_tree
+from appliance.browse.tree import Tree
+from appliance.cli.browse import open_tree, tell_note
 from appliance.cli.exit_codes import DONE, DONE_WITH_GAPS
 from appliance.cli.session import Session
 from appliance.formats.names import PointName
@@ -38,6 +39,7 @@ def get(session: Session, options: argparse.Namespace) -> int:
             on_gap=_teller(session),
         )
         done = fetch.run(options.paths)
+        _tell_notes(session, tree, done)
         read_bytes = tree.reader.read_bytes
     console.result(
         {
@@ -65,7 +67,13 @@ def _stream(session: Session, options: argparse.Namespace, name: PointName) -> i
         stream: Stream = (TarStream if options.format == "tar" else ZipStream)(tree, out, progress)
         done = write_archive(tree, options.paths, stream, progress, _teller(session))
         out.flush()
+        _tell_notes(session, tree, done)
     return DONE_WITH_GAPS if done.gap_count else DONE
+
+
+def _tell_notes(session: Session, tree: Tree, done: Fetched) -> None:
+    for volume in sorted(done.volumes):
+        tell_note(session, tree, volume)
 
 
 def _teller(session: Session) -> Callable[[str, str], None]:

@@ -15,6 +15,7 @@ from appliance.browse.walk import walk
 from tests.browse.disks import FileDisk, open_images
 from tests.browse.images import fill, make_image, mounted, run
 from tests.browse.lvm_disks import provide_lvm_disks
+from tests.browse.test_dirty_disks import copy_while_in_use
 from tests.browse.test_windows_filesystems import fuse_mounted
 from tests.command import Holdfast
 
@@ -59,10 +60,17 @@ def _lvm(folder: Path) -> Path:
     return image
 
 
+def _xfs_in_use(folder: Path) -> Path:
+    image = make_image(folder / "original.raw", 320, "mkfs.xfs", "-q")
+    copy_while_in_use(image, folder / "mnt", folder / "disk.raw")
+    return folder / "disk.raw"
+
+
 MAKERS = {
     "ext4": _linux("mkfs.ext4", "-q", "-F", "-O", "inline_data"),
     "ext2": _linux("mkfs.ext2", "-q", "-F", "-b", "1024"),
     "xfs": _linux("mkfs.xfs", "-q"),
+    "xfs in use": _xfs_in_use,
     "ntfs": _ntfs,
     "fat": _fat,
     "lvm": _lvm,
