@@ -19,7 +19,7 @@ PACKAGES += ceph-common ceph-mon ceph-osd radosgw
 # For disks and arrays: what the product calls, and what its tests compare it with.
 PACKAGES += ipmitool mdadm nvme-cli smartmontools
 # What drills are tried against, and what the small guest of their tests is made of.
-PACKAGES += iproute2 knot mariadb-client-core mariadb-server-core openssh-client openssh-server \
+PACKAGES += curl iproute2 knot mariadb-client-core mariadb-server-core openssh-client openssh-server \
 	postgresql qemu-guest-agent syslinux
 # What the bench is measured beside.
 PEERS := borgbackup python3-pyfuse3 restic

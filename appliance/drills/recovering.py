@@ -80,6 +80,7 @@ class Recovery:
                 if self.machine.ready == "login":
                     self.vm.await_login(self.machine.timeout_s, self.progress)
                     ready_s = self.clock.monotonic_s()
+                    self.vm.keep_boot_set(self.machine.name)
                     self.journal.say(f"{self.machine.name}: asks for a login")
             finally:
                 watcher.look_again()

@@ -13,8 +13,9 @@ from pathlib import Path
 from appliance.base.clock import Clock
 from appliance.base.errors import HoldfastError, NotFoundError
 from appliance.base.progress import Progress, Unit
-from appliance.recovery import boot, vms
+from appliance.recovery import vms
 from appliance.recovery.accelerator import Accelerator, remember
+from appliance.recovery.boot import boot
 from appliance.recovery.disk_server import ServeArgv
 from appliance.recovery.hardware import SERIAL_LOG, Hardware
 from appliance.recovery.monitor import Monitor
@@ -22,8 +23,10 @@ from appliance.recovery.presets import HardwareChoice
 from appliance.recovery.qemu import Guest
 from appliance.recovery.ready import LOGIN, Wait, read_console, wait_until_ready
 from appliance.recovery.runtime import Runtime
+from appliance.recovery.touch import touched_of
 from appliance.recovery.vm_note import find_folder, read_vm
 from appliance.recovery.vm_start import BootOrder
+from appliance.store.boot_notes import keep_boot_note
 
 _NO_WAIT = Wait("none")
 _STARTING = "starting the VM"
@@ -92,13 +95,17 @@ class Vm:
 
         order = BootOrder(point, self.name, hardware, wait=_NO_WAIT, is_remembered=False)
         relay = _Relay(progress, began)
-        boot.boot(self._runtime, order, self._serve_argv, progress=relay, clock=self._clock)
+        boot(self._runtime, order, self._serve_argv, progress=relay, clock=self._clock)
         running_s = self._clock.monotonic_s()
         return Started(opened[0] if opened else None, running_s, read_vm(self.folder).accelerator)
 
     def await_login(self, timeout_s: float, progress: Progress) -> None:
         """Wait until it asks for a login. Raises what `wait_until_ready` raises."""
         wait_until_ready(self.name, self.folder, self._guest, LOGIN, timeout_s, progress=progress)
+
+    def keep_boot_set(self, machine: str) -> bool:
+        """Note what its guest read until now as what `machine` reads to boot; False if nothing."""
+        return keep_boot_note(self._runtime.state, machine, touched_of(self.folder))
 
     @property
     def hardware(self) -> Hardware:

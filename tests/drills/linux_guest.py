@@ -1,8 +1,8 @@
 """A small Linux on a disk: boots in seconds, serves HTTP, SSH and the guest agent.
 
 A FAT disk with syslinux, Debian's cloud kernel and an initial ramdisk that is the whole system:
-busybox, and the host's own sshd and qemu-ga with their libraries. Built once per run of the tests,
-without root and without a mount; addresses and the page come from a file on the disk's end.
+busybox, and the host's own bash, sshd and qemu-ga with their libraries. Built once per run of the
+tests, without root and without a mount; address and page come on the kernel's command line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.guest.kernel import CLOUD, order_modules, provide_kernel
 _MODULES = ("virtio_pci", "virtio_net", "virtio_console")
 _DISK_BYTES = 64 << 20
 _APPLETS = ("sh", "cat", "echo", "httpd", "insmod", "ip", "mkdir", "mount", "poweroff", "sleep",
-            "udhcpc", "uname", "wget")  # fmt: skip
+            "udhcpc", "uname")  # fmt: skip
 _SYSLINUX = "default linux\nprompt 0\nlabel linux\n kernel linux\n append initrd=initrd {append}\n"
 _INIT = """#!/bin/sh
 mount -t proc none /proc
@@ -61,7 +61,7 @@ def build_initrd(folder: Path) -> tuple[Path, Path, Path]:
                 for name in _APPLETS if name != "sh"}  # fmt: skip
     content |= {f"/modules/{path.name}": path.read_bytes() for path in ordered}
     content["/modules/order"] = "".join(f"{path.name}\n" for path in ordered).encode()
-    programs = [shutil.which(name) or f"/usr/sbin/{name}" for name in ("sshd", "qemu-ga")]
+    programs = [shutil.which(name) or f"/usr/sbin/{name}" for name in ("sshd", "qemu-ga", "bash")]
     for name in {*programs, *(lib for each in programs for lib in list_libraries(each))}:
         content[name] = Path(name).read_bytes()
     content |= {
