@@ -279,7 +279,7 @@ COMMANDS: dict[str, _Command] = {
     "export": _Command(
         "export", "export", "write a disk as qcow2, vmdk, vhdx, vdi, raw", vm_options.add_export
     ),
-    "serve": _Command("serve", "serve", "serve a point's disks over NBD", vm_options.add_serve),
+    "nbd": _Command("nbd", "nbd", "serve a point's disks over NBD", vm_options.add_nbd),
     "drill": _Command(
         "drills", "drill", "rehearse a recovery, measure it, report", drill_options.add_drill
     ),

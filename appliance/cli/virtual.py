@@ -186,7 +186,7 @@ def serve_argv(session: Session) -> ServeArgv:
 
     def serve(point: str, path: Path) -> list[str]:
         noted = str(touched_of(path.parent))
-        return session.command("serve", point, "--socket", str(path), "--touched", noted)
+        return session.command("nbd", point, "--socket", str(path), "--touched", noted)
 
     return serve
 

@@ -1,4 +1,4 @@
-"""The arguments of boot, vms, stop and serve."""
+"""The arguments of boot, vms, stop and nbd."""
 
 from __future__ import annotations
 
@@ -141,8 +141,8 @@ def add_grace(parser: argparse.ArgumentParser, default_s: float) -> None:
     )
 
 
-def add_serve(parser: argparse.ArgumentParser) -> None:
-    """Arguments of serve."""
+def add_nbd(parser: argparse.ArgumentParser) -> None:
+    """Arguments of nbd."""
     parser.description = _SERVE
     add_point(parser)
     where = parser.add_mutually_exclusive_group()

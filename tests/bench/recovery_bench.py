@@ -88,7 +88,7 @@ class Lab:
     def served(self) -> Iterator[Path]:
         """The socket where the disk is served."""
         path = self.place / "disks.sock"
-        server = self.holdfast.start("--json", "serve", "web1@latest", "--socket", path)
+        server = self.holdfast.start("--json", "nbd", "web1@latest", "--socket", path)
         assert server.stdout is not None
         server.stdout.readline()
         try:

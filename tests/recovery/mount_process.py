@@ -1,4 +1,4 @@
-"""A process that serves folders of raw files, as `mount` and `serve` do a store.
+"""A process that serves folders of raw files, as `mount` and `nbd` do a store.
 
     mount_process.py STATE FILES DIRECTORY              through FUSE
     mount_process.py STATE FILES SOCKET MACHINE@TIME    over NBD

@@ -1,4 +1,4 @@
-"""serve and export through the real command, checked by the tools of others."""
+"""nbd and export through the real command, checked by the tools of others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Served:
         holdfast("backup", self.raw, "--machine", "web1", expect=0)
 
     def serve(self, *more: str | Path) -> str:
-        server = self.holdfast.start("--json", "serve", "web1@latest", *more)
+        server = self.holdfast.start("--json", "nbd", "web1@latest", *more)
         assert server.stdout is not None
         answer: dict[str, Any] = json.loads(server.stdout.readline())
         (address,) = answer["addresses"]
@@ -146,21 +146,21 @@ def test_our_own_client_speaks_tls_too(web1: Served, certificates: Path) -> None
 
 
 def test_what_cannot_be_served_is_said_at_once(web1: Served, tmp_path: Path) -> None:
-    serve = ("serve", "web1@latest")
+    serve = ("nbd", "web1@latest")
     assert "--tls-certificates" in web1.holdfast(*serve, "--listen", "0.0.0.0:0", expect=2).err
     missing = ("--listen", "127.0.0.1:0", "--tls-certificates", tmp_path)
     assert "ca-cert.pem" in web1.holdfast(*serve, *missing, expect=5).err
     for name in ("ca-cert.pem", "server-cert.pem", "server-key.pem"):
         (tmp_path / name).write_text("nothing")
     assert "do not work" in web1.holdfast(*serve, *missing, expect=2).err
-    web1.holdfast("serve", "db@latest", expect=5)
+    web1.holdfast("nbd", "db@latest", expect=5)
 
 
 def test_a_served_point_is_written_to_an_overlay_that_stays(
     web1: Served, certificates: Path
 ) -> None:
     listen = ("--listen", "127.0.0.1:10999", "--tls-certificates", certificates)
-    words = ("--json", "serve", "web1@latest", "--writable", "--name", "outside")
+    words = ("--json", "nbd", "web1@latest", "--writable", "--name", "outside")
     for turn, more in enumerate((("--socket", web1.folder / "w.sock"), listen)):
         server = web1.holdfast.start(*words, *more)
         assert server.stdout is not None
@@ -188,7 +188,7 @@ def test_a_served_point_is_written_to_an_overlay_that_stays(
 
 
 def test_a_killed_writable_server_leaves_its_overlay(web1: Served) -> None:
-    words = ("--json", "serve", "web1@latest", "--writable", "--name", "killed")
+    words = ("--json", "nbd", "web1@latest", "--writable", "--name", "killed")
     server = web1.holdfast.start(*words)
     assert server.stdout is not None
     (served,) = json.loads(server.stdout.readline())["addresses"]

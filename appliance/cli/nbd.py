@@ -1,4 +1,4 @@
-"""serve: disks of a point over NBD."""
+"""nbd: disks of a point over NBD."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from appliance.recovery.touch import TouchedView
 from appliance.recovery.vm_start import BootOrder
 
 
-def serve(session: Session, options: argparse.Namespace) -> int:
+def nbd(session: Session, options: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
     if options.tls_certificates is not None and options.listen is None:
         raise UsageError("--tls-certificates is for --listen: a socket is its owner's alone")
