@@ -4,7 +4,7 @@ Owns: what `make bench-recovery` measures and prints. Never does: judge, but for
 beside the figure. Rows of one kind are measured in turns within one run, because the machine may be
 busy: their ratios count, not their seconds.
 
-    python -m tests.bench.recovery_bench [--runs N] [--rows boot,reads,vms,failback]
+    python -m tests.bench.recovery_bench [--runs N] [--rows boot,reads,vms,failback,browse]
 
     boot      from power-on to the login prompt, the demo's Debian over an empty overlay: below it
               the raw file, the mount, and NBD, which is what `boot` uses. cold: the pages of all
@@ -43,10 +43,11 @@ from appliance.recovery.overlay import create_overlay, needed_bytes
 from appliance.sources.nbd import NbdAddress, NbdClient, list_exports
 from image.debian_disk import open_cache, provide_first
 from image.workbench import say
+from tests.bench.browse_rows import describe_browse, measure_browse
 from tests.bench.reads import choose_offsets, drop_pages
 from tests.command import ROOT, Holdfast
 
-ROWS = ("boot", "reads", "vms", "failback")
+ROWS = ("boot", "reads", "vms", "failback", "browse")
 BOOT_BOUND = 1.25
 FAILBACK_BOUND = 1.1
 VMS = 4
@@ -365,6 +366,7 @@ def write_table(report: Report) -> str:
             f"failback: {size(one['written_bytes'])} written for {size(one['changed_bytes'])} "
             f"changed, {one['ratio']}x (bound {FAILBACK_BOUND}x), guest paused {one['pause_s']} s"
         )
+    lines += describe_browse(report.get("browse", {}))
     return "\n".join(lines)
 
 
@@ -389,6 +391,8 @@ def main() -> int:
                 report["vms"] = measure_vms(lab)
             if "failback" in rows:
                 report["failback"] = measure_failback(lab)
+            if "browse" in rows:
+                report["browse"] = measure_browse(Path(place))
         finally:
             lab.holdfast.close()
     (build / "recovery.json").write_text(json.dumps(report, indent=1))
