@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup packages native demo check format test test-slow hwtest bench bench-index clean
+.PHONY: help setup packages native demo check format test test-slow bench bench-index bench-vault bench-recovery hwtest clean
 MAKEFLAGS += --no-print-directory
 # Compiled once, as an installed program is: 0.1 s less for every command that is run from here.
 unexport PYTHONDONTWRITEBYTECODE
@@ -18,6 +18,9 @@ PACKAGES := busybox-static ca-certificates clang-format debootstrap dmsetup dosf
 PACKAGES += ceph-common ceph-mon ceph-osd radosgw
 # For disks and arrays: what the product calls, and what its tests compare it with.
 PACKAGES += ipmitool mdadm nvme-cli smartmontools
+# What drills are tried against, and what the small guest of their tests is made of.
+PACKAGES += iproute2 knot mariadb-client-core mariadb-server-core openssh-client openssh-server \
+	postgresql qemu-guest-agent syslinux
 # What the bench is measured beside.
 PEERS := borgbackup python3-pyfuse3 restic
 
@@ -87,6 +90,12 @@ bench: setup ## Beside restic and borg, about 25 minutes; QUICK=1 for a small di
 bench-index: setup ## The index at 1, 10 and 50 TB: memory, look-ups, sizes, rebuild; ARGS=--disk-gib 45 fills all of it
 	$(MAKE) -s -C native streams
 	$(BIN)/python -m tests.bench.index_bench $(ARGS)
+
+bench-vault: setup ## The vault over a line beside rclone and restic, on Ceph's gateway; FULL=1 for the large disk, ROWS=line,restore for some
+	$(call install_packages,rclone restic)
+	$(BIN)/python -m tests.bench.vault_bench $(if $(FULL),--full) $(if $(ROWS),--rows '$(ROWS)')
+bench-recovery: setup ## Boots, reads of mount and NBD, four VMs, failback; ARGS='--runs 1 --rows boot,reads'
+	$(BIN)/python -m tests.bench.recovery_bench $(ARGS)
 
 clean: ## Remove everything that make made, the cached disk of the demo too
 	-@$(MAKE) -C native clean

@@ -1,4 +1,4 @@
-"""The demo: a real disk is protected, changed, protected again, restored, mounted and booted.
+"""The demo: a real disk is protected, changed, restored, mounted, booted, and back from a vault.
 
 Owns: the story of `make demo` and its report. Never does: reach behind the `holdfast` command; what
 it shows is what a person can do by hand. Wipes `demo/state` at its start and keeps the report.
@@ -19,7 +19,10 @@ it shows is what a person can do by hand. Wipes `demo/state` at its start and ke
     boot            of the second point, its source file deleted:
         point, ready_s (power-on to login prompt), seconds (of the whole command),
         accelerator, screenshot (a PNG in demo/)
-    store_bytes     size of all files of the store at the end
+    store_bytes     size of all files of the store before it is lost
+    vault           both points uploaded to a directory, the state wiped, the vault opened with the
+                    recovery key and the second point booted from there:
+        sent_bytes, upload_s, open_s (from nothing to a list of points), and as under boot
     total_s         the whole demo, the making of the disks included
 """
 
@@ -43,6 +46,8 @@ from image.workbench import say
 CHECKOUT = Path(__file__).resolve().parent.parent
 DEMO = CHECKOUT / "demo"
 STATE = DEMO / "state"
+VAULT = DEMO / "vault"
+RECOVERY_KEY = DEMO / "recovery-key.txt"
 POINTS = DEMO / "points"
 MACHINE = "web1"
 _HOLDFAST = Path(sys.executable).with_name("holdfast")
@@ -77,7 +82,7 @@ def run_demo() -> dict[str, Any]:
     say("--- a real Debian 12 disk")
     _make_disk("--out", disk)
     say("--- protect it")
-    holdfast("init", "--recovery-out", DEMO / "recovery-key.txt")
+    holdfast("init", "--recovery-out", RECOVERY_KEY)
     report["first"] = _protect(disk)
     say("--- some days pass: a package installed, files edited, logs grown")
     _make_disk("--out", before, "--second", disk)
@@ -96,9 +101,11 @@ def run_demo() -> dict[str, Any]:
     }
     report["mount"] = _mount(expected)
     say("--- boot the second point")
-    report["boot"] = _boot(report["second"]["point"])
+    report["boot"] = _boot(report["second"]["point"], "screenshot.png")
     files = (path for path in (STATE / "store").rglob("*") if path.is_file())
     report["store_bytes"] = sum(path.stat().st_size for path in files)
+    say("--- upload to a vault, lose the box, come back from vault and recovery key")
+    report["vault"] = _come_back(report["second"]["point"])
     report["total_s"] = round(time.monotonic() - began_s, 2)
     return report
 
@@ -160,8 +167,27 @@ def _mount(expected: dict[str, str]) -> dict[str, Any]:
     return {"seconds": round(seconds, 2), "identical": True}
 
 
-def _boot(expected_point: str) -> dict[str, Any]:
-    picture = DEMO / "screenshot.png"
+def _come_back(expected_point: str) -> dict[str, Any]:
+    url = f"file://{VAULT}"
+    holdfast("vault", "add", url)
+    began_s = time.monotonic()
+    sent_bytes = holdfast("vault", "sync", "--all", "--wait")["traffic"]["sent_bytes"]
+    upload_s = time.monotonic() - began_s
+    shutil.rmtree(STATE)
+    began_s = time.monotonic()
+    opened = holdfast("vault", "open", url, "--recovery-key", RECOVERY_KEY)
+    if opened["points"] != 2:
+        raise HoldfastError(f"the vault gave {opened['points']} points back, not 2")
+    return {
+        "sent_bytes": sent_bytes,
+        "upload_s": round(upload_s, 2),
+        "open_s": round(time.monotonic() - began_s, 2),
+        **_boot(expected_point, "screenshot-vault.png"),
+    }
+
+
+def _boot(expected_point: str, picture_name: str) -> dict[str, Any]:
+    picture = DEMO / picture_name
     began_s = time.monotonic()
     boot = ("boot", f"{MACHINE}@latest", "--wait", "login", "--screenshot", picture)
     try:
@@ -196,12 +222,15 @@ def write_table(report: dict[str, Any]) -> str:
         rows.append((title, *sizes, f"{point['ratio']:.1f}", f"{point['seconds']:.1f}"))
     lines = _align(rows)
     boot, restore, mount = report["boot"], report["restore"], report["mount"]
+    vault = report["vault"]
     facts = [
         ("store", f"{size(report['store_bytes'])} for both points"),
         ("restore", f"identical, {restore['seconds']:.1f} s"),
         ("mount", f"both points identical, {mount['seconds']:.1f} s to hash them"),
         ("boot", f"login prompt after {boot['ready_s']:.1f} s ({boot['accelerator']})"),
         ("screenshot", f"demo/{boot['screenshot']}"),
+        ("vault", f"{size(vault['sent_bytes'])} uploaded in {vault['upload_s']:.1f} s"),
+        ("from the vault", f"points after {vault['open_s']:.1f} s, login {vault['ready_s']:.1f} s"),
         ("whole demo", duration(report["total_s"])),
     ]
     return "\n".join([*lines, "", *(f"{name:<15}  {text}" for name, text in facts)]) + "\n"
@@ -243,6 +272,7 @@ def _clear_last_run() -> None:
     if any(line.split()[4].startswith(f"{DEMO}/") for line in mounts):
         raise HoldfastError(f"something is still mounted under {DEMO}: unmount it first")
     shutil.rmtree(STATE, ignore_errors=True)
+    shutil.rmtree(VAULT, ignore_errors=True)
     if POINTS.is_dir():
         POINTS.rmdir()
     for name in ("web1.raw", "web1-before.raw", "restored.raw", "recovery-key.txt"):

@@ -61,7 +61,7 @@ SUITES = (
         ),
     ),
     Suite("store", paths=("tests/store", "tests/crash", "tests/corrupt", "tests/fuzz")),
-    Suite("recovery", paths=("tests/recovery", "tests/browse")),
+    Suite("recovery", paths=("tests/recovery", "tests/browse", "tests/drills")),
     Suite("health", paths=("tests/health", "tests/hwtests")),
     Suite("vault", paths=("tests/vault",)),
     Suite("main job", paths=("tests/e2e",)),

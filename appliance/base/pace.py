@@ -25,6 +25,12 @@ class Pace:
             return
         self._spent += size_bytes
         until_s = self._began_s + self._spent / self._bytes_per_s
-        while (rest_s := until_s - self._clock.monotonic_s()) > 0:
-            progress.check()
-            self._clock.sleep_s(min(rest_s, _STEP_S))
+        pause(self._clock, until_s - self._clock.monotonic_s(), progress)
+
+
+def pause(clock: Clock, seconds: float, progress: Progress) -> None:
+    """Wait so many seconds. Raises Cancelled if asked to stop."""
+    until_s = clock.monotonic_s() + seconds
+    while (rest_s := until_s - clock.monotonic_s()) > 0:
+        progress.check()
+        clock.sleep_s(min(rest_s, _STEP_S))

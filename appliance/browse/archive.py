@@ -36,7 +36,11 @@ class Stream(Protocol):
     """Takes the members of an archive in order."""
 
     def add(self, name: str, entry: Entry, node: Node) -> int:
-        """Add one; gives the bytes of content. Raises IntegrityError before anything of it."""
+        """Add one; gives the bytes of content.
+
+        Raises UsageError for what has no place in it, IntegrityError for damage within, after the
+        rest of the member was filled with zeros.
+        """
 
     def close(self) -> None:
         """Write the end."""
@@ -47,8 +51,8 @@ def write_archive(
 ) -> Fetched:
     """Put each path under its own name into the archive; `on_gap` names what is left out.
 
-    Devices and the like are named where the form has no place for them. Damage within a file ends
-    the archive with IntegrityError: a stream cannot take back what it has promised.
+    Devices and the like are named where the form has no place for them. What is damaged within a
+    file becomes zeros and is named: a stream cannot take back what it has promised.
     """
     done = Fetched()
 
@@ -72,6 +76,8 @@ def write_archive(
             except UsageError as error:
                 tell(step.path, str(error))
                 continue
+            except IntegrityError as error:
+                tell(step.path, f"zeros from where it is damaged: {error}")
             done.directories += node.is_directory
             done.files += node.is_file
             done.others += not (node.is_directory or node.is_file)
@@ -141,20 +147,23 @@ class TarStream:
         info.size = len(head) + content_bytes
         self._write(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
         self._write(head)
-        at = 0
+        at = written = 0
 
         def write(offset: int, data: bytes) -> None:
-            nonlocal at
+            nonlocal at, written
             if not head:  # zeros are written out
                 self._zeros(offset - at)
+                written += offset - at
             at = offset + len(data)
+            written += len(data)
             self._write(data)
             self._progress.advance(len(data))
 
-        self._tree.copy(entry, write)
-        if not head:
-            self._zeros(node.size_bytes - at)
-        self._zeros(-info.size % _RECORD)
+        try:
+            self._tree.copy(entry, write)
+        finally:
+            self._zeros(content_bytes - written)
+            self._zeros(-info.size % _RECORD)
         return content_bytes
 
     def close(self) -> None:
@@ -212,8 +221,10 @@ class ZipStream:
                 at += len(data)
                 self._progress.advance(len(data))
 
-            self._tree.copy(entry, write)
-            write(node.size_bytes, b"")
+            try:
+                self._tree.copy(entry, write)
+            finally:
+                write(node.size_bytes, b"")
 
     def close(self) -> None:
         """The directory."""

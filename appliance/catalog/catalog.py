@@ -25,7 +25,7 @@ _WAIT_S = 30.0
 # A spoiled page shows when it is read: as an error of SQLite or as text that is no summary.
 _MALFORMED = (sqlite3.DatabaseError, ValueError, TypeError)
 _Result = TypeVar("_Result")
-Table = Literal["points", "records"]
+Table = Literal["points", "records", "drills"]
 
 
 class Catalog:
@@ -87,7 +87,7 @@ class Catalog:
         version = connection.execute("pragma user_version").fetchone()[0]
         if version not in (0, _SCHEMA_VERSION):
             raise sqlite3.DatabaseError(f"catalog version {version}")
-        for table in ("points", "records"):
+        for table in ("points", "records", "drills"):
             database.table(table).create(
                 {"key": str, "stamp": str, "summary": str}, pk="key", if_not_exists=True
             )
@@ -129,6 +129,7 @@ class Catalog:
         statement = {
             "points": "delete from points where key = ?",
             "records": "delete from records where key = ?",
+            "drills": "delete from drills where key = ?",
         }[table]
 
         def remove(database: sqlite_utils.Database) -> None:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from appliance.base.durable import move_file
 from appliance.base.errors import HoldfastError
 
+LEDGER = "ledger.db"
 _SCHEMA = 1
 _WAIT_S = 60.0
 _BATCH = 500  # below SQLite's limit of variables

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from appliance.base import durable
@@ -41,6 +42,8 @@ def open_tree(session: Session, name: PointName) -> Iterator[Tree]:
 
 def ls(session: Session, options: argparse.Namespace) -> int:
     """List a directory of a point, or show one file."""
+    if options.limit < 1:
+        raise UsageError("--limit is at least 1")
     name = session.store.points.resolve(options.point)
     with open_tree(session, name) as tree:
         path, found = tree.find(options.path)
@@ -51,14 +54,20 @@ def ls(session: Session, options: argparse.Namespace) -> int:
         if found.node.is_directory and not options.directory:
             session.console.progress.phase(f"listing {printable(path)}", unit="items")
             entries = []
-            for entry in tree.list(found):
+            for entry in islice(tree.list(found), options.limit):
                 (entries if entry.name else troubles).append(entry)
                 session.console.progress.advance(1)
         entries.sort(key=lambda entry: entry.name)
         others = tree.others() if is_top else []
         notes = _notes(tree) if is_top else []
+        read_bytes = tree.reader.read_bytes
+        is_cut = len(entries) >= options.limit
     for note in notes:
         session.console.note(f"holdfast: {name}: {note}")
+    if is_cut:
+        session.console.note(
+            f"holdfast: only the first {options.limit} entries: --limit N for more"
+        )
     for entry in [*troubles, *entries]:
         if entry.trouble:
             where = printable(f"{path.rstrip('/')}/{entry.name}")
@@ -77,6 +86,8 @@ def ls(session: Session, options: argparse.Namespace) -> int:
             for other in others
         ],
         "notes": notes,
+        "is_cut": is_cut,
+        "read_bytes": read_bytes,
     }
     lines = [
         f"{SIGN}{printable(other.name)}/  {other.kind} {printable(other.label)}".rstrip()

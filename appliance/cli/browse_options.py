@@ -18,6 +18,13 @@ def add_ls(parser: argparse.ArgumentParser) -> None:
     add_point(parser)
     parser.add_argument("path", metavar="PATH", nargs="?", default="/", help="default /")
     parser.add_argument("--directory", action="store_true", help="show the directory itself")
+    parser.add_argument(
+        "--limit",
+        metavar="N",
+        type=int,
+        default=100_000,
+        help="show no more than N entries, sorted among themselves (default 100000)",
+    )
 
 
 def add_cat(parser: argparse.ArgumentParser) -> None:

@@ -47,14 +47,16 @@ def _treat(session: Session, options: argparse.Namespace, store: Store, report: 
     """Set damage aside, and keep what is known of it up to date."""
     assessment = report.assessment
     assert assessment is not None
+    repaired: set[bytes] = set()
     if not options.look_only:
         quarantine = Quarantine(store, session.clock.now(), session.console.progress)
         if not report.is_sound:
             assessment = quarantine.treat(report.faults)
+            repaired = quarantine.repaired
         elif options.point is None:
             quarantine.settle(assessment, {}, is_whole=True)
     _note_damage(session, assessment)
-    return replace(report, assessment=assessment)
+    return replace(report, assessment=assessment, repaired=frozenset(repaired))
 
 
 def scrub(session: Session, options: argparse.Namespace) -> int:
@@ -79,12 +81,14 @@ def scrub(session: Session, options: argparse.Namespace) -> int:
         "read_containers": scrubbed.read_containers,
         "read_bytes": scrubbed.read_bytes,
         "damaged_containers": [fault.name.hex() for fault in scrubbed.faults],
+        "repaired_containers": sorted(name.hex() for name in scrubbed.repaired),
         "finished": scrubbed.is_finished,
         "all_read_since": None if oldest is None else format_time(oldest),
         "findings": findings,
     }
     session.console.result(value, _scrub_text(value))
-    is_sound = not scrubbed.faults and all(one["severity"] == "notice" for one in findings)
+    is_whole = all(fault.name in scrubbed.repaired for fault in scrubbed.faults)
+    is_sound = is_whole and all(one["severity"] == "notice" for one in findings)
     return DONE if is_sound else exit_code(IntegrityError())
 
 
@@ -95,6 +99,7 @@ def _finding_json(store: Store, finding: Finding) -> dict[str, Any]:
         "evidence": finding.evidence,
         "noticed": finding.noticed,
         "quarantined": finding.is_quarantined,
+        "repaired": finding.repaired,
         "hurt_points": finding.hurt_points,
         "hurts": [
             {"name": _name_of(store, hurt.key), **_lost_json(hurt.hurt_bytes, hurt.ranges)}
@@ -161,6 +166,8 @@ def _report_json(report: Report) -> dict[str, Any]:
         "checked_containers": report.checked_containers,
         "checked_bytes": report.checked_bytes,
         "checked_points": len(found.names),
+        "repaired_containers": sorted(name.hex() for name in report.repaired),
+        "only_off_site_containers": len(found.elsewhere),
         "damages": [{"what": what, "reason": reason} for what, reason in _damages(report)],
         "hurt_points": [_hurt_json(hurt) for hurt in found.hurts.values()],
     }
@@ -200,6 +207,10 @@ def _report_text(report: Report) -> str:
         f"{points}, {report.checked_containers} containers, "
         f"{size(report.checked_bytes)} checked ({report.depth})"
     )
+    if found is not None and found.elsewhere:
+        checked += f"; {len(found.elsewhere)} more are only in the vault"
+    if report.repaired:
+        checked += f"; {len(report.repaired)} damaged ones were repaired from the vault"
     if report.is_sound:
         return f"sound: {checked}"
     lines = [f"damaged: {checked}"]

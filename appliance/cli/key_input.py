@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from appliance.base.errors import HoldfastError, UsageError
+from appliance.base.secret_file import read_secret
 from appliance.cli.console import Console
-from appliance.cli.session import read_secret
 from appliance.formats.key_share import KeyShare, is_share, parse_share
 from appliance.formats.recovery_key import TEXT_MAX, parse_recovery_key
 from appliance.keys.shares import join_shares

@@ -62,10 +62,16 @@ def _run(session: Session, options: argparse.Namespace) -> int:
         with named_os_errors(str(error.filename or options.command)):
             raise
         raise  # unreachable: named_os_errors raised
+    finally:
+        session.close()
 
 
 def _heal(session: Session) -> None:
-    """Detach what killed processes left; costs two directory listings when nothing runs."""
+    """Detach what killed processes left; costs a few directory listings when nothing runs."""
+    if any((session.state / "run" / "drills").glob("*.lock")):
+        from appliance.cli import drills  # slow to import, and seldom needed
+
+        drills.heal(session)
     if (session.state / "run").is_dir() or (session.state / "vms").is_dir():
         from appliance.cli.virtual import heal  # slow to import, and seldom needed
 

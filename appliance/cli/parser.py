@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from appliance.cli import (
     browse_options,
+    drill_options,
     health_options,
     key_options,
     retain_options,
@@ -279,4 +280,13 @@ COMMANDS: dict[str, _Command] = {
         "export", "export", "write a disk as qcow2, vmdk, vhdx, vdi, raw", vm_options.add_export
     ),
     "serve": _Command("serve", "serve", "serve a point's disks over NBD", vm_options.add_serve),
+    "drill": _Command(
+        "drills", "drill", "rehearse a recovery, measure it, report", drill_options.add_drill
+    ),
+    "failover": _Command(
+        "failovers",
+        "failover",
+        "recover for real, by a plan, and go back",
+        drill_options.add_failover,
+    ),
 }

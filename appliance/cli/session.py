@@ -6,14 +6,20 @@ import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from appliance.base.clock import Clock, SystemClock
-from appliance.base.errors import NotFoundError, UsageError
+from appliance.base.errors import NotFoundError
+from appliance.base.secret_file import read_secret
 from appliance.cli.console import Console
+from appliance.formats.names import PointName
 from appliance.keys import keyring
+from appliance.keys.hierarchy import MasterKey
+from appliance.store.second_copy import SecondCopy
 from appliance.store.store import Store
 
-PASSPHRASE_MAX_BYTES = 4096
+if TYPE_CHECKING:
+    from appliance.vault.second_copy import VaultCopy
 
 
 @dataclass
@@ -24,6 +30,7 @@ class Session:
     console: Console
     passphrase_file: Path | None = None
     clock: Clock = field(default_factory=SystemClock)
+    vaults: VaultCopy | None = None
 
     @cached_property
     def passphrase(self) -> str | None:
@@ -36,7 +43,36 @@ class Session:
     def store(self) -> Store:
         """The store, opened with its key."""
         master = keyring.load_master_key(self.state, self.passphrase)
-        return Store(self.state, master, self.clock)
+        return Store(self.state, master, self.clock, self._second_copy(master))
+
+    def _second_copy(self, master: MasterKey) -> SecondCopy | None:
+        """What the vaults of the box hold, if it has any."""
+        if not any((self.state / "store" / "vaults").glob("*.vault")):
+            return None
+        from appliance.vault.reading import VaultReading
+
+        self.vaults = VaultReading(self.state, master, self.clock).copy
+        return self.vaults
+
+    def fetch_boot_set(self, name: PointName) -> None:
+        """Let what the machine of a point reads when it boots come first, if vaults have it."""
+        machine = self.store.points.file_of(name).folder
+        if self.vaults is None:
+            return
+        from appliance.vault.boot_sets import BootFetching, read_boot
+        from appliance.vault.registry import Registry
+
+        registry = Registry(self.store)
+        for vault in registry.names():
+            boot = read_boot(registry.folder(vault), machine)
+            if boot is not None:
+                BootFetching(self.store, self.vaults).begin(machine, boot)
+
+    def close(self) -> None:
+        """Let repairs come to their end, and leave the vaults."""
+        if self.vaults is not None:
+            self.store.repair.finish()
+            self.vaults.close()
 
     def has_store(self) -> bool:
         """Whether there is a store in the state directory."""
@@ -54,24 +90,6 @@ class Session:
         if self.passphrase_file is not None:
             argv += ["--passphrase-file", str(self.passphrase_file.absolute())]
         return [*argv, *arguments]
-
-
-def read_secret(path: Path) -> str:
-    """The first line of a file, as a secret. Raises UsageError if it cannot be one."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(PASSPHRASE_MAX_BYTES + 1)
-        text = data.decode()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not text in UTF-8") from error
-    line = text.split("\n", 1)[0].removesuffix("\r")
-    if len(data) > PASSPHRASE_MAX_BYTES:
-        raise UsageError(f"{path} is longer than {PASSPHRASE_MAX_BYTES} bytes")
-    if not line:
-        raise UsageError(f"{path} holds no passphrase on its first line")
-    return line
 
 
 def default_state() -> Path:

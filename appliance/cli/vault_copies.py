@@ -19,9 +19,10 @@ from appliance.cli.session import Session
 from appliance.cli.vault_input import find_credentials
 from appliance.vault.address import DirectoryAddress, parse_address
 from appliance.vault.checking import Checked, Checking
-from appliance.vault.connection import connect
+from appliance.vault.connection import Connection, connect
 from appliance.vault.contents import open_contents
 from appliance.vault.copying import Adoption, Copied, Mirror
+from appliance.vault.mending import Mending
 from appliance.vault.opening import open_bucket
 from appliance.vault.registry import Registry
 
@@ -55,7 +56,18 @@ async def _verify(session: Session, options: argparse.Namespace) -> Checked:
                 contents = await open_contents(connection.bucket)
             else:
                 contents = await connection.open()
-            return await Checking(contents, ledger, progress).run()
+            checked = await Checking(contents, ledger, progress).run()
+            if not options.without_key:
+                await _mend(connection, checked)
+            return checked
+
+
+async def _mend(connection: Connection, checked: Checked) -> None:
+    """Send damaged containers again that this box has sound; they count as notices then."""
+    mending = Mending(connection.store, connection.clock)
+    for key in list(checked.damages):
+        if await mending.mend(connection.settings.name, connection.bucket, key):
+            checked.notices[key] = f"was damaged and is sent again: {checked.damages.pop(key)}"
 
 
 @contextmanager

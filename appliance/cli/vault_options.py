@@ -46,6 +46,11 @@ _ADOPT = f"""\
 Copy what lies in a directory into a bucket, anywhere and without a key: everything is verified on
 its way, and what is there already is not sent. The box's next sync sees it. URL: {_URL}.
 """
+_PULL = """\
+Bring everything that a point needs from the vaults to this box, so that it restores, mounts and
+boots without the line. Whatever is being read from the vault meanwhile goes first. What was brought
+stays when this is stopped; the next run goes on.
+"""
 _SEED = """\
 Make a directory, best on a disk that can be carried, a vault of its own and bring it up to date.
 Carry it to a fast line, run 'vault adopt DIR URL' there, and go on with 'vault sync' over the line.
@@ -102,6 +107,8 @@ def add_vault(parser: argparse.ArgumentParser) -> None:
     )
     remove.add_argument("name", metavar="NAME", help="the vault")
     _add_open(_action(actions, "open", "a box from a vault and the recovery key", _OPEN))
+    pull = _action(actions, "pull", "bring a whole point from the vault to this box", _PULL)
+    pull.add_argument("point", metavar="POINT", help="MACHINE@TIME or MACHINE@latest")
     mirror = _action(actions, "mirror", "copy points from one vault to another", _MIRROR)
     mirror.add_argument("source", metavar="FROM", help="the vault to copy from")
     mirror.add_argument("target", metavar="TO", help="the vault to copy to")
@@ -143,7 +150,14 @@ def _add_add(parser: argparse.ArgumentParser) -> None:
         help="keep what is uploaded immutable so long",
     )
     parser.add_argument(
-        "--yes", action="store_true", help="agree to a lock of more than a year without being asked"
+        "--take-over",
+        action="store_true",
+        help="this box goes on with a vault of this store that another box, or a copy of it, owns",
+    )
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="agree to a lock of more than 90 days, which nobody can undo",
     )
 
 
@@ -196,6 +210,7 @@ def _add_limit(parser: argparse.ArgumentParser) -> None:
         type=float,
         help=f"how old a machine's newest point there may be (default {RPO_S // 3600})",
     )
+    parser.add_argument("--machine", metavar="NAME", help="--rpo is for this machine alone")
 
 
 def _add_open(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@ from appliance.base.text import size
 from appliance.cli.exit_codes import DONE
 from appliance.cli.session import Session
 from appliance.cli.vault_input import find_credentials
+from appliance.formats.names import parse_machine_name
 from appliance.formats.vault_settings import VaultSettings
 from appliance.vault.address import DirectoryAddress, parse_address
 from appliance.vault.bucket_policy import make_policy
@@ -53,13 +54,19 @@ def limit(session: Session, options: argparse.Namespace) -> int:
         "limit_bytes_per_s": (options.rate, 1 << 20),
         "share_percent": (options.share, 1),
         "budget_bytes_per_day": (options.budget, 1 << 30),
-        "rpo_s": (options.rpo, 3600),
+        "rpo_s": (None if options.machine else options.rpo, 3600),
     }
     for member, (value, unit) in numbers.items():
         if value is not None:
             if not 0 <= value < 1e12:
                 raise UsageError("limits are numbers of at least 0")
             changes[member] = int(value * unit)
+    if options.machine is not None:
+        machine = parse_machine_name(options.machine)
+        if options.rpo is None or not 0 <= options.rpo < 1e6:
+            raise UsageError("--machine goes with --rpo HOURS")
+        own = {**settings.machine_rpo_s, machine: int(options.rpo * 3600)}
+        changes["machine_rpo_s"] = own
     if options.share is not None and not 1 <= options.share <= 100:
         raise UsageError("--share takes 1 to 100 per cent")
     if options.window is not None:
@@ -84,6 +91,10 @@ def _limits_text(settings: VaultSettings) -> str:
             f"  windows {'; '.join(settings.windows) or 'always'}",
             f"  budget  {size(budget) + ' a day' if budget else 'none'}",
             f"  target  newest point of each machine at most {settings.rpo_s / 3600:g} h old",
+            *(
+                f"          {machine}: {seconds / 3600:g} h"
+                for machine, seconds in sorted(settings.machine_rpo_s.items())
+            ),
         )
     )
 

@@ -6,12 +6,13 @@ import argparse
 from typing import Any
 
 from appliance.base.text import duration, size
-from appliance.catalog.vault_ledger import VaultLedger
+from appliance.catalog.vault_ledger import LEDGER, VaultLedger
 from appliance.cli.exit_codes import DONE
 from appliance.cli.session import Session
 from appliance.formats.names import format_time
 from appliance.formats.vault_settings import VaultSettings
-from appliance.vault.connection import LEDGER
+from appliance.vault.address import S3Address, parse_address
+from appliance.vault.providers import estimate_cost_usd, estimate_storage_usd
 from appliance.vault.registry import Registry
 from appliance.vault.standing import MachineStanding, Standing, standing_json
 
@@ -42,14 +43,23 @@ def _vault(
         last = ledger.note("last") or {}
     finally:
         ledger.close()
+    address = parse_address(settings.url)
+    prices = address.provider if isinstance(address, S3Address) else None
+    today = traffic.get(f"{now:%Y-%m-%d}")
     value = {
         **settings.to_json(),
+        "cost_today_usd": (
+            estimate_cost_usd(prices, today["requests"], today["received_bytes"])
+            if prices and today
+            else 0.0
+        ),
+        "storage_usd_per_month": estimate_storage_usd(prices, stored_bytes) if prices else 0.0,
         "owner": claim.epoch > 0,
         "epoch": claim.epoch,
         "counter": 0 if claim.head is None else claim.head.counter,
         "objects": objects,
         "stored_bytes": stored_bytes,
-        "machines": [standing_json(one, now, settings.rpo_s) for one in machines],
+        "machines": [standing_json(one, now) for one in machines],
         "traffic": traffic,
         "last_sync": last,
     }
@@ -65,7 +75,7 @@ def _text(
         f"{value['counter']}" + ("" if value["owner"] else "; this box only reads it"),
     ]
     for one in machines:
-        lines.append(f"  {one.machine}: {_standing(one, settings, now)}")
+        lines.append(f"  {one.machine}: {_standing(one, now)}")
     last = value["last_sync"]
     if last:
         lines.append(f"  last sync {last['ended']}: {last['outcome']}")
@@ -75,10 +85,15 @@ def _text(
         day, sums = sorted(days.items())[-1]
         requests = ", ".join(f"{count} {kind}" for kind, count in sorted(sums["requests"].items()))
         lines.append(f"  {day}: {size(sums['sent_bytes'])} sent; {requests}")
+    if value["storage_usd_per_month"] or value["cost_today_usd"]:
+        lines.append(
+            f"  about {value['cost_today_usd']:.2f} USD for today's requests, "
+            f"{value['storage_usd_per_month']:.2f} USD a month for what is stored"
+        )
     return lines
 
 
-def _standing(one: MachineStanding, settings: VaultSettings, now: Any) -> str:
+def _standing(one: MachineStanding, now: Any) -> str:
     if one.newest_there == one.newest:
         until = one.immutable_until
         locked = "" if until is None else f", immutable until {format_time(until)}"
@@ -86,7 +101,7 @@ def _standing(one: MachineStanding, settings: VaultSettings, now: Any) -> str:
     behind_s = one.behind_s(now)
     behind = "nothing there yet" if behind_s is None else f"{duration(behind_s)} behind"
     waits = f", {size(one.waiting_bytes)} at most to send"
-    if one.is_within(now, settings.rpo_s):
+    if one.is_within(now):
         return f"{behind}, within its target{waits}"
     if one.within_at is None:
         return f"{behind}{waits}: 'holdfast vault sync' sends it"

@@ -15,6 +15,7 @@ from appliance.cli.exit_codes import DONE, FAILED
 from appliance.cli.key_input import read_recovery_key
 from appliance.cli.session import Session
 from appliance.cli.vault_input import find_credentials
+from appliance.cli.vault_pull import pull
 from appliance.formats.names import format_time, parse_time
 from appliance.formats.vault import VAULT_ID_BYTES
 from appliance.formats.vault_credentials import Credentials
@@ -51,6 +52,7 @@ def vault(session: Session, options: argparse.Namespace) -> int:
         "mirror": vault_copies.mirror,
         "seed": vault_copies.seed,
         "adopt": vault_copies.adopt,
+        "pull": pull,
     }
     return actions[options.action](session, options)
 
@@ -61,7 +63,16 @@ def add(session: Session, options: argparse.Namespace) -> int:
     if options.lock:
         check_lock(address, options.lock, is_confirmed=options.yes)
     credentials = find_credentials(address, options.credentials_file)
-    settings = asyncio.run(add_vault(session, options.name, address, options.lock, credentials))
+    settings = asyncio.run(
+        add_vault(
+            session,
+            options.name,
+            address,
+            options.lock,
+            credentials,
+            is_taking_over=options.take_over,
+        )
+    )
     locked = f"; what is uploaded is immutable for {options.lock} days" if options.lock else ""
     session.console.result(
         settings.to_json(),
@@ -76,11 +87,14 @@ async def add_vault(
     address: Address,
     lock_days: int,
     credentials: Credentials | None,
+    *,
+    is_taking_over: bool = False,
 ) -> VaultSettings:
     """Make a vault of `address` and keep it; durable on return, and nothing is kept on failure."""
     registry = Registry(session.store)
     if check_vault_name(name) in registry.names():
         raise UsageError(f"there is a vault '{name}' already: choose another --name")
+    registry.remove(name)  # what a killed attempt left
     registry.put(VaultSettings(name, str(address), bytes(VAULT_ID_BYTES), lock_days))
     try:
         if credentials is not None:
@@ -89,13 +103,13 @@ async def add_vault(
         async with connect(
             session.store, name, session.clock, progress, making=bool(lock_days)
         ) as connection:
-            return await _begin(connection)
+            return await _begin(connection, is_taking_over=is_taking_over)
     except BaseException:
         registry.remove(name)
         raise
 
 
-async def _begin(connection: Connection) -> VaultSettings:
+async def _begin(connection: Connection, *, is_taking_over: bool) -> VaultSettings:
     """Make the bucket a vault, or find that it is one of this box already."""
     if connection.settings.lock_days:
         verdict = await probe_lock(connection.bucket)
@@ -114,7 +128,7 @@ async def _begin(connection: Connection) -> VaultSettings:
     connection.settings = settings
     publisher = connection.publisher(contents)
     connection.registry.put_claim(settings.name, publisher.claim)
-    if await contents.newest_owner() is None:
+    if is_taking_over or await contents.newest_owner() is None:
         await publisher.take_over()
     await publisher.check_owner()
     return settings

@@ -19,7 +19,9 @@ from appliance.recovery.presets import HardwareChoice
 from appliance.recovery.ready import Wait
 from appliance.recovery.runtime import Runtime
 from appliance.recovery.store_view import StoreView
+from appliance.recovery.touch import touched_of
 from appliance.recovery.vm_note import VmStatus
+from appliance.recovery.vm_start import BootOrder
 
 
 def mount(session: Session, options: argparse.Namespace) -> int:
@@ -65,7 +67,7 @@ def boot(session: Session, options: argparse.Namespace) -> int:
     choice.apply(Hardware())  # what cannot be is said before anything is opened
     wait = Wait.parse(options.wait)
     store, console = session.store, session.console
-    order = booting.BootOrder(
+    order = BootOrder(
         point=str(store.points.resolve(options.point)),
         name=options.name,
         hardware=choice,
@@ -183,7 +185,8 @@ def serve_argv(session: Session) -> ServeArgv:
     """What serves the disks of a VM's point."""
 
     def serve(point: str, path: Path) -> list[str]:
-        return session.command("serve", point, "--socket", str(path))
+        noted = str(touched_of(path.parent))
+        return session.command("serve", point, "--socket", str(path), "--touched", noted)
 
     return serve
 

@@ -22,10 +22,12 @@ stopped, both on what they wrote. 'vms continue VM' lets a VM go on
 that is paused, because its disk or its overlay was full.
 """
 _SERVE = """\
-Serve the disks of a point over NBD, read-only, until Ctrl-C: for qemu-img, nbdcopy, a Proxmox or
+Serve the disks of a point over NBD until Ctrl-C: for qemu-img, nbdcopy, a Proxmox or
 libvirt host, or the kernel's own client on an empty machine. Without --listen only the owner of the
 socket gets in. TCP that others can reach needs TLS with certificates on both sides: a directory
 with ca-cert.pem, server-cert.pem and server-key.pem, as QEMU and libnbd name them.
+Disks are read-only unless --writable: then what is written goes to an overlay, which stays, as a
+VM without a guest that 'vms' lists, 'backup vm:NAME' protects and 'failback' brings home.
 """
 _EXPORT = """\
 Write a disk of a point as an image that other programs read. What is zeros is not written. Prints
@@ -153,6 +155,12 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tls-certificates", metavar="DIR", type=Path, help="speak TLS only, with these"
     )
+    parser.add_argument(
+        "--touched", metavar="FILE", type=Path, help="note which blocks are read, for boot sets"
+    )
+    parser.add_argument("--writable", action="store_true", help="let it be written, to an overlay")
+    parser.add_argument("--name", metavar="VM", help="of the overlay (default: the point's)")
+    add_overlay_limit(parser)
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:

@@ -17,6 +17,7 @@ from appliance.formats.names import PointName, format_time, parse_machine_name, 
 
 RECORD_HEADER_BYTES = 32
 RECORD_MAX_BYTES = 64 << 10
+DRILL_MAX_BYTES = 1 << 20  # of a hundred machines, each with its checks
 REASON_MAX = 1000
 AT_ONCE = "at once"
 

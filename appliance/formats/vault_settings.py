@@ -10,7 +10,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import zstandard
@@ -55,6 +55,7 @@ class VaultSettings:
         windows: when uploading is allowed, as `vault limit --window` takes it; none: always.
         budget_bytes_per_day: upload no more on one day (UTC); 0 without budget.
         rpo_s: how old a machine's newest point in the vault should be at most.
+        machine_rpo_s: the same for machines that have a target of their own.
         retention: which points stay in the vault; None: all.
     """
 
@@ -67,7 +68,12 @@ class VaultSettings:
     windows: tuple[str, ...] = ()
     budget_bytes_per_day: int = 0
     rpo_s: int = RPO_S
+    machine_rpo_s: Mapping[str, int] = field(default_factory=dict)
     retention: Policy | None = None
+
+    def rpo_of(self, machine: str) -> int:
+        """The target of one machine, in seconds."""
+        return self.machine_rpo_s.get(machine, self.rpo_s)
 
     def to_json(self) -> dict[str, Any]:
         """As it is sealed, and as `--json` prints it."""
@@ -76,6 +82,7 @@ class VaultSettings:
             "url": self.url,
             "vault": self.vault.hex(),
             **{name: getattr(self, name) for name in _NUMBERS},
+            "machine_rpo_s": dict(self.machine_rpo_s),
             "windows": list(self.windows),
             "retention": None if self.retention is None else self.retention.to_json(),
         }
@@ -122,6 +129,7 @@ def decode_settings(data: bytes) -> VaultSettings:
     if len(windows) > WINDOWS_MAX or not all(isinstance(window, str) for window in windows):
         raise found.fault("windows", "a list of times")
     numbers = {member: found.integer(member, 0, high) for member, high in _NUMBERS.items()}
+    own = found.fields("machine_rpo_s")
     retention = None
     if found.get("retention") is not None:
         retention = policy_from_fields(found.fields("retention"))
@@ -131,6 +139,7 @@ def decode_settings(data: bytes) -> VaultSettings:
         found.hex("vault", VAULT_ID_BYTES),
         **numbers,
         windows=tuple(map(str, windows)),
+        machine_rpo_s={name: own.integer(name, 0, _NUMBERS["rpo_s"]) for name in own.names()},
         retention=retention,
     )
 

@@ -149,6 +149,7 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "hf_directory_chunks": (c_uint32, [c_void_p]),
     "hf_directory_ids": (c_void_p, [c_void_p]),
     "hf_directory_lengths": (c_void_p, [c_void_p]),
+    "hf_directory_frame": (c_int, [c_void_p, c_uint32, _U32P, _U32P]),
     "hf_directory_locate": (c_int, [c_void_p, c_char_p, _U32P, _U32P, _U32P, _U32P, _U32P]),
     "hf_reader_new": (c_void_p, []),
     "hf_reader_free": (None, [c_void_p]),

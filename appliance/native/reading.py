@@ -86,6 +86,12 @@ class Directory:
             ordinal += 1
         return chunks
 
+    def frame_range(self, frame: int) -> tuple[int, int]:
+        """(offset, length) of a frame in the file of its container."""
+        offset, length = c_uint32(), c_uint32()
+        check(lib.hf_directory_frame(self.handle, frame, byref(offset), byref(length)), "frame")
+        return offset.value, length.value
+
     def locate(self, chunk_id: bytes, ordinal: int) -> Location | None:
         """Where the chunk is, `ordinal` being a hint; None if it is not in this container."""
         place, frame, offset = c_uint32(ordinal), c_uint32(), c_uint32()

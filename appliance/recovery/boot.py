@@ -15,42 +15,25 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import psutil
-
-from appliance.base import durable
 from appliance.base.clock import Clock, SystemClock
-from appliance.base.errors import BusyError, Cancelled, HoldfastError, NotFoundError
+from appliance.base.errors import BusyError, Cancelled, NotFoundError
 from appliance.base.progress import Progress
-from appliance.base.text import size
 from appliance.formats.names import PointName
 from appliance.recovery import qemu
 from appliance.recovery.accelerator import Accelerator, choose_accelerator, remember
-from appliance.recovery.boot_disk import Needs, judge_disk
 from appliance.recovery.disk_server import (
-    SOCKET,
     ServeArgv,
-    disk_export_name,
-    end_disk_server,
-    measure_disks,
-    start_disk_server,
 )
-from appliance.recovery.hardware import Hardware, Machine
-from appliance.recovery.overlay import choose_limit, create_overlay
 from appliance.recovery.presets import (
-    NO_CHOICE,
-    HardwareChoice,
-    choose_hardware,
-    read_preset,
     remember_preset,
 )
 from appliance.recovery.ready import (
-    LOGIN,
     AcceleratorFailedError,
     GuestEndedError,
-    Wait,
     wait_until_ready,
 )
 from appliance.recovery.runtime import Runtime
+from appliance.recovery.touch import touched_of
 from appliance.recovery.vm_note import (
     VmNote,
     VmStatus,
@@ -61,25 +44,9 @@ from appliance.recovery.vm_note import (
     show_vm,
     write_vm,
 )
-from appliance.recovery.vms import is_whole, read_all, settle, with_larger_overlays
-from appliance.sources.nbd import NbdAddress, NbdClient
-
-MEMORY_SPARE_MIB = 256
-
-
-@dataclass(frozen=True)
-class BootOrder:
-    """What to boot. `point` is a point's own name, never `latest`.
-
-    `overlay_limit_bytes` is for each disk; None chooses by what the disk needs and what is free.
-    """
-
-    point: str
-    name: str | None = None
-    hardware: HardwareChoice = NO_CHOICE
-    wait: Wait = LOGIN
-    timeout_s: float = 300.0
-    overlay_limit_bytes: int | None = None
+from appliance.recovery.vm_start import BootOrder, find_kept, machine_of, new_note, start_vm
+from appliance.recovery.vms import read_all, settle
+from appliance.store.boot_notes import keep_boot_note
 
 
 @dataclass(frozen=True)
@@ -117,22 +84,11 @@ def boot(
     accelerator = choose_accelerator(runtime)
     folder = runtime.vms / name
     with lock_vm(runtime, name):
-        kept = _find_kept(folder, order)
-        note = VmNote(
-            name=name,
-            point=order.point,
-            limits_bytes=(),
-            hardware=Hardware(),
-            state="starting",
-            is_fresh=True,
-            accelerator=accelerator,
-        )
-        if kept is not None:
-            hardware = order.hardware.apply(kept.hardware)
-            note = replace(kept, state="starting", accelerator=accelerator, hardware=hardware)
-        note = replace(note, guest_port=order.wait.port, is_wanted=True)
-        note = _start(runtime, folder, note, order, serve_argv=serve_argv, progress=progress)
-    remember_preset(runtime, PointName.parse(order.point).machine, order.hardware)
+        kept = find_kept(folder, order)
+        note = new_note(name, order, kept, accelerator)
+        note = start_vm(runtime, folder, note, order, serve_argv=serve_argv, progress=progress)
+    if order.is_remembered:
+        remember_preset(runtime, PointName.parse(order.point).machine, order.hardware)
     try:
         note = _wait(runtime, folder, note, order, progress)
     except (GuestEndedError, Cancelled, KeyboardInterrupt) as error:
@@ -141,6 +97,9 @@ def boot(
             settle(folder, replace(note, is_fresh=was_fresh, is_wanted=False))
         raise
     note = _note_ready(runtime, folder, note, clock.monotonic_s() - began_s)
+    if kept is None and order.is_remembered:  # otherwise it read a part from its overlay
+        machine = PointName.parse(note.point).machine
+        keep_boot_note(runtime.state, machine, touched_of(folder))
     return BootResult(show_vm(folder, note, "running"), kept is not None, _others(runtime, note))
 
 
@@ -154,115 +113,14 @@ def resume(runtime: Runtime, name: str, serve_argv: ServeArgv, progress: Progres
     accelerator = choose_accelerator(runtime)
     with lock_vm(runtime, name):
         note = read_vm(folder)
-        order = BootOrder(note.point, name, wait=Wait("none"))
-        kept = _find_kept(folder, order)
+        order = BootOrder(note.point, name)
+        kept = find_kept(folder, order)
         if kept is None:
             raise NotFoundError(f"VM '{name}' had never come up: 'holdfast boot' starts it anew")
-        note = replace(kept, state="starting", accelerator=accelerator, is_wanted=True)
-        note = _start(runtime, folder, note, order, serve_argv=serve_argv, progress=progress)
+        note = new_note(name, order, kept, accelerator)
+        note = replace(note, guest_port=kept.guest_port)
+        note = start_vm(runtime, folder, note, order, serve_argv=serve_argv, progress=progress)
     return show_vm(folder, note, "running")
-
-
-def check_memory(memory_mib: int) -> None:
-    """Raises HoldfastError when this machine has no room for a guest of `memory_mib`."""
-    available_bytes = psutil.virtual_memory().available
-    needed_bytes = (memory_mib + MEMORY_SPARE_MIB) << 20
-    if available_bytes < needed_bytes:
-        raise HoldfastError(
-            f"{size(available_bytes)} of memory are free and the VM needs {size(needed_bytes)}: "
-            "give a smaller --memory or stop another VM"
-        )
-
-
-def _find_kept(folder: Path, order: BootOrder) -> VmNote | None:
-    """The VM that exists in `folder`, ended and fit to be started again, or None."""
-    try:
-        note = read_vm(folder)
-    except NotFoundError:
-        return None
-    if note.point != order.point:
-        raise BusyError(
-            f"VM '{note.name}' belongs to {note.point}: 'holdfast stop {note.name} --discard' "
-            "removes it, or choose another --name"
-        )
-    if note.state == "stopped":
-        return note
-    if is_whole(folder, note):
-        raise BusyError(f"VM '{note.name}' runs already: 'holdfast vms' shows where it is reached")
-    return settle(folder, note)
-
-
-def _start(
-    runtime: Runtime,
-    folder: Path,
-    note: VmNote,
-    order: BootOrder,
-    *,
-    serve_argv: ServeArgv,
-    progress: Progress,
-) -> VmNote:
-    """Serve and start; when that fails, what was there before is there again."""
-    if not note.is_fresh:
-        check_memory(note.hardware.memory_mib)
-    durable.make_directory(folder)
-    write_vm(folder, note)
-    try:
-        if note.needs_point:
-            progress.phase("opening the point")
-            end_disk_server(folder)
-            start_disk_server(serve_argv(note.point, folder / SOCKET), folder, progress=progress)
-        if note.is_fresh:
-            note = _furnish(runtime, folder, note, order)
-        elif order.overlay_limit_bytes is not None and note.needs_point:
-            note = with_larger_overlays(folder, note, order.overlay_limit_bytes)
-        progress.phase("starting the VM")
-        guest = qemu.start_qemu(folder, machine_of(note), progress)
-        running = replace(note.with_state("running", guest), is_fresh=False)
-        write_vm(folder, running)
-    except BaseException:
-        settle(folder, note)
-        raise
-    return running
-
-
-def _furnish(runtime: Runtime, folder: Path, note: VmNote, order: BootOrder) -> VmNote:
-    """Choose the hardware of a new VM and make its overlays."""
-    sizes = measure_disks(folder)
-    preset = read_preset(runtime, PointName.parse(note.point).machine)
-    hardware = choose_hardware(preset, _judge(folder, sizes), order.hardware)
-    check_memory(hardware.memory_mib)
-    limits = []
-    for disk, size_bytes in enumerate(sizes):
-        asked_bytes = order.overlay_limit_bytes
-        limits.append(choose_limit(folder, size_bytes, len(sizes), asked_bytes))
-        backing = f"nbd+unix:///{disk_export_name(disk)}?socket={SOCKET}"
-        create_overlay(folder, disk, backing, size_bytes)
-    return replace(note, limits_bytes=tuple(limits), hardware=hardware)
-
-
-def _judge(folder: Path, sizes: list[int]) -> Needs:
-    if not sizes:
-        return Needs("bios", "virtio")
-    with NbdClient(NbdAddress(disk_export_name(0), folder / SOCKET)) as client:
-
-        def read(offset: int, length: int) -> bytes:
-            data = bytearray(length)
-            client.read_into(offset, memoryview(data))
-            return bytes(data)
-
-        return judge_disk(read, sizes[0])
-
-
-def machine_of(note: VmNote) -> Machine:
-    """What QEMU is told about a VM."""
-    return Machine(
-        name=note.name,
-        hardware=note.hardware,
-        limits_bytes=note.limits_bytes,
-        accelerator=note.accelerator.name,
-        guest_port=note.guest_port,
-        moved=note.moved,
-    )
 
 
 def _wait(

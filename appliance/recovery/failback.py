@@ -9,8 +9,7 @@ Owns the rounds and the comparing. Never discards the VM: its overlay stays unti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from appliance.base.clock import Clock
 from appliance.base.errors import HoldfastError, UsageError
 from appliance.base.progress import Progress
 from appliance.recovery import qemu
+from appliance.recovery.compare import Count, make_equal
 from appliance.recovery.disk_server import ServeArgv, end_disk_server
 from appliance.recovery.hardware import node_of
 from appliance.recovery.home import Home, open_home
@@ -34,11 +34,8 @@ from appliance.recovery.vm_disks import (
     release_moment,
 )
 from appliance.recovery.vm_note import VmNote, find_folder, lock_disks, lock_vm, read_vm, write_vm
-from appliance.sources.nbd import NbdAddress, NbdClient, NbdSource
+from appliance.sources.nbd import NbdAddress, NbdClient
 
-BLOCK_BYTES = 4096
-_PIECE_BYTES = 4 << 20
-_THREADS = 4
 # What one more round may leave for the pause: less than a second on a slow disk.
 _LITTLE_BYTES = 64 << 20
 _ROUNDS_MAX = 6
@@ -55,12 +52,6 @@ class Failback:
     rounds: int
     pause_s: float | None
     shut_down: bool
-
-
-@dataclass
-class _Count:
-    compared: int = 0
-    written: int = 0
 
 
 def fail_back(
@@ -86,12 +77,12 @@ def fail_back(
         note = read_vm(folder)
         if len(targets) != note.disks:
             raise UsageError(f"VM '{name}' has {note.disks} disks and {len(targets)} targets")
-        count = _Count()
+        count = Count()
         if note.guest is None or not note.guest.qemu.is_alive():
             stack.enter_context(lock_vm(runtime, name))
             with moment_of(folder, note, serve_argv) as moment:
                 homes = _open_homes(stack, moment, targets, force=force)
-                _round(moment.addresses, homes, None, count, progress)
+                make_equal(moment.addresses, homes, None, count, progress)
             return Failback(name, count.compared, count.written, 1, None, shut_down=False)
         rounds = _Rounds(folder, note, count, progress)
         stack.callback(rounds.clear)
@@ -125,7 +116,7 @@ def _open_homes(
 class _Rounds:
     """The rounds of one failback of a running VM."""
 
-    def __init__(self, folder: Path, note: VmNote, count: _Count, progress: Progress) -> None:
+    def __init__(self, folder: Path, note: VmNote, count: Count, progress: Progress) -> None:
         self._folder = folder
         self._note = note
         self._count = count
@@ -160,11 +151,11 @@ class _Rounds:
 
         The moment of the last round is let go of.
         """
-        _round(self.moment.addresses, homes, None, self._count, self._progress)
+        make_equal(self.moment.addresses, homes, None, self._count, self._progress)
         while self._count_dirty() > _LITTLE_BYTES and self._number < _ROUNDS_MAX:
             self._hold()
             changed = self._read_changed(_BITMAP.format(self._number - 1))
-            _round(self.moment.addresses, homes, changed, self._count, self._progress)
+            make_equal(self.moment.addresses, homes, changed, self._count, self._progress)
         release_moment(self._folder, self._note)
         return self._number + 1
 
@@ -183,7 +174,7 @@ class _Rounds:
                     monitor.ask("block-dirty-bitmap-disable", node=node, name=bitmap)
             export_nodes(self._folder, nodes, [bitmap])
             changed = self._read_changed(bitmap)
-            _round(self.moment.addresses, homes, changed, self._count, self._progress)
+            make_equal(self.moment.addresses, homes, changed, self._count, self._progress)
         except BaseException:
             with suppress(MonitorError), Monitor(self._folder) as monitor:
                 monitor.ask("system_reset" if shut_down else "cont")
@@ -245,91 +236,3 @@ def _shut_down_or_stop(monitor: Monitor, grace_s: float) -> bool:
         monitor.ask("set-action", shutdown="poweroff")
     monitor.ask("stop")
     return False
-
-
-# ---- comparing ----------------------------------------------------------------------------------
-
-
-def _round(
-    addresses: Sequence[NbdAddress],
-    homes: Sequence[Home],
-    changed: Sequence[Sequence[Range]] | None,
-    count: _Count,
-    progress: Progress,
-) -> None:
-    """Make `homes` equal to what is served, everywhere or where it changed; durable on return."""
-    sources = [NbdSource(address, str(address)) for address in addresses]
-    try:
-        ranges = changed or [[(0, source.size_bytes)] for source in sources]
-        progress.phase(
-            "comparing and writing", total=sum(length for some in ranges for _, length in some)
-        )
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix="failback") as pool:
-            for source, home, some in zip(sources, homes, ranges, strict=True):
-                copy = _Copy(source, home)
-                for length, written in _bounded(pool, copy, _cut(some)):
-                    count.compared += length
-                    count.written += written
-                    progress.advance(length)
-        for home in homes:
-            home.flush()
-    finally:
-        for source in sources:
-            source.close()
-
-
-def _cut(ranges: Iterable[Range]) -> Iterator[Range]:
-    for offset, length in ranges:
-        for start in range(offset, offset + length, _PIECE_BYTES):
-            yield start, min(_PIECE_BYTES, offset + length - start)
-
-
-def _bounded(
-    pool: ThreadPoolExecutor, copy: _Copy, pieces: Iterator[Range]
-) -> Iterator[tuple[int, int]]:
-    waiting: set[Future[tuple[int, int]]] = set()
-    for offset, length in pieces:
-        waiting.add(pool.submit(copy.run, offset, length))
-        if len(waiting) >= 2 * _THREADS:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-    for future in waiting:
-        yield future.result()
-
-
-class _Copy:
-    """One disk on its way home."""
-
-    def __init__(self, source: NbdSource, home: Home) -> None:
-        self._source = source
-        self._home = home
-
-    def run(self, offset: int, length: int) -> tuple[int, int]:
-        """Write the blocks of 4 KiB that differ; gives (bytes compared, bytes written)."""
-        wanted, there = bytearray(length), bytearray(length)
-        self._source.read(offset, memoryview(wanted))
-        self._home.read_into(offset, memoryview(there))
-        written = 0
-        for start, end in differing_blocks(wanted, there):
-            self._home.write(offset + start, memoryview(wanted)[start:end])
-            written += end - start
-        return length, written
-
-
-def differing_blocks(wanted: bytearray, there: bytearray) -> Iterator[tuple[int, int]]:
-    """(start, end) of the runs of blocks of 4 KiB in which two buffers of one length differ."""
-    if wanted == there:
-        return
-    began = -1
-    one, other = memoryview(wanted), memoryview(there)
-    for start in range(0, len(wanted), BLOCK_BYTES):
-        end = start + BLOCK_BYTES
-        if one[start:end] == other[start:end]:
-            if began >= 0:
-                yield began, start
-            began = -1
-        elif began < 0:
-            began = start
-    if began >= 0:
-        yield began, len(wanted)

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from appliance.base.clock import SystemClock
 from appliance.base.errors import HoldfastError
 from appliance.recovery.hardware import AGENT_SOCKET
 from appliance.sources.wire import connect_unix
@@ -21,6 +22,7 @@ ANSWER_TIMEOUT_S = 3.0
 # An agent flushes everything before it answers.
 FREEZE_TIMEOUT_S = 30.0
 _ANSWER_MAX_BYTES = 1 << 20
+_RECEIVE_BYTES = 64 << 10
 
 
 class AgentError(HoldfastError):
@@ -32,6 +34,8 @@ class GuestAgent:
 
     def __init__(self, folder: Path) -> None:
         """Raises AgentError where nobody answers within ANSWER_TIMEOUT_S."""
+        self._clock = SystemClock()
+        self._received = b""
         try:
             self._connection = connect_unix(folder / AGENT_SOCKET, ANSWER_TIMEOUT_S)
         except (HoldfastError, OSError) as error:
@@ -46,9 +50,7 @@ class GuestAgent:
         """What an earlier conversation left behind ends at a 0xFF, says the agent's protocol."""
         number = secrets.randbits(31)
         self._send(b"\xff", "guest-sync-delimited", id=number)
-        with self._answers_in(ANSWER_TIMEOUT_S):
-            while self._receive(1) != b"\xff":
-                continue
+        self._read_until(b"\xff", ANSWER_TIMEOUT_S)
         if self._take(ANSWER_TIMEOUT_S) != number:
             raise AgentError("the guest agent does not answer what it was asked")
 
@@ -69,33 +71,32 @@ class GuestAgent:
             raise AgentError(f"the guest agent is gone: {error}") from error
 
     def _take(self, timeout_s: float) -> Any:
-        line = b""
-        with self._answers_in(timeout_s):
-            while not line.endswith(b"\n"):
-                line += self._receive(1)
-                if len(line) > _ANSWER_MAX_BYTES:
-                    raise AgentError("the guest agent talks without end")
+        line = self._read_until(b"\n", timeout_s)
         try:
             answer = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise AgentError("the guest agent says something else than JSON") from error
         if not isinstance(answer, dict) or "return" not in answer:
             raise AgentError(f"the guest agent refuses: {line[:200].decode(errors='replace')}")
         return answer["return"]
 
-    def _receive(self, length: int) -> bytes:
-        data = self._connection.recv(length)
-        if not data:
-            raise AgentError("the guest agent hung up")
-        return data
-
-    @contextmanager
-    def _answers_in(self, timeout_s: float) -> Iterator[None]:
-        self._connection.settimeout(timeout_s)
-        try:
-            yield
-        except (TimeoutError, OSError) as error:
-            raise AgentError("no guest agent answers") from error
+    def _read_until(self, end: bytes, timeout_s: float) -> bytes:
+        """What comes before `end`; guests are strangers, so neither time nor memory is theirs."""
+        deadline_s = self._clock.monotonic_s() + timeout_s
+        while end not in self._received:
+            rest_s = deadline_s - self._clock.monotonic_s()
+            if rest_s <= 0 or len(self._received) > _ANSWER_MAX_BYTES:
+                raise AgentError("no guest agent answers")
+            self._connection.settimeout(rest_s)
+            try:
+                data = self._connection.recv(_RECEIVE_BYTES)
+            except OSError as error:
+                raise AgentError("no guest agent answers") from error
+            if not data:
+                raise AgentError("the guest agent hung up")
+            self._received += data
+        found, _, self._received = self._received.partition(end)
+        return found
 
 
 @contextmanager

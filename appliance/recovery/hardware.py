@@ -28,6 +28,7 @@ AGENT_SOCKET = "agent.sock"
 VNC_SOCKET = "vnc.sock"
 VNC_DISPLAYS = "127.0.0.1:0,to=999"  # the first free port from 5900 on
 UEFI_VARIABLES = "uefi.fd"
+SPARE_SLOT = "spare"
 # Debian's ovmf: the program, and variables that every VM gets a copy of.
 UEFI_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 UEFI_VARIABLES_TEMPLATE = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
@@ -124,6 +125,8 @@ def build_argv(folder: Path, machine: Machine) -> list[str]:
     if hardware.firmware == "uefi":
         argv += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={UEFI_CODE}"]
         argv += ["-drive", f"if=pflash,format=raw,unit=1,file={UEFI_VARIABLES}"]
+        # A q35 takes a card while it runs only here.
+        argv += ["-device", f"pcie-root-port,id={SPARE_SLOT},chassis=1"]
     # A q35 has no IDE.
     bus = "sata" if hardware.bus == "ide" and hardware.firmware == "uefi" else hardware.bus
     if bus == "sata":

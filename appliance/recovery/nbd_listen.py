@@ -85,16 +85,29 @@ def listen_unix(path: Path) -> socket.socket:
 
 def listen_tcp(address: Address, tls: ssl.SSLContext | None) -> socket.socket:
     """Listen on `address`. Raises UsageError without TLS on anything but the loopback."""
-    where = f"{address.host}:{address.port}"
-    with named_os_errors(where):
-        family, _, _, _, found = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        if tls is None and not ipaddress.ip_address(str(found[0])).is_loopback:
-            raise UsageError(
-                f"{where} can be reached by others: give --tls-certificates DIR, or 127.0.0.1"
-            )
-        listener = socket.create_server(found[:2], family=family)
+    family, found = _resolve(address)
+    if tls is None:
+        check_loopback(address)
+    with named_os_errors(f"{address.host}:{address.port}"):
+        listener = socket.create_server(found, family=family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def check_loopback(address: Address) -> None:
+    """Raises UsageError for an address that others can reach."""
+    _, found = _resolve(address)
+    if not ipaddress.ip_address(found[0]).is_loopback:
+        raise UsageError(
+            f"{address.host}:{address.port} can be reached by others: give --tls-certificates DIR, "
+            "or 127.0.0.1"
+        )
+
+
+def _resolve(address: Address) -> tuple[int, tuple[str, int]]:
+    with named_os_errors(f"{address.host}:{address.port}"):
+        family, _, _, _, found = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    return family, (str(found[0]), int(found[1]))

@@ -5,6 +5,7 @@ Owns the waiting. Never starts or ends a VM: it says by an error what became of 
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from contextlib import suppress
@@ -27,6 +28,7 @@ _TEXT_ADDRESS = 0xB8000
 _TEXT_BYTES = 0x8000
 _TEXT_FILE = "screen.text"
 _CONNECT_TIMEOUT_S = 2.0
+_SERIAL_TAIL_BYTES = 1 << 20  # a guest may say more than memory holds
 _TAKEN = ("TCP[ESTABLISHED]", "TCP[CLOSE_WAIT]")
 
 
@@ -96,7 +98,7 @@ def wait_until_ready(
             _check_run_state(name, monitor.run_state())
             if wait.kind == "tcp":
                 return _answers(monitor, guest)
-            return _shows_login(monitor, folder)
+            return _LOGIN in read_console(monitor, folder)
         return False
 
     if not poll(is_ready, timeout_s, interval_s=_TURN_S, clock=clock, progress=progress):
@@ -121,16 +123,18 @@ def _check_run_state(name: str, state: str) -> None:
         )
 
 
-def _shows_login(monitor: Monitor, folder: Path) -> bool:
-    with suppress(FileNotFoundError):
-        if _LOGIN in (folder / SERIAL_LOG).read_bytes():
-            return True
+def read_console(monitor: Monitor, folder: Path) -> bytes:
+    """What a guest said last on its serial line, and what its screen shows in text mode."""
+    said = b""
+    with suppress(FileNotFoundError), (folder / SERIAL_LOG).open("rb") as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - _SERIAL_TAIL_BYTES))
+        said = log.read(_SERIAL_TAIL_BYTES)
     # No console on the serial line: look at the screen, while it still is in text mode.
     screen = folder / _TEXT_FILE
     monitor.ask("pmemsave", val=_TEXT_ADDRESS, size=_TEXT_BYTES, filename=_TEXT_FILE)
     text = screen.read_bytes()[::2]
     screen.unlink()
-    return _LOGIN in text
+    return said + b"\n" + text
 
 
 def _answers(monitor: Monitor, guest: Guest) -> bool:

@@ -54,6 +54,7 @@ class Restore:
         """Write the whole disk; durable on return where the target is a file or a device."""
         size_bytes = self._disk.size_bytes
         self._progress.phase("restoring", total=size_bytes)
+        self._disk.expect_all()
         written = at = 0
         damaged: list[Gap] = []
         for decoded in self._decode():

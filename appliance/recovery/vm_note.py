@@ -10,7 +10,7 @@ import os
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from appliance.base import durable
 from appliance.base.errors import IntegrityError, NotFoundError, UsageError
@@ -25,7 +25,7 @@ from appliance.recovery.runtime import ProcessId, Runtime, read_note, write_note
 
 NOTE = "vm.json"
 _NAME_MAX_BYTES = 240  # a file name holds 255, and the lock adds a suffix
-State = Literal["starting", "running", "stopped"]
+State = Literal["starting", "running", "served", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class VmNote:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> VmNote:
         """The VM of a note. Raises KeyError, TypeError, ValueError or UsageError for garbage."""
-        if value["state"] not in ("starting", "running", "stopped"):
+        if value["state"] not in get_args(State):
             raise ValueError(f"no state: {value['state']}")
         guest = value["guest"]
         port, last_point, ready_s = value["guest_port"], value["last_point"], value["ready_s"]
@@ -128,9 +128,10 @@ class VmNote:
 class VmStatus:
     """A VM as it is shown.
 
-    `state` is `starting`, `running`, `stopped`, `damaged` (its note cannot be read), or why QEMU
-    has paused it: `paused`, `io-error` (its disk is full), `internal-error`, ... `overlay_bytes`
-    is what it occupies of `overlay_limit_bytes`. `warning` says what will pause it, in time.
+    `state` is `starting`, `running`, `stopped`, `served` (its disks are written over NBD),
+    `damaged` (its note cannot be read), or why QEMU has paused it: `paused`, `io-error` (its disk
+    is full), `internal-error`, ... `overlay_bytes` is what it occupies of `overlay_limit_bytes`.
+    `warning` says what will pause it, in time.
     `is_wanted`: it was not stopped by anybody, so it is to run. `forwarded` leads to the port that
     `--wait tcp:PORT` named.
     """

@@ -1,7 +1,8 @@
 """Reading chunks by reference: hint first, then the index (docs/format/page.md, "References").
 
 The id is the truth. Where the hinted container is gone, does not hold the id, or is damaged there,
-any other container that the index knows serves. Only when none does is the chunk lost.
+any other container that the index knows serves, and then the second copy. Only when none does is
+the chunk lost.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from appliance.formats.page import Reference
 from appliance.native import Reader, ReadItem
 from appliance.store.chunk_index import ChunkIndex
 from appliance.store.containers import Container, ContainerCache
+from appliance.store.remote_chunks import RemoteChunks
+from appliance.store.second_copy import SecondCopy
 
 
 class Wanted(NamedTuple):
@@ -29,9 +32,19 @@ class Wanted(NamedTuple):
 class ChunkReader:
     """Reads chunks; thread-safe. The index is loaded only when a hint fails."""
 
-    def __init__(self, containers: ContainerCache, load_index: Callable[[], ChunkIndex]) -> None:
+    def __init__(
+        self,
+        containers: ContainerCache,
+        load_index: Callable[[], ChunkIndex],
+        second_copy: SecondCopy,
+        note_damage: Callable[[bytes, str], None],
+    ) -> None:
+        """`note_damage` is told of containers here that do not give what the second copy did."""
         self._containers = containers
         self._load_index = load_index
+        self._second_copy = second_copy
+        self._remote = RemoteChunks(second_copy, containers.keys)
+        self._note_damage = note_damage
         self._index: ChunkIndex | None = None
         self._index_lock = threading.Lock()
         # Containers that were collected since points named them; their names, so bounded.
@@ -40,14 +53,59 @@ class ChunkReader:
         self._idle_readers: list[Reader] = []
 
     def read_chunk(self, reference: Reference) -> bytes:
-        """One chunk. Raises IntegrityError if no container gives it."""
-        failure = "no container holds it"
-        for container, ordinal in self._places(reference):
+        """One chunk.
+
+        Raises IntegrityError if no container gives it, HoldfastError if it is not here and the
+        second copy that may have it cannot be reached.
+        """
+        failures: dict[bytes, str] = {}
+        for name, ordinal in self._places(reference):
+            try:
+                container = self._containers.get(name)
+            except NotFoundError:
+                continue
+            except HoldfastError as error:
+                failures[name] = str(error)
+                continue
             try:
                 return self._read(container, reference.chunk_id, ordinal)
             except IntegrityError as error:
-                failure = f"container {container.name.hex()}: {error}"
-        raise IntegrityError(f"chunk {reference.chunk_id.hex()[:16]} is lost: {failure}")
+                failures[name] = f"container {name.hex()}: {error}"
+        chunk = self._read_instead(reference, failures)
+        if chunk is None:
+            failure = next(reversed(failures.values()), "no container holds it")
+            raise IntegrityError(f"chunk {reference.chunk_id.hex()[:16]} is lost: {failure}")
+        for name, failure in failures.items():
+            self._note_damage(name, failure)
+        return chunk
+
+    def _read_instead(self, reference: Reference, failures: dict[bytes, str]) -> bytes | None:
+        """As `read_elsewhere`; what is damaged here stays so while that cannot be reached."""
+        try:
+            return self.read_elsewhere(reference)
+        except HoldfastError:
+            if failures:
+                return None
+            raise
+
+    def read_elsewhere(self, reference: Reference) -> bytes | None:
+        """A chunk as the second copy has it; HoldfastError where that cannot be reached."""
+        with self._borrow_reader() as reader:
+            return self._remote.read(reference, reader)
+
+    def expect(self, references: Iterator[Reference]) -> None:
+        """A hint that all of these are going to be read, in this order."""
+        self._second_copy.expect(self._absent(references))
+
+    def _absent(self, references: Iterator[Reference]) -> Iterator[bytes]:
+        """The containers of `references` that are not here, each once."""
+        seen: set[bytes] = set()
+        for reference in references:
+            name = reference.container
+            if name is not None and name not in seen:
+                seen.add(name)
+                if not self._containers.has(name):
+                    yield name
 
     def read_in(self, name: bytes, chunk_id: bytes, ordinal: int) -> bytes:
         """The chunk as container `name` holds it.
@@ -65,16 +123,21 @@ class ChunkReader:
         items: list[ReadItem] = []
         numbers: list[int] = []
         failed: list[int] = []
+        elsewhere: list[int] = []
         for number, (reference, length, offset) in enumerate(wanted):
             place = self._quick_place(reference)
             if place is None:
-                failed.append(number)
+                (elsewhere if reference.container in self._gone else failed).append(number)
                 continue
             numbers.append(number)
             items.append(ReadItem(place[0], place[1], reference.chunk_id, offset, length))
         if items:
             with self._borrow_reader() as reader:
                 failed += [numbers[i] for i in reader.read(items, out)]
+        if elsewhere:
+            absent = [wanted[number] for number in elsewhere]
+            with self._borrow_reader() as reader:
+                failed += [elsewhere[i] for i in self._remote.read_into(absent, out, reader)]
         return [number for number in sorted(failed) if not self._read_again(wanted[number], out)]
 
     def _quick_place(self, reference: Reference) -> tuple[Container, int] | None:
@@ -88,6 +151,10 @@ class ChunkReader:
         except HoldfastError:
             return None
         found = self._by_index(reference)
+        if found is None and self._containers.has(place[0]):
+            # It came back, or came at last.
+            self._gone.discard(place[0])
+            found = place
         try:
             return None if found is None else (self._containers.get(found[0]), found[1])
         except HoldfastError:
@@ -103,20 +170,14 @@ class ChunkReader:
         out[wanted.out_offset : wanted.out_offset + wanted.length] = chunk
         return True
 
-    def _places(self, reference: Reference) -> Iterator[tuple[Container, int]]:
+    def _places(self, reference: Reference) -> Iterator[tuple[bytes, int]]:
         """Where the chunk may be, best first: the hint, the index, the index read anew."""
         tried = set()
         for hint in (self._by_hint, self._by_index, self._by_fresh_index):
             found = hint(reference)
-            if found is None or found[0] in tried:
-                continue
-            name, ordinal = found
-            tried.add(name)
-            try:
-                container = self._containers.get(name)
-            except HoldfastError:
-                continue
-            yield container, ordinal
+            if found is not None and found[0] not in tried:
+                tried.add(found[0])
+                yield found
 
     @staticmethod
     def _by_hint(reference: Reference) -> tuple[bytes, int]:

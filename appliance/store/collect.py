@@ -132,7 +132,12 @@ class Collection:
         candidates = [name for name in candidates if not self._is_spared(name, since_ns)]
         index = self._store.load_index(self._progress)
         live = LiveChunks(
-            self._layout, self._store.chunks, self._store.containers, index, self._progress
+            self._layout,
+            self._store.chunks,
+            self._store.containers,
+            index,
+            self._progress,
+            second_copy=self._store.second_copy,
         )
         self._progress.phase("marking", unit="items")
         self._mark_points(live)

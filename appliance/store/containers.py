@@ -43,34 +43,11 @@ class Container:
         try:
             with named_os_errors(path):
                 self.size_bytes = os.fstat(self.descriptor).st_size
-                self.directory = self._read_directory(keys)
+                self.directory = read_directory(self.descriptor, self.size_bytes, keys, name)
         except BaseException:
             os.close(self.descriptor)
             self.descriptor = -1
             raise
-
-    def _read_directory(self, keys: ContainerKeys) -> Directory:
-        what = f"container {self.name.hex()}"
-        size = self.size_bytes
-        if not HEADER_BYTES + TRAILER_BYTES < size <= CONTAINER_MAX_BYTES:
-            raise IntegrityError(f"{what} has an impossible size of {size} bytes")
-        header = _read(self.descriptor, HEADER_BYTES, 0)
-        trailer = _read(self.descriptor, TRAILER_BYTES, size - TRAILER_BYTES)
-        offset = int.from_bytes(trailer[:8], "little")
-        length = int.from_bytes(trailer[8:16], "little")
-        if (
-            len(header) != HEADER_BYTES
-            or trailer[16:24] != _TRAILER_MAGIC
-            or offset + length + TRAILER_BYTES != size
-        ):
-            raise IntegrityError(f"{what} has a damaged trailer")
-        sealed = _read(self.descriptor, length, offset)
-        if len(sealed) != length:
-            raise IntegrityError(f"{what} ends too early")
-        try:
-            return Directory(header, sealed, offset, keys.container_key(header[16:32]))
-        except IntegrityError as error:
-            raise IntegrityError(f"{what}: {error}") from error
 
     def close(self) -> None:
         """Let go of the file."""
@@ -81,6 +58,33 @@ class Container:
     def __del__(self) -> None:
         if getattr(self, "descriptor", -1) >= 0:
             self.close()
+
+
+def read_directory(descriptor: int, size_bytes: int, keys: ContainerKeys, name: bytes) -> Directory:
+    """The directory of container `name` in an open file. Raises IntegrityError."""
+    what = f"container {name.hex()}"
+    offset, length = directory_range(descriptor, size_bytes, name)
+    header = _read(descriptor, HEADER_BYTES, 0)
+    sealed = _read(descriptor, length, offset)
+    if len(header) != HEADER_BYTES or len(sealed) != length:
+        raise IntegrityError(f"{what} ends too early")
+    try:
+        return Directory(header, sealed, offset, keys.container_key(header[16:32]))
+    except IntegrityError as error:
+        raise IntegrityError(f"{what}: {error}") from error
+
+
+def directory_range(descriptor: int, size_bytes: int, name: bytes) -> tuple[int, int]:
+    """(offset, length) of the directory, as the trailer says. Raises IntegrityError."""
+    what = f"container {name.hex()}"
+    if not HEADER_BYTES + TRAILER_BYTES < size_bytes <= CONTAINER_MAX_BYTES:
+        raise IntegrityError(f"{what} has an impossible size of {size_bytes} bytes")
+    trailer = _read(descriptor, TRAILER_BYTES, size_bytes - TRAILER_BYTES)
+    offset = int.from_bytes(trailer[:8], "little")
+    length = int.from_bytes(trailer[8:16], "little")
+    if trailer[16:24] != _TRAILER_MAGIC or offset + length + TRAILER_BYTES != size_bytes:
+        raise IntegrityError(f"{what} has a damaged trailer")
+    return offset, length
 
 
 def _read(descriptor: int, length: int, offset: int) -> bytes:
@@ -100,7 +104,7 @@ class ContainerCache:
 
     def __init__(self, layout: Layout, keys: ContainerKeys, capacity: int = 128) -> None:
         self._layout = layout
-        self._keys = keys
+        self.keys = keys
         self._capacity = capacity
         self._open: OrderedDict[bytes, Container] = OrderedDict()
         self._lock = threading.Lock()
@@ -112,13 +116,19 @@ class ContainerCache:
             if container is not None:
                 self._open.move_to_end(name)
                 return container
-        container = Container(self._layout, self._keys, name)
+        container = Container(self._layout, self.keys, name)
         with self._lock:
             self._open[name] = container
             while len(self._open) > self._capacity:
                 # Dropped, not closed: a reader may be using it. The last reference closes it.
                 self._open.popitem(last=False)
         return container
+
+    def has(self, name: bytes) -> bool:
+        """Whether there is a file of this name, sound or not."""
+        with self._lock:
+            is_open = name in self._open
+        return is_open or self._layout.container(name).exists()
 
     def drop(self, name: bytes) -> None:
         """Forget a container whose file has moved away."""

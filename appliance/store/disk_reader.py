@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from appliance.base.errors import IntegrityError
-from appliance.formats.page import EXTENT_BYTES, FLAG_DATA, Piece
+from appliance.base.errors import HoldfastError, IntegrityError
+from appliance.formats.page import EXTENT_BYTES, FLAG_DATA, Piece, Reference
 from appliance.store.chunks import ChunkReader, Wanted
 from appliance.store.extent_map import ExtentMap
 from appliance.store.read_ahead import ReadAhead
@@ -43,6 +45,17 @@ class DiskReader:
     def size_bytes(self) -> int:
         """The size of the disk."""
         return self.extent_map.size_bytes
+
+    def expect_all(self) -> None:
+        """A hint that the whole disk is going to be read in order."""
+        self._chunks.expect(self._references())
+
+    def _references(self) -> Iterator[Reference]:
+        with contextlib.suppress(HoldfastError):  # whoever reads meets it too, and tells
+            for extent in self.extent_map.data_extents():
+                for piece in self.extent_map.leaf(extent).pieces:
+                    if piece.reference is not None:
+                        yield piece.reference
 
     def read_extent(self, extent: int, out: bytearray) -> list[DamagedRange]:
         """Fill `out` (4 MiB) with an extent; zeros where there is a gap or damage, which is named.

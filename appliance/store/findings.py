@@ -10,15 +10,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from appliance.base import durable
+from appliance.base.locks import FileLock
+from appliance.formats.names import format_time
 from appliance.store.containers import container_name
 from appliance.store.layout import Layout
 
 Severity = Literal["critical", "warning", "notice"]
 CONTAINER = "container "
 POINT = "point file "
+VAULT = "vault "
+# How long it is told that an object in a vault was damaged and is repaired.
+_TOLD_DAYS = 30
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 
 
@@ -37,20 +43,22 @@ class Finding:
     """One damaged thing. It stays until nothing is hurt by it any more."""
 
     what: str
-    """`container HEX` or `point file KEY`."""
+    """`container HEX`, `point file KEY` or `vault NAME object KEY`."""
     evidence: str
     noticed: str
     is_quarantined: bool = False
     hurt_points: int = 0
     hurts: tuple[HurtPoint, ...] = ()
     """The first of the points it hurts."""
+    repaired: str = ""
+    """When a sound copy from elsewhere was put in its place; empty: never."""
 
     @property
     def severity(self) -> Severity:
         """Critical: points have lost something; notice: nothing is lost or at risk any more."""
         if self.hurt_points or self.what.startswith(POINT):
             return "critical"
-        return "notice" if self.is_quarantined else "warning"
+        return "notice" if self.is_quarantined or self.repaired else "warning"
 
     @property
     def advice(self) -> str:
@@ -61,6 +69,17 @@ class Finding:
             return (
                 "back up the machines again: what is still on their disks is stored anew; "
                 "'holdfast scrub' then tells what healed"
+            )
+        if self.what.startswith(VAULT):
+            return (
+                "it was sent again from this box: nothing needs to be done"
+                if self.repaired
+                else "'holdfast vault verify' on the box that owns the vault sends it again"
+            )
+        if self.repaired:
+            return (
+                "repaired from the second copy: look after the disk, then delete the file in "
+                "quarantine"
             )
         if self.is_quarantined:
             return "nothing is lost: look after the disk, then delete the file in quarantine"
@@ -119,6 +138,27 @@ def write_findings(layout: Layout, record: Record) -> None:
     durable.write_file(layout.findings, text.encode())
 
 
+def note_vault_object(layout: Layout, vault: str, key: str, now: str, *, is_repaired: bool) -> None:
+    """Remember that an object in a vault was damaged; durable on return. `now` as in `noticed`."""
+    what = f"{VAULT}{vault} object {key}"
+    evidence = f"{key} in vault {vault} is not what was sent"
+    finding = Finding(what, evidence, now, repaired=now if is_repaired else "")
+    with FileLock(layout.locks / "commit"):
+        record = read_findings(layout)
+        others = (one for one in record.findings if one.what != what)
+        write_findings(layout, Record((*others, finding), record.hurt))
+
+
+def vault_findings(record: Record, now: datetime) -> list[Finding]:
+    """Those about vaults that still count: a repaired one is told for a month."""
+    oldest = format_time((now - timedelta(days=_TOLD_DAYS)).replace(microsecond=0))
+    return [
+        finding
+        for finding in record.findings
+        if finding.what.startswith(VAULT) and not (finding.repaired and finding.repaired < oldest)
+    ]
+
+
 def note_doubt(
     layout: Layout, key: str, base_key: str | None, is_needed: Callable[[bytes], bool]
 ) -> None:
@@ -129,7 +169,7 @@ def note_doubt(
     """
     record = read_findings(layout)
     is_doubtful = (base_key is not None and record.is_hurt(base_key)) or any(
-        is_needed(name) for name in quarantined(layout)
+        is_needed(name) for name in quarantined(layout) if not layout.container(name).exists()
     )
     if is_doubtful and record.hurt is not None:
         write_findings(layout, Record(record.findings, {**record.hurt, key: 0}))
@@ -147,6 +187,7 @@ def _encode(finding: Finding) -> dict[str, Any]:
         "evidence": finding.evidence,
         "noticed": finding.noticed,
         "quarantined": finding.is_quarantined,
+        "repaired": finding.repaired,
         "hurt_points": finding.hurt_points,
         "hurts": [
             {"point": hurt.key, "hurt_bytes": hurt.hurt_bytes, "ranges": hurt.ranges}
@@ -165,6 +206,7 @@ def _decode(raw: dict[str, Any]) -> Finding:
         evidence=str(raw["evidence"]),
         noticed=str(raw["noticed"]),
         is_quarantined=bool(raw["quarantined"]),
+        repaired=str(raw.get("repaired", "")),
         hurt_points=int(raw["hurt_points"]),
         hurts=tuple(hurts),
     )

@@ -85,6 +85,8 @@ class Assessment:
     """By the key of the point's file."""
     consequences: dict[bytes, Consequence] = field(default_factory=dict)
     """By container: damaged ones, and ones that are missing."""
+    elsewhere: set[bytes] = field(default_factory=set)
+    """Containers that only the second copy has."""
 
 
 class Impact:
@@ -98,6 +100,7 @@ class Impact:
         self._sound: dict[bytes, bytearray] = {}
         self._lost: set[bytes] = set()
         self._copies: dict[bytes, tuple[bytes, int]] = {}
+        self._elsewhere: dict[bytes, bool] = {}
 
     def assess(self, files: Iterable[PointFile]) -> Assessment:
         """Walk the points in `files`; those that are gone by then are left out.
@@ -111,6 +114,7 @@ class Impact:
             hurt = [PointFile.parse(key) for key in assessment.hurts]
             again = self._walk(hurt)
             assessment.hurts, assessment.consequences = again.hurts, again.consequences
+        assessment.elsewhere = {name for name, is_there in self._elsewhere.items() if is_there}
         return assessment
 
     def containers_of(self, manifest: Manifest) -> set[bytes]:
@@ -226,13 +230,15 @@ class Impact:
 
     def _is_sound(self, container: bytes, ordinal: int) -> bool:
         bits = self._sound.get(container)
-        return bits is not None and bool(bits[ordinal // 8] & (1 << ordinal % 8))
+        if bits is None or ordinal // 8 >= len(bits):
+            return False
+        return bool(bits[ordinal // 8] & (1 << ordinal % 8))
 
     def _note_sound(self, container: bytes, ordinal: int) -> None:
         bits = self._sound.get(container)
         if bits is None:
-            chunks = self._store.containers.get(container).directory.chunks
-            bits = self._sound[container] = bytearray(chunks // 8 + 1)
+            bits = self._sound[container] = bytearray()
+        bits.extend(bytes(max(0, ordinal // 8 + 1 - len(bits))))
         bits[ordinal // 8] |= 1 << ordinal % 8
 
     # ---- chunks ----
@@ -249,9 +255,16 @@ class Impact:
             # A backup or a collection may have moved what is looked for.
             self._index = self._store.load_index(self._progress)
             found = self._find_by_index(reference.chunk_id)
+        if found is None and self._is_elsewhere(reference.container):
+            found = reference.container, reference.ordinal
         if found is None:
             self._note_lost(reference)
         return found
+
+    def _is_elsewhere(self, name: bytes) -> bool:
+        if name not in self._elsewhere:
+            self._elsewhere[name] = self._store.second_copy.has(name)
+        return self._elsewhere[name]
 
     def _find_by_index(self, chunk_id: bytes) -> tuple[bytes, int] | None:
         known = self._index.find(chunk_id)

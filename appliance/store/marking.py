@@ -27,6 +27,7 @@ from appliance.store.condemned import read_condemned
 from appliance.store.containers import ContainerCache
 from appliance.store.extent_map import absolute, extent_length
 from appliance.store.layout import Layout
+from appliance.store.second_copy import SecondCopy
 
 
 class LiveChunks:
@@ -39,7 +40,11 @@ class LiveChunks:
         containers: ContainerCache,
         index: ChunkIndex,
         progress: Progress,
+        *,
+        second_copy: SecondCopy,
     ) -> None:
+        self._second_copy = second_copy
+        self._elsewhere: dict[bytes, bool] = {}
         self._chunks = chunks
         self._containers = containers
         self._index = index
@@ -61,8 +66,8 @@ class LiveChunks:
 
     def is_live(self, container: bytes, ordinal: int) -> bool:
         """Whether anything refers to this chunk."""
-        bits = self._bits.get(container)
-        return bits is not None and bool(bits[ordinal // 8] & (1 << ordinal % 8))
+        bits = self._bits.get(container, b"")
+        return ordinal // 8 < len(bits) and bool(bits[ordinal // 8] & (1 << ordinal % 8))
 
     def has_live(self, container: bytes) -> bool:
         """Whether anything refers to this container, or may: one that cannot be read counts."""
@@ -100,15 +105,27 @@ class LiveChunks:
             location = directory.locate(reference.chunk_id, hint)
             if location is None:
                 continue
-            bits = self._bits.setdefault(name, bytearray(directory.chunks // 8 + 1))
-            mask = 1 << location.ordinal % 8
-            is_new = not bits[location.ordinal // 8] & mask
-            bits[location.ordinal // 8] |= mask
-            return is_new
-        self.lost.add(reference.chunk_id)
+            return self._set_bit(name, location.ordinal)
         assert reference.container is not None
+        if self._is_elsewhere(reference.container):
+            return self._set_bit(reference.container, reference.ordinal)
+        self.lost.add(reference.chunk_id)
         self.last_seen.add(reference.container)
         return False
+
+    def _set_bit(self, container: bytes, ordinal: int) -> bool:
+        """Whether it was not set before."""
+        bits = self._bits.setdefault(container, bytearray())
+        bits.extend(bytes(max(0, ordinal // 8 + 1 - len(bits))))
+        mask = 1 << ordinal % 8
+        is_new = not bits[ordinal // 8] & mask
+        bits[ordinal // 8] |= mask
+        return is_new
+
+    def _is_elsewhere(self, name: bytes) -> bool:
+        if name not in self._elsewhere:
+            self._elsewhere[name] = self._second_copy.has(name)
+        return self._elsewhere[name]
 
     def _places(self, reference: Reference) -> Iterator[tuple[bytes, int]]:
         """Where the chunk may be, best first: a copy goes before a container that is to go."""

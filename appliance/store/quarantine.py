@@ -1,12 +1,13 @@
 """What is done about damage: save what is sound, set the rest aside, tell which points are hurt.
 
-1. Under the collection's lock and a writer's lease: sound chunks of the damaged containers, and
-   damaged ones that a second copy gives, are stored in new containers.
-2. Under the commit lock: the damaged files move to `quarantine/`. Nothing is ever deleted. From now
+1. What the second copy has whole is repaired from there by name (`repair`).
+2. Under the collection's lock and a writer's lease: sound chunks of the other damaged containers,
+   and damaged ones that the second copy gives by id, are stored in new containers.
+3. Under the commit lock: the damaged files move to `quarantine/`. Nothing is ever deleted. From now
    on their lost chunks are unknown, so the next backup that brings them stores them again, and
    older points, which refer by id, heal. A backup that runs now may have counted on them: its point
    is marked as doubtful when it is committed (`findings.note_doubt`).
-3. The maps of all points are walked, and what is hurt becomes findings.
+4. The maps of all points are walked, and what is hurt becomes findings.
 
 A kill between two steps leaves a container twice, or findings that the next scrub completes.
 """
@@ -14,14 +15,15 @@ A kill between two steps leaves a container twice, or findings that the next scr
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 
 from appliance.base.durable import make_directory, move_file
-from appliance.base.errors import BusyError, IntegrityError, NoSpaceError
+from appliance.base.errors import BusyError, HoldfastError, IntegrityError, NoSpaceError
 from appliance.base.locks import FileLock
 from appliance.base.progress import Progress
 from appliance.formats.names import format_time
+from appliance.formats.page import Reference
 from appliance.native import KIND_PAGE, Reader
 from appliance.store.checks import Fault
 from appliance.store.chunk_index import ChunkIndex
@@ -35,6 +37,7 @@ from appliance.store.findings import (
     Record,
     quarantined,
     read_findings,
+    vault_findings,
     write_findings,
 )
 from appliance.store.impact import Assessment, Consequence, Impact, fate_of
@@ -44,9 +47,6 @@ from appliance.store.leases import writer_lease
 from appliance.store.points import PointFile
 from appliance.store.rewrite import chunks_of
 from appliance.store.store import Store
-
-SecondCopy = Callable[[bytes], bytes | None]
-"""Asked for a chunk by its id; what it gives is believed only if it has that id."""
 
 
 def give_back(layout: Layout) -> list[bytes]:
@@ -72,24 +72,20 @@ def give_back(layout: Layout) -> list[bytes]:
 class Quarantine:
     """Deals with damage of one store."""
 
-    def __init__(
-        self,
-        store: Store,
-        now: datetime,
-        progress: Progress,
-        second_copy: SecondCopy = lambda _: None,
-    ) -> None:
+    def __init__(self, store: Store, now: datetime, progress: Progress) -> None:
         self._store = store
+        self._moment = now
         self._now = format_time(now.replace(microsecond=0))
         self._progress = progress
-        self._second_copy = second_copy
+        self.repaired: set[bytes] = set()
+        """The damaged containers in whose place sound ones are now."""
 
     def treat(self, faults: Iterable[Fault]) -> Assessment:
-        """Set damaged containers aside and find out what is hurt; durable on return.
+        """Repair or set aside damaged containers, and find out what is hurt; durable on return.
 
         While a collection runs nothing is moved: the findings say so.
         """
-        known = {fault.name: fault for fault in faults}
+        known = {fault.name: fault for fault in faults if not self._is_repaired(fault)}
         with contextlib.suppress(BusyError, NoSpaceError):
             self._set_aside([fault for fault in known.values() if fault.is_certain])
         assessment = Impact(self._store, known, self._progress).assess(self._store.points.files())
@@ -116,6 +112,13 @@ class Quarantine:
         return assessment
 
     # ---- saving and moving ----
+
+    def _is_repaired(self, fault: Fault) -> bool:
+        """Repair by name what is damaged for certain; what cannot be reached repairs nothing."""
+        with contextlib.suppress(HoldfastError):
+            if fault.is_certain and self._store.repair.repair(fault.name, fault.reason):
+                self.repaired.add(fault.name)
+        return fault.name in self.repaired
 
     def _set_aside(self, faults: list[Fault]) -> None:
         if not faults:
@@ -156,10 +159,16 @@ class Quarantine:
     def _save_chunks(self, container: Container, fault: Fault, stream: Stream) -> None:
         for ordinal, chunk_id, found in chunks_of(container, Reader(), lambda _: True):
             chunk = None if fault.spoils(ordinal) else found
-            chunk = self._second_copy(chunk_id) if chunk is None else chunk
+            if chunk is None:
+                chunk = self._read_elsewhere(Reference(chunk_id, container.name, ordinal))
             if chunk is not None:
                 # Its id is computed from the bytes: what is not the chunk becomes another one.
                 stream.ingest_chunk(chunk)
+
+    def _read_elsewhere(self, reference: Reference) -> bytes | None:
+        with contextlib.suppress(HoldfastError):
+            return self._store.chunks.read_elsewhere(reference)
+        return None
 
     # ---- findings ----
 
@@ -206,6 +215,7 @@ class Quarantine:
                 consequence=assessment.consequences.get(name, Consequence()),
                 keys=keys,
             )
+        yield from vault_findings(old, self._moment)
         for key, reason in assessment.unreadable.items():
             yield self._finding(before.get(POINT + key), POINT + key, reason)
         if not is_whole:
@@ -234,6 +244,7 @@ class Quarantine:
             evidence=reason if old is None else old.evidence,
             noticed=self._now if old is None else old.noticed,
             is_quarantined=is_quarantined,
+            repaired="" if old is None or found.hurt_points else old.repaired,
             hurt_points=found.hurt_points,
             hurts=tuple(hurts),
         )

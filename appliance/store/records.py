@@ -18,10 +18,10 @@ from appliance.base.errors import (
     NoSpaceError,
     NotFoundError,
 )
-from appliance.formats.record import RECORD_MAX_BYTES
+from appliance.formats.record import DRILL_MAX_BYTES
 from appliance.store.layout import Layout
 
-_FILE_MAX_BYTES = RECORD_MAX_BYTES + 64
+_FILE_MAX_BYTES = DRILL_MAX_BYTES + 64
 
 
 class RecordKeys(Protocol):

@@ -22,7 +22,7 @@ from appliance.store.checks import Checked, ContainerCheck, Fault, check_all
 from appliance.store.containers import container_name, folder_names, list_folders
 from appliance.store.findings import CONTAINER, Record, quarantined, read_findings
 from appliance.store.impact import Assessment
-from appliance.store.quarantine import Quarantine, SecondCopy, give_back
+from appliance.store.quarantine import Quarantine, give_back
 from appliance.store.store import Store
 
 FOLDERS = 256
@@ -73,6 +73,8 @@ class Scrubbed:
     read_containers: int
     read_bytes: int
     faults: tuple[Fault, ...]
+    repaired: frozenset[bytes]
+    """The containers of `faults` that are whole again."""
     is_finished: bool
     """Whether all that was due was read."""
     oldest_read_s: int
@@ -93,14 +95,13 @@ class Scrub:
         *,
         days: float = 30,
         bytes_per_s: float | None = None,
-        second_copy: SecondCopy = lambda _: None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._progress = progress
         self._days = days
         self._pace = Pace(clock, bytes_per_s)
-        self._quarantine = Quarantine(store, clock.now(), progress, second_copy)
+        self._quarantine = Quarantine(store, clock.now(), progress)
         self._check = ContainerCheck(store.layout, store.keys, "full")
         self._faults: dict[bytes, Fault] = {}
         self._containers = 0
@@ -138,6 +139,7 @@ class Scrub:
             read_containers=self._containers,
             read_bytes=self._bytes,
             faults=tuple(self._faults.values()),
+            repaired=frozenset(self._quarantine.repaired),
             is_finished=is_finished,
             oldest_read_s=min((self._memory.read_s.get(name, 0) for name in folders), default=0),
             assessment=assessment,

@@ -21,18 +21,31 @@ from appliance.store.extent_map import ExtentMap
 from appliance.store.layout import Layout
 from appliance.store.leases import Kind, Lease
 from appliance.store.points import PointFile, Points
+from appliance.store.repair import Repair
+from appliance.store.second_copy import NoSecondCopy, SecondCopy
 
 
 class Store:
     """A store for reading and writing. Opening it reads no data."""
 
-    def __init__(self, state: Path, keys: MasterKey, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        state: Path,
+        keys: MasterKey,
+        clock: Clock | None = None,
+        second_copy: SecondCopy | None = None,
+    ) -> None:
+        """`second_copy`: where containers that are missing or damaged here are read from."""
         self.layout = Layout(state)
         self.layout.make_missing_folders()
         self.keys = keys
         self.points = Points(self.layout, keys, clock)
         self.containers = ContainerCache(self.layout, keys)
-        self.chunks = ChunkReader(self.containers, self.load_index)
+        self.second_copy: SecondCopy = second_copy or NoSecondCopy()
+        self.repair = Repair(self.layout, self.second_copy, self.containers.drop, clock)
+        self.chunks = ChunkReader(
+            self.containers, self.load_index, self.second_copy, self.repair.note
+        )
 
     @classmethod
     def create(cls, state: Path, keys: MasterKey) -> Store:

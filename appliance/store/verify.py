@@ -36,11 +36,15 @@ class Report:
     missing: tuple[tuple[bytes, str], ...] = ()
     """Containers that were not damaged when they were read, yet do not give what they should."""
 
+    repaired: frozenset[bytes] = frozenset()
+    """The damaged containers that are whole again."""
+
     @property
     def is_sound(self) -> bool:
-        """Whether nothing is damaged."""
+        """Whether nothing is damaged any more."""
         found = self.assessment
-        return not self.faults and (found is None or not (found.hurts or found.unreadable))
+        is_whole = all(fault.name in self.repaired for fault in self.faults)
+        return is_whole and (found is None or not (found.hurts or found.unreadable))
 
 
 class Verification:

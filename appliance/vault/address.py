@@ -127,7 +127,7 @@ def is_loopback(host: str) -> bool:
     if host.lower() == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return _unmap(host).is_loopback
     except ValueError:
         return False
 
@@ -142,7 +142,7 @@ def _parse_directory(host: str, path_text: str, has_query: bool) -> DirectoryAdd
     except UnicodeDecodeError:
         raise UsageError("file:///DIR: the path is not UTF-8") from None
     names = text.split("/")[1:]
-    if "\0" in text or ".." in names or not any(names):
+    if "\0" in text or ".." in names or not set(names) - {"", "."}:
         raise UsageError("file:///DIR needs the absolute path of a directory, without '..'")
     return DirectoryAddress(Path("/", *names))
 
@@ -222,16 +222,20 @@ def is_forbidden(address: str) -> bool:
 
     Loopback is judged by the caller: a person may name it, a name on the network may not.
     """
-    found = ipaddress.ip_address(address.split("%", maxsplit=1)[0])
-    mapped = getattr(found, "ipv4_mapped", None)
-    if mapped is not None:
-        found = mapped
+    found = _unmap(address)
     return (
         found.is_link_local
         or found.is_unspecified
         or found.is_multicast
         or (found.version == 4 and found.is_reserved)
     )
+
+
+def _unmap(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address, of IPv4 also where it is written as one of IPv6."""
+    found = ipaddress.ip_address(text.split("%", maxsplit=1)[0])
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return mapped or found
 
 
 def _is_address(host: str) -> bool:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from appliance.base.clock import Clock
 from appliance.base.errors import NotFoundError
 from appliance.base.progress import Progress
-from appliance.catalog.vault_ledger import VaultLedger
+from appliance.catalog.vault_ledger import LEDGER, VaultLedger
 from appliance.formats.names import format_time
 from appliance.formats.vault import VAULT_ID_BYTES, VaultSeal
 from appliance.formats.vault_settings import VaultSettings
@@ -23,6 +23,7 @@ from appliance.keys.keyring import read_descriptor
 from appliance.keys.signing import public_key
 from appliance.store.store import Store
 from appliance.vault.address import DirectoryAddress, parse_address
+from appliance.vault.boot_sets import BootSending
 from appliance.vault.bucket import Bucket
 from appliance.vault.contents import Contents, open_contents
 from appliance.vault.gate import Gate
@@ -36,7 +37,6 @@ from appliance.vault.sync import Sync, Synced
 from appliance.vault.uploader import Uploader
 from appliance.vault.wardrobe import Wardrobe
 
-LEDGER = "ledger.db"
 _KEPT_DAYS = 62
 # From less than this the rate of a line cannot be told.
 _TELLING_BYTES = 4 << 20
@@ -133,7 +133,18 @@ class Connection:
         )
         walk = Walk(self.store, self.ledger, wardrobe, self.progress)
         locks = Locks(self.bucket, self.ledger, self.clock, self.settings.lock_days)
-        return Sync(self.store, self.ledger, walk, uploader, publisher, locks=locks)
+        folder = self.registry.folder(self.settings.name)
+        boots = BootSending(self.store, self.ledger, folder, uploader.send_small)
+        return Sync(
+            self.store,
+            self.ledger,
+            walk,
+            uploader,
+            publisher,
+            settings=self.settings,
+            locks=locks,
+            boots=boots,
+        )
 
     def survey(self, contents: Contents, publisher: Publisher, wardrobe: Wardrobe) -> Survey:
         """What compares the vault with what the box remembers."""

@@ -7,6 +7,7 @@ there when it is needed. Opening never writes to the vault.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from appliance.base.errors import (
     UsageError,
 )
 from appliance.base.progress import Progress
+from appliance.catalog.vault_ledger import LEDGER, VaultLedger
 from appliance.formats.keyfile import RECOVERY, Wrap, decode_wrap
 from appliance.formats.names import format_time
 from appliance.formats.vault import BOX_ID_BYTES, BoxHead, Head, Link
@@ -35,6 +37,7 @@ from appliance.keys.signing import public_key
 from appliance.keys.wraps import open_wrap
 from appliance.store.points import SUFFIX
 from appliance.store.store import Store
+from appliance.vault.boot_sets import keep_boot
 from appliance.vault.bucket import list_objects
 from appliance.vault.contents import Contents
 from appliance.vault.registry import Registry
@@ -168,9 +171,14 @@ class Opening:
         ]
         wanted.sort(key=lambda one: one[1], reverse=True)
         self._progress.phase("fetching points", total=len(wanted), unit="items")
-        for machine in heads:
+        for machine, (head, _) in heads.items():
             make_directory(store.layout.points / machine)
+            if head.boot is not None:
+                keep_boot(folder, machine, head.boot)
         make_directory(folder / STRAYS)
+        with contextlib.closing(VaultLedger(folder / LEDGER)) as ledger:
+            for machine, (head, _) in heads.items():
+                ledger.set_points(machine, head.points)
 
         async def fetch(one: tuple[Head, str, bytes]) -> None:
             head, time, bill_name = one

@@ -16,7 +16,6 @@ from appliance.vault.bucket import (
     Abilities,
     Bucket,
     ConflictError,
-    DeniedError,
     MissingBucketError,
     RefusedError,
     Throttle,
@@ -24,6 +23,7 @@ from appliance.vault.bucket import (
 from appliance.vault.directory import DirectoryBucket
 from appliance.vault.s3 import S3Bucket
 from appliance.vault.s3_calls import Patience, S3Calls
+from appliance.vault.s3_errors import UnsupportedError
 
 
 async def open_bucket(
@@ -101,7 +101,9 @@ async def _ask_abilities(calls: S3Calls, address: S3Address) -> Abilities:
             answer = await calls.call("get_object_lock_configuration", "GET", "object lock")
             configuration = answer.get("ObjectLockConfiguration", {})
             has_lock = configuration.get("ObjectLockEnabled") == "Enabled"
-    except (NotFoundError, RefusedError, DeniedError):
-        pass  # not configured, not known here, or not to be seen by this account
+    except MissingBucketError:
+        raise
+    except (NotFoundError, UnsupportedError):
+        pass  # not configured, or not known here
     is_conditional = provider.conditional_versions if has_versions else provider.conditional
     return Abilities(has_versions, has_lock, is_conditional)

@@ -18,6 +18,7 @@ from appliance.formats.vault_names import BOX, HEADS, KINDS, HeadKey, parse_head
 from appliance.store.leases import living
 from appliance.store.points import PointFile
 from appliance.store.store import Store
+from appliance.vault.boot_sets import list_boot_set
 from appliance.vault.bucket import (
     Bucket,
     DeniedError,
@@ -96,7 +97,8 @@ class Pruning:
         heads = await self._contents.newest_heads(box[0])
         for machine, (head, _) in heads.items():
             if head.boot is not None:
-                live.note_listed("boots", [(head.boot, 0)], _LISTING)
+                listed = await list_boot_set(self._contents, self._store.keys, machine, head.boot)
+                live.note_listed("boots", [(name, 0) for name in listed], _LISTING)
             for time, bill in head.points.items():
                 await self._mark(live, f"{machine}/{time}", bill)
         newest = {machine: head.counter for machine, (head, _) in heads.items()}

@@ -72,14 +72,15 @@ class Publisher:
         if found is None:
             raise IntegrityError(
                 f"vault '{self.name}' has lost the note of its owner: "
-                f"'holdfast vault open' with --take-over writes a new one"
+                "'holdfast vault remove' and 'holdfast vault add URL --take-over' write a new one"
             )
         owner, _ = found
         if owner.box != self.claim.box or owner.epoch != self.claim.epoch:
             raise AccessError(
                 f"another box owns vault '{self.name}' since "
                 f"{owner.taken:%Y-%m-%d %H:%M} UTC (epoch {owner.epoch}): this box uploads nothing "
-                "there any more; give it a vault of its own with 'holdfast vault add'"
+                "there any more; if it is the one to go on: 'holdfast vault remove' and "
+                "'holdfast vault add URL --take-over'"
             )
 
     async def take_over(self) -> None:

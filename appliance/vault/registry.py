@@ -6,6 +6,7 @@ Owns where settings and claims lie; `credentials` owns the keys.
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,7 +78,9 @@ class Registry:
         return self._records.stamp(self._place(name, _SETTINGS))
 
     def remove(self, name: str) -> None:
-        """Forget a vault; what is in it stays. Durable on return."""
+        """Forget a vault and what was derived of it; what is in it stays. Durable on return."""
+        # First: what is remembered of one vault must never be believed of another.
+        shutil.rmtree(self._state / "vaults" / check_vault_name(name), ignore_errors=True)
         for suffix in (_SETTINGS, _CLAIM):
             self._records.remove(self._place(name, suffix))
         self.credentials.drop(name)

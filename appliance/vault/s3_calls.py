@@ -12,6 +12,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeVar
 
 from aiobotocore.config import AioConfig
@@ -84,14 +85,6 @@ class S3Calls:
 
     async def open(self) -> None:
         """Make the client. Nothing is asked of the server yet."""
-        # Nothing but what was given decides where we go and as whom.
-        session = AioSession(
-            session_vars={
-                "profile": (None, None, None, None),
-                "config_file": (None, None, "/dev/null", None),
-                "credentials_file": (None, None, "/dev/null", None),
-            }
-        )
         guard = Guard(self.address.host)
         config = AioConfig(
             connector_args={
@@ -111,7 +104,7 @@ class S3Calls:
             s3={"addressing_style": self.address.style, "payload_signing_enabled": True},
         )
         self._client = await self._stack.enter_async_context(
-            session.create_client(
+            _make_session().create_client(
                 "s3",
                 region_name=self.address.region,
                 endpoint_url=self.address.endpoint,
@@ -256,3 +249,18 @@ class S3Calls:
                 text = signed.decode() if isinstance(signed, bytes) else str(signed)
                 check_digest(body.name, bytes.fromhex(text), body.sha256)
             request.body = PacedPayload(body, self._throttle, self.clock, self.patience.idle_s)
+
+
+@cache
+def _make_session() -> AioSession:
+    """The library's tables, read once per process, which takes longer than many requests.
+
+    Nothing but what is given with each client decides where it goes and as whom.
+    """
+    return AioSession(
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": (None, None, "/dev/null", None),
+            "credentials_file": (None, None, "/dev/null", None),
+        }
+    )

@@ -5,6 +5,7 @@ Owns the arithmetic of `vault status`: it asks nobody, but reads what the box re
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,6 +29,7 @@ class MachineStanding:
         within_at: when its newest point will be there, None while nobody knows.
         points_there: how many points the vault has of it.
         immutable_until: for its newest point there; None where nothing proves that locks hold.
+        rpo_s: its target.
     """
 
     machine: str
@@ -37,6 +39,7 @@ class MachineStanding:
     within_at: datetime | None
     points_there: int
     immutable_until: datetime | None = None
+    rpo_s: int = 0
 
     def behind_s(self, now: datetime) -> float | None:
         """Age of what the vault could give back; None if it could give nothing."""
@@ -44,10 +47,10 @@ class MachineStanding:
             return None
         return max(0.0, (now - self.newest_there).total_seconds())
 
-    def is_within(self, now: datetime, rpo_s: int) -> bool:
+    def is_within(self, now: datetime) -> bool:
         """Whether the newest point in the vault is young enough, or is all there is."""
         behind_s = self.behind_s(now)
-        return self.newest_there == self.newest or (behind_s is not None and behind_s <= rpo_s)
+        return self.newest_there == self.newest or (behind_s is not None and behind_s <= self.rpo_s)
 
 
 class Standing:
@@ -71,8 +74,7 @@ class Standing:
             for folder, files in folders.items()
             if (standing := self._machine(folder, files)) is not None
         ]
-        oldest = datetime.min.replace(tzinfo=self._now.tzinfo)
-        found.sort(key=lambda standing: standing.newest_there or oldest)
+        found.sort(key=lambda one: overdue_s(one.newest_there, self._now, one.rpo_s), reverse=True)
         return self._forecast(found)
 
     def _machine(self, folder: str, files: list[PointFile]) -> MachineStanding | None:
@@ -99,6 +101,7 @@ class Standing:
             None,
             len(there),
             self._immutable_until(folder, newest_there),
+            self._settings.rpo_of(machine),
         )
 
     def _immutable_until(self, folder: str, time: str) -> datetime | None:
@@ -122,14 +125,22 @@ class Standing:
         return done
 
 
-def standing_json(one: MachineStanding, now: datetime, rpo_s: int) -> dict[str, Any]:
+def overdue_s(newest_there: datetime | None, now: datetime, rpo_s: int) -> float:
+    """How far beyond its target a machine is; below 0 within it, infinite with nothing there."""
+    if newest_there is None:
+        return math.inf
+    return (now - newest_there).total_seconds() - rpo_s
+
+
+def standing_json(one: MachineStanding, now: datetime) -> dict[str, Any]:
     """For `--json`."""
     return {
         "machine": one.machine,
         "newest": format_time(one.newest),
         "newest_there": None if one.newest_there is None else format_time(one.newest_there),
         "behind_s": one.behind_s(now),
-        "within_target": one.is_within(now, rpo_s),
+        "rpo_s": one.rpo_s,
+        "within_target": one.is_within(now),
         "waiting_bytes": one.waiting_bytes,
         "within_at": None if one.within_at is None else format_time(one.within_at),
         "points_there": one.points_there,

@@ -102,7 +102,7 @@ class Survey:
             return
         raise AccessError(
             "somebody else with this box's identity writes to the vault (a copy of this box?): "
-            "end it, then 'holdfast vault open --take-over' on the one that is to go on"
+            "on the one that is to go on: 'holdfast vault remove', 'holdfast vault add --take-over'"
         )
 
     async def _adopted(self) -> list[str]:

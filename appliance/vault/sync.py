@@ -16,16 +16,20 @@ from datetime import datetime
 from appliance.base.errors import HoldfastError, IntegrityError, NotFoundError
 from appliance.catalog.vault_ledger import Held, VaultLedger
 from appliance.formats.bill import Bill, Need, Stray, encode_bill, encode_strays
+from appliance.formats.names import PointName
 from appliance.formats.point import COMPLETE, Manifest
 from appliance.formats.vault_names import HashedKey, name_object
+from appliance.formats.vault_settings import VaultSettings
 from appliance.store.leases import Lease
 from appliance.store.points import PointFile
 from appliance.store.store import Store
+from appliance.vault.boot_sets import BootSending
 from appliance.vault.bucket import TransientError
 from appliance.vault.gate import NotNowError
 from appliance.vault.locks import Locks
 from appliance.vault.needs import Needs, Walk
 from appliance.vault.publishing import Publisher
+from appliance.vault.standing import overdue_s
 from appliance.vault.streams import for_each
 from appliance.vault.survey import Surveyed
 from appliance.vault.travel import fingerprint, gather_files, recovery_wraps, seal_bundle
@@ -63,11 +67,11 @@ class Synced:
 
 @dataclass(frozen=True)
 class Job:
-    """The points of one machine that go, in this order, and when its newest in the vault is of."""
+    """The points of one machine that go, in this order, and how far it is beyond its target."""
 
     folder: str
     files: tuple[PointFile, ...]
-    newest: str
+    overdue_s: float
 
 
 class Sync:
@@ -81,14 +85,18 @@ class Sync:
         uploader: Uploader,
         publisher: Publisher,
         *,
+        settings: VaultSettings,
         locks: Locks,
+        boots: BootSending | None = None,
     ) -> None:
+        self._settings = settings
         self._locks = locks
         self._store = store
         self._ledger = ledger
         self._walk = walk
         self._uploader = uploader
         self._publisher = publisher
+        self._boots = boots
         self._progress = uploader.progress
         self._walking = asyncio.Lock()
         self._total_bytes = 0
@@ -126,8 +134,17 @@ class Sync:
             going += [file for file in due if file.stem in lost and file.key not in chosen]
             self.result.skipped += len(due) - len(going)
             if going:
-                jobs.append(Job(folder, tuple(going), newest))
-        return sorted(jobs, key=lambda job: (job.newest, job.folder))
+                jobs.append(Job(folder, tuple(going), self._overdue_s(going[0], newest)))
+        return sorted(jobs, key=lambda job: (-job.overdue_s, job.folder))
+
+    def _overdue_s(self, file: PointFile, newest: str) -> float:
+        try:
+            machine = self._store.points.read(file).machine
+        except (IntegrityError, NotFoundError):
+            return 0.0
+        there = PointName.from_file_time(machine, newest).time if newest else None
+        rpo_s = self._settings.rpo_of(machine)
+        return overdue_s(there, self._publisher.now(), rpo_s)
 
     def _newest(self, due: list[PointFile], newest: str) -> list[PointFile]:
         """The newest of `due`; where that is incomplete, the newest complete one as well."""
@@ -182,7 +199,8 @@ class Sync:
         await self._uploader.send_small(bill, bill_data)
         until_s = await self._hold(needs, point.digest, bill.digest)
         points = {**self._ledger.points(file.folder), file.stem: bill.digest}
-        await self._publisher.publish(file.folder, points)
+        boot = None if self._boots is None else await self._boots.bring(file, manifest)
+        await self._publisher.publish(file.folder, points, boot=boot)
         self._ledger.set_point_until(file.folder, file.stem, until_s)
         self._store.points.remote.put(self._publisher.name, file.key, data)
         lost = set(self._ledger.note(f"lost {file.folder}") or ()) - {file.stem}

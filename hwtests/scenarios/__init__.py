@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from hwtests.scenario import Scenario
-from hwtests.scenarios import arrays, box, identity, nvme, scsi, watchdog
+from hwtests.scenarios import arrays, box, identity, nvme, pages, scsi, watchdog
 
 SCENARIOS: tuple[Scenario, ...] = (
     *identity.SCENARIOS,
+    *pages.SCENARIOS,
     *nvme.SCENARIOS,
     *arrays.SCENARIOS,
     *box.SCENARIOS,

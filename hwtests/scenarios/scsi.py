@@ -7,6 +7,7 @@ import time
 from hwtests.bench import await_true, findings, succeed
 from hwtests.guest import Guest
 from hwtests.scenario import Scenario
+from hwtests.scenarios.pages import debug_beside_smartctl
 
 _DRIVER = "/sys/bus/pseudo/drivers/scsi_debug"
 _DISKS = 24
@@ -81,6 +82,12 @@ _QEMU = frozenset(("qemu", "modules"))
 SCENARIOS = (
     Scenario("24 disks at once", "all listed and judged in one look", many, needs=_QEMU),
     Scenario("medium error", "finding with the LBA", medium_error, needs=_QEMU),
+    Scenario(
+        "scsi_debug's pages beside smartctl -x -j",
+        "0 fields differ",
+        debug_beside_smartctl,
+        needs=_QEMU,
+    ),
     Scenario(
         "a disk that takes 60 s per command", "others are judged within 60 s", hang, needs=_QEMU
     ),

@@ -178,6 +178,9 @@ HF_API uint32_t hf_directory_chunks(const hf_directory *directory);
 HF_API uint32_t hf_directory_frames(const hf_directory *directory);
 HF_API const uint8_t *hf_directory_ids(const hf_directory *directory);
 HF_API const uint32_t *hf_directory_lengths(const hf_directory *directory);
+/* Where a frame lies in the file of its container. */
+HF_API int hf_directory_frame(const hf_directory *directory, uint32_t frame, uint32_t *offset,
+                              uint32_t *stored_length);
 /* Where chunk `id` lies; `ordinal` is tried first (pass UINT32_MAX to search). */
 HF_API int hf_directory_locate(const hf_directory *directory, const uint8_t id[32],
                                uint32_t *ordinal, uint32_t *frame, uint32_t *offset,

@@ -173,6 +173,15 @@ uint32_t hf_directory_frames(const hf_directory *directory) { return directory->
 const uint8_t *hf_directory_ids(const hf_directory *directory) { return directory->ids; }
 const uint32_t *hf_directory_lengths(const hf_directory *directory) { return directory->lengths; }
 
+int hf_directory_frame(const hf_directory *directory, uint32_t frame, uint32_t *offset,
+                       uint32_t *stored_length) {
+    if (frame >= directory->frame_count)
+        return HF_E_FULL;
+    *offset = directory->frames[frame].offset;
+    *stored_length = directory->frames[frame].stored_length;
+    return HF_OK;
+}
+
 static bool id_at(const hf_directory *directory, uint32_t ordinal, const uint8_t id[32]) {
     return ordinal < directory->chunk_count &&
            memcmp(directory->ids + (size_t)ordinal * HF_ID_BYTES, id, HF_ID_BYTES) == 0;

@@ -43,7 +43,7 @@ def write_table(report: dict[str, Any]) -> str:
     )  # fmt: skip
     for title, head, rows in blocks:
         if rows:
-            lines += ["", *([title] if title else []), *_align([head, *rows])]
+            lines += ["", *([title] if title else []), *align([head, *rows])]
     return "\n".join(lines) + "\n"
 
 
@@ -158,7 +158,8 @@ def _list_targets(report: dict[str, Any]) -> list[tuple[str, ...]]:
     ]
 
 
-def _align(rows: Sequence[tuple[str, ...]]) -> list[str]:
+def align(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """The rows as lines: what a row is called to the left, figures to the right."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     left = 2 if rows[0][1] == "program" else 1
     return [

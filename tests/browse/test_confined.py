@@ -76,10 +76,14 @@ def test_a_crash_costs_one_request(image: Path) -> None:
 
 
 def test_a_hang_ends_at_the_deadline(image: Path) -> None:
-    with open_images(image, silence_s=1.0) as tree:
+    with open_images(image) as tree:
+        # Only now: a busy machine may take long to start a reader.
+        line = tree.reader._line
+        assert line is not None
+        line._socket.settimeout(1.0)
         os.kill(worker_of(tree), signal.SIGSTOP)
         began_s = time.monotonic()
-        with pytest.raises(ReaderGoneError, match=r"/file: .*said nothing for 1 s"):
+        with pytest.raises(ReaderGoneError, match=r"/file: .*said nothing"):
             tree.find("/file")
         assert time.monotonic() - began_s < 30
         assert tree.find("/file")[1].node is not None

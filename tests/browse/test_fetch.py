@@ -6,8 +6,11 @@ import io
 import os
 import shutil
 import stat
+import tarfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -18,19 +21,41 @@ from tests.command import Holdfast
 MKFS = {"ext4": ("mkfs.ext4", "-q", "-F"), "xfs": ("mkfs.xfs", "-q")}
 
 
-@pytest.fixture(params=MKFS)
-def expected(
-    request: pytest.FixtureRequest, tmp_path: Path, holdfast: Holdfast
-) -> dict[str, Description]:
-    """A point `a@latest` of a disk full of everything, and what the kernel saw on it."""
-    image = make_image(tmp_path / "disk.raw", 320, *MKFS[request.param])
-    with mounted(image, tmp_path / "mnt") as root:
+class Sample(NamedTuple):
+    """A state with a point of a disk full of everything, the disk, and what the kernel saw."""
+
+    state: Path
+    image: Path
+    seen: dict[str, Description]
+
+
+@pytest.fixture(scope="module", params=MKFS)
+def sample(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Sample]:
+    folder = tmp_path_factory.mktemp("fetch")
+    image = make_image(folder / "disk.raw", 320, *MKFS[request.param])
+    with mounted(image, folder / "mnt") as root:
         fill(root, many=300)
-    with mounted(image, tmp_path / "mnt", "ro") as root:
+    with mounted(image, folder / "mnt", "ro") as root:
         seen = dict(describe_mount(root))
+    holdfast = Holdfast(folder / "state")
     holdfast("init", expect=0)
     holdfast("backup", image, "--machine", "a", expect=0)
-    return seen
+    yield Sample(folder / "state", image, seen)
+    holdfast.close()
+
+
+@pytest.fixture
+def expected(sample: Sample) -> dict[str, Description]:
+    """What the kernel saw on the disk of `a@latest`."""
+    return sample.seen
+
+
+@pytest.fixture
+def holdfast(sample: Sample) -> Holdfast:
+    """The command on the state that has the point."""
+    return Holdfast(sample.state)
 
 
 def compared(seen: dict[str, Description]) -> dict[str, Description]:
@@ -155,9 +180,11 @@ def test_an_archive_holds_what_was_there(
 
 
 def test_a_file_is_followed_through_the_points(
-    expected: dict[str, Description], holdfast: Holdfast, tmp_path: Path
+    sample: Sample, expected: dict[str, Description], tmp_path: Path
 ) -> None:
-    image = tmp_path / "disk.raw"
+    shutil.copytree(sample.state, tmp_path / "state")
+    holdfast, image = Holdfast(tmp_path / "state"), tmp_path / "disk.raw"
+    shutil.copyfile(sample.image, image)
     with mounted(image, tmp_path / "mnt") as root:
         (root / "blob").write_text("a second version")
     holdfast("backup", image, "--machine", "a", expect=0)
@@ -176,3 +203,51 @@ def test_a_file_is_followed_through_the_points(
     assert [(hit["path"], len(hit["points"])) for hit in hits] == [("/blob", 1), ("/blob", 1)]
     assert holdfast("history", "a", "/none", expect=5).out == ""
     assert holdfast("find", "b", "x", expect=5).out == ""
+
+
+def flip_a_byte(state: Path) -> None:
+    """Hurt the largest container in its middle, where the content of large files is."""
+    paths = (state / "store" / "containers").rglob("*")
+    largest = max((path for path in paths if path.is_file()), key=lambda path: path.stat().st_size)
+    largest.chmod(0o600)
+    with largest.open("r+b") as file:
+        file.seek(largest.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+
+
+def test_damage_of_the_store_costs_the_files_it_hit_and_names_them(
+    sample: Sample, tmp_path: Path
+) -> None:
+    shutil.copytree(sample.state, tmp_path / "state")
+    flip_a_byte(tmp_path / "state")
+    holdfast, target = Holdfast(tmp_path / "state"), tmp_path / "out"
+    target.mkdir()
+    (target / "blob").write_text("what was there before")
+    arguments = ("get", "a@latest", "/", target, "--privileged", "--force", "--json")
+    gaps = {gap["path"]: gap["reason"] for gap in holdfast(*arguments, expect=3).json()["gaps"]}
+    assert "/blob" in gaps
+    assert (target / "blob").read_text() == "what was there before"
+    found = compared(dict(describe_mount(target)))
+    for path, description in compared(sample.seen).items():
+        if path not in gaps:
+            assert found[path] == description, path
+    assert not list(target.rglob(".tmp-*"))
+    assert holdfast("cat", "a@latest", "/blob").code == 4
+    stream = holdfast("get", "a@latest", "/blob", "/plain.txt", "-", expect=3)
+    assert "zeros from where it is damaged" in stream.err
+    with tarfile.open(fileobj=io.BytesIO(stream.stdout)) as archive:
+        assert [(one.name, one.size) for one in archive] == [
+            ("blob", sample.seen["/blob"]["size"]),
+            ("plain.txt", 6000),
+        ]
+
+
+def test_a_long_listing_is_cut_and_says_so(
+    expected: dict[str, Description], holdfast: Holdfast
+) -> None:
+    result = holdfast("ls", "a@latest", "/many", "--limit", "7", "--json", expect=0)
+    assert len(result.json()["entries"]) == 7
+    assert result.json()["is_cut"]
+    assert "--limit" in result.err

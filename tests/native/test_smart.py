@@ -13,6 +13,7 @@ from appliance.native import smart
 from appliance.native.smart import Command, DiskProbe, Operation, Result
 
 IDENTIFY = Command(Operation.ATA_IDENTIFY, timeout_s=0.1)
+PATIENT = Command(Operation.ATA_IDENTIFY, timeout_s=100)
 OK = 'b"HFSR" + bytes((0, 1)) + bytes(2) + (4).to_bytes(4, "little") + bytes(16)'
 LATE = "import os, time; os.read(0, 24); time.sleep(600)"
 
@@ -36,14 +37,14 @@ def program_of(tmp_path: Path, code: str) -> Path:
 )
 def test_what_is_no_disk_is_said_so(device: str, result: Result) -> None:
     with DiskProbe(device) as probe:
-        reply = probe.send(Command(Operation.ATA_IDENTIFY))
+        reply = probe.send(PATIENT)
         assert (reply.result, reply.data) == (result, b"")
 
 
 def test_a_file_is_never_taken_for_a_disk(tmp_path: Path) -> None:
     (tmp_path / "image.raw").write_bytes(bytes(4096))
     with DiskProbe(str(tmp_path / "image.raw")) as probe:
-        assert probe.send(Command(Operation.ATA_IDENTIFY)).result is Result.UNSUPPORTED
+        assert probe.send(PATIENT).result is Result.UNSUPPORTED
 
 
 def test_the_wire_form_is_fixed() -> None:
@@ -106,7 +107,7 @@ def test_no_second_probe_joins_one_that_is_stuck(
     while stuck.is_running:
         time.sleep(0.01)
     again = DiskProbe("/dev/stuck", program=program_of(tmp_path, "pass"))
-    assert again.send(IDENTIFY).result is Result.GONE
+    assert again.send(PATIENT).result is Result.GONE
 
 
 @pytest.mark.parametrize(
@@ -123,12 +124,11 @@ def test_a_probe_that_dies_or_talks_nonsense_is_a_disk_that_is_gone(
     tmp_path: Path, code: str, result: Result
 ) -> None:
     with DiskProbe("/dev/x", program=program_of(tmp_path, code)) as disk:
-        assert disk.send(Command(Operation.ATA_IDENTIFY, timeout_s=20)).result is result
+        assert disk.send(PATIENT).result is result
 
 
 def test_a_disk_that_may_not_be_asked_has_not_vanished(tmp_path: Path) -> None:
     rest = smart._REPLY.size - 5
     code = f'import os; os.write(1, b"HFSR" + bytes([{Result.DENIED}]) + bytes({rest}))'
     with DiskProbe("/dev/x", program=program_of(tmp_path, code)) as disk:
-        patient = Command(Operation.ATA_IDENTIFY)
-        assert [disk.send(patient).result for _ in range(2)] == [Result.DENIED] * 2
+        assert [disk.send(PATIENT).result for _ in range(2)] == [Result.DENIED] * 2

@@ -13,7 +13,7 @@ from appliance.base import process
 from appliance.base.errors import BusyError, Cancelled, HoldfastError, UsageError
 from appliance.base.progress import Progress, Snapshot
 from appliance.recovery import accelerator, boot, vms
-from appliance.recovery.boot import BootOrder, BootResult
+from appliance.recovery.boot import BootResult
 from appliance.recovery.disk_server import (
     end_disk_server,
     find_disk_server,
@@ -23,6 +23,7 @@ from appliance.recovery.presets import HardwareChoice
 from appliance.recovery.ready import LOGIN, Wait
 from appliance.recovery.runtime import Runtime, poll
 from appliance.recovery.vm_note import parse_vm_name
+from appliance.recovery.vm_start import BootOrder
 from tests.recovery.conftest import Lab
 from tests.recovery.guests import (
     COUNTER_OFFSET,

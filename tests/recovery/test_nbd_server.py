@@ -26,6 +26,7 @@ from appliance.recovery.nbd_listen import Address, listen_tcp, listen_unix
 from appliance.recovery.nbd_server import NbdServer
 from appliance.sources.nbd import NbdAddress, NbdClient, NbdSource, list_exports
 from appliance.sources.wire import connect_unix, receive
+from tests.conftest import SEED
 
 BLOCK = 4096
 SIZE = 40 * BLOCK + 100
@@ -78,14 +79,14 @@ def served(path: Path, disks: dict[str, Disk]) -> Iterator[None]:
         listener.close()
 
 
-@pytest.fixture
-def disk(seed: int) -> Disk:
-    return Disk(seed)
+@pytest.fixture(scope="module")
+def disk() -> Disk:
+    return Disk(SEED)
 
 
-@pytest.fixture
-def path(tmp_path: Path, disk: Disk) -> Iterator[Path]:
-    place = tmp_path / ("long" * 30) / "disks.sock"
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory, disk: Disk) -> Iterator[Path]:
+    place = tmp_path_factory.mktemp("nbd") / ("long" * 30) / "disks.sock"
     place.parent.mkdir()
     with served(place, {"disk0": disk, "disk1": Disk(1, 1000), "disk2": Disk(2, 0)}):
         yield place
@@ -148,9 +149,8 @@ def test_zeros_are_known_without_reading(client: NbdClient, disk: Disk) -> None:
     assert found == disk.runs(100, SIZE)
 
 
-def test_many_read_at_once(path: Path, seed: int) -> None:
+def test_many_read_at_once(path: Path, disk: Disk) -> None:
     source = NbdSource(NbdAddress("disk0", path), "a disk")
-    disk = Disk(seed)
     wrong: list[int] = []
 
     def check(number: int) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from appliance.base.errors import HoldfastError
+from appliance.sources.nbd import NbdAddress, NbdClient
 from tests.command import Holdfast
 from tests.images import MIB, mixed_image
 
@@ -134,8 +136,6 @@ def test_tls_lets_in_whom_the_authority_knows_and_nobody_else(
 
 
 def test_our_own_client_speaks_tls_too(web1: Served, certificates: Path) -> None:
-    from appliance.sources.nbd import NbdAddress, NbdClient
-
     served = web1.serve("--listen", "127.0.0.1:0", "--tls-certificates", certificates)
     address = NbdAddress.parse(f"{served}?tls-certificates={certificates}")
     assert address is not None
@@ -154,6 +154,51 @@ def test_what_cannot_be_served_is_said_at_once(web1: Served, tmp_path: Path) -> 
         (tmp_path / name).write_text("nothing")
     assert "do not work" in web1.holdfast(*serve, *missing, expect=2).err
     web1.holdfast("serve", "db@latest", expect=5)
+
+
+def test_a_served_point_is_written_to_an_overlay_that_stays(
+    web1: Served, certificates: Path
+) -> None:
+    listen = ("--listen", "127.0.0.1:10999", "--tls-certificates", certificates)
+    words = ("--json", "serve", "web1@latest", "--writable", "--name", "outside")
+    for turn, more in enumerate((("--socket", web1.folder / "w.sock"), listen)):
+        server = web1.holdfast.start(*words, *more)
+        assert server.stdout is not None
+        (served,) = json.loads(server.stdout.readline())["addresses"]
+        address = NbdAddress.parse(f"{served}{f'?tls-certificates={certificates}' * turn}")
+        assert address is not None
+        with NbdClient(address) as client:
+            before = bytearray(8)
+            client.read_into(MIB, memoryview(before))
+            assert before == (b"written0" if turn else web1.disk[MIB : MIB + 8])
+            client.write(MIB, memoryview(b"written%d" % turn))
+            client.flush()
+        (vm,) = web1.holdfast("--json", "vms", expect=0).json()["vms"]
+        assert (vm["name"], vm["state"]) == ("outside", "served")
+        assert web1.holdfast("forget", vm["point"]).code == 6
+        assert web1.holdfast("backup", "vm:outside").code == 6
+        server.terminate()
+        assert server.wait() == 0
+    made = web1.holdfast("--json", "backup", "vm:outside", "--machine", "copy", expect=0).json()
+    assert made["new_bytes"] < MIB
+    target = web1.folder / "home.raw"
+    web1.holdfast("failback", "outside", target, expect=0)
+    assert target.read_bytes()[MIB : MIB + 8] == b"written1"
+    web1.holdfast("stop", "outside", "--discard", expect=0)
+
+
+def test_a_killed_writable_server_leaves_its_overlay(web1: Served) -> None:
+    words = ("--json", "serve", "web1@latest", "--writable", "--name", "killed")
+    server = web1.holdfast.start(*words)
+    assert server.stdout is not None
+    (served,) = json.loads(server.stdout.readline())["addresses"]
+    server.kill()
+    server.wait()
+    (vm,) = web1.holdfast("--json", "vms", expect=0).json()["vms"]
+    assert (vm["state"], vm["is_wanted"]) == ("stopped", False)
+    with pytest.raises(HoldfastError):
+        NbdClient(NbdAddress.parse(served) or NbdAddress())
+    web1.holdfast("stop", "killed", "--discard", expect=0)
 
 
 # ---- export -------------------------------------------------------------------------------------

@@ -16,13 +16,14 @@ import pytest
 from appliance.base.errors import HoldfastError, NoSpaceError, UsageError
 from appliance.base.progress import Progress
 from appliance.recovery import accelerator, boot, vms
-from appliance.recovery.boot import BootOrder, BootResult
+from appliance.recovery.boot import BootResult
 from appliance.recovery.disk_server import find_disk_server
 from appliance.recovery.monitor import Monitor
 from appliance.recovery.presets import HardwareChoice
 from appliance.recovery.ready import LOGIN, Wait
 from appliance.recovery.runtime import ProcessId, poll
 from appliance.recovery.vm_note import read_vm
+from appliance.recovery.vm_start import BootOrder
 from tests.recovery.conftest import Lab
 from tests.recovery.guests import COUNTING, OBEDIENT, SAYS_LOGIN, WRITING
 
@@ -148,7 +149,7 @@ def test_without_a_free_port_the_screen_is_a_socket(
 def test_memory_that_is_short_is_refused_with_what_there_is(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.recovery.boot.MEMORY_SPARE_MIB", 1 << 30)
+    monkeypatch.setattr("appliance.recovery.vm_start.MEMORY_SPARE_MIB", 1 << 30)
     lab.add_point(POINT, SAYS_LOGIN)
     with pytest.raises(HoldfastError, match=r"are free and the VM needs .*--memory"):
         start(lab)

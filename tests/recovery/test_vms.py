@@ -17,12 +17,12 @@ from appliance.base.errors import (
     UsageError,
 )
 from appliance.recovery import accelerator, boot, qemu, vms
-from appliance.recovery.boot import BootOrder
 from appliance.recovery.disk_server import find_disk_server
 from appliance.recovery.presets import HardwareChoice
 from appliance.recovery.ready import Wait
 from appliance.recovery.runtime import ProcessId, Runtime, poll
 from appliance.recovery.vm_note import VmNote, VmStatus, lock_vm, read_vm, write_vm
+from appliance.recovery.vm_start import BootOrder
 from tests.recovery.conftest import Lab
 from tests.recovery.guests import SAYS_LOGIN
 

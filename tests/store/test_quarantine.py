@@ -12,7 +12,7 @@ from appliance.formats.names import PointName
 from appliance.store.checks import Checked, ContainerCheck, check_all
 from appliance.store.containers import list_names
 from appliance.store.findings import Record, read_findings, write_findings
-from appliance.store.quarantine import Quarantine, SecondCopy, give_back
+from appliance.store.quarantine import Quarantine, give_back
 from appliance.store.store import Store
 from tests.store.stores import (
     KEYS,
@@ -47,10 +47,10 @@ def damage_first_frame(store: Store, name: bytes) -> None:
         file.write(b"damaged!")
 
 
-def treat(store: Store, second_copy: SecondCopy = lambda _: None) -> None:
+def treat(store: Store) -> None:
     faults = [one.fault for one in check(store) if one.fault is not None]
     assert faults
-    Quarantine(store, NOW, Progress(), second_copy).treat(faults)
+    Quarantine(store, NOW, Progress()).treat(faults)
 
 
 def test_only_the_damaged_frame_is_lost(store: Store) -> None:
@@ -62,21 +62,6 @@ def test_only_the_damaged_frame_is_lost(store: Store) -> None:
     assert index.find(id_of(CHUNKS[0])) is None
     assert all(one.fault is None for one in check(store))
     assert (store.layout.quarantine / name.hex()).exists()
-
-
-def test_a_second_copy_gives_what_was_lost(store: Store) -> None:
-    name, _ = add_container(store.layout, load_index(store.layout), CHUNKS)
-    damage_first_frame(store, name)
-    treat(store, {id_of(chunk): chunk for chunk in CHUNKS}.get)
-    assert missing(load_index(store.layout), CHUNKS) == 0
-    assert all(one.fault is None for one in check(store))
-
-
-def test_a_second_copy_that_lies_is_not_believed(store: Store) -> None:
-    name, _ = add_container(store.layout, load_index(store.layout), CHUNKS)
-    damage_first_frame(store, name)
-    treat(store, lambda _: b"something else")
-    assert missing(load_index(store.layout), CHUNKS) > 0
 
 
 def test_a_copy_in_another_container_is_known_when_the_first_is_gone(store: Store) -> None:

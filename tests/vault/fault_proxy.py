@@ -7,6 +7,7 @@ bytes and headers on as they are, so that signatures stay right.
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import threading
 from collections import Counter
@@ -156,7 +157,7 @@ class FaultProxy:
             method,
             URL(self.target + path, encoded=True),
             headers=headers,
-            data=body or None,
+            data=io.BytesIO(body) if body else None,
             allow_redirects=False,
             skip_auto_headers=("Content-Type", "User-Agent", "Accept", "Accept-Encoding"),
         ) as answer:
@@ -228,11 +229,13 @@ async def reset(proxy: FaultProxy, request: web.Request, forward: Forward) -> we
 async def truncate(proxy: FaultProxy, request: web.Request, forward: Forward) -> web.StreamResponse:
     """The answer is announced whole, and ends in its middle."""
     answer = await forward()
+    if request.method == "HEAD":
+        cut_off(request)
+        return web.Response()
     response = web.StreamResponse(status=answer.status, headers=respond(answer, "HEAD").headers)
     response.content_length = max(len(answer.body), 2)
     await response.prepare(request)
-    if request.method != "HEAD":
-        await response.write(answer.body[: len(answer.body) // 2])
+    await response.write(answer.body[: len(answer.body) // 2])
     cut_off(request)
     return response
 

@@ -17,6 +17,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from appliance.formats.vault_credentials import Credentials
@@ -58,7 +59,8 @@ osd pool default pg num = 4
 osd pool default pgp num = 4
 osd pool default pg autoscale mode = off
 osd crush chooseleaf type = 0
-osd max backfills = 1
+osd default notify timeout = 2
+osd client watch timeout = 2
 ms bind ipv6 = false
 rgw data = {folder}/rgw
 rgw frontends = beast endpoint=127.0.0.1:{port}
@@ -75,6 +77,8 @@ class Gateway:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        # A process dies with the thread that started it, so that is one of our own.
+        self._starter = ThreadPoolExecutor(1)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         mon_port, old_port, self.port = free_ports(3)
         self._config = folder / "ceph.conf"
@@ -119,6 +123,7 @@ class Gateway:
         """Kill everything: nothing of it is needed again."""
         for name in ("rgw", "osd", "mon"):
             self._kill(name)
+        self._starter.shutdown()
 
     def kill(self) -> None:
         """Kill the gateway with SIGKILL, in the middle of whatever it does."""
@@ -211,7 +216,8 @@ class Gateway:
 
     def _start(self, name: str, *argv: str) -> None:
         with (self.folder / f"{name}.out").open("ab") as output:
-            self._processes[name] = subprocess.Popen(
+            begun = self._starter.submit(
+                subprocess.Popen[bytes],
                 [
                     *("setpriv", "--pdeathsig", "KILL", "--"),
                     *(argv[0], "-f", "-c", str(self._config), *argv[1:]),
@@ -221,6 +227,7 @@ class Gateway:
                 stderr=output,
                 cwd=self.folder,
             )
+            self._processes[name] = begun.result()
 
     def _kill(self, name: str) -> None:
         process = self._processes.pop(name, None)

@@ -46,6 +46,7 @@ BAD = {
     "/mnt/disk": "no vault",
     "file://host/dir": "three slashes",
     "file:///": "absolute path",
+    "file:///.": "absolute path",
     "file:///a/../etc": r"without '\.\.'",
     "file:///a/%2e%2e/etc": r"without '\.\.'",
     "file:///a%00b": "absolute path",

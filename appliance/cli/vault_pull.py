@@ -1,0 +1,32 @@
+"""vault pull."""
+
+from __future__ import annotations
+
+import argparse
+
+from appliance.base.errors import IntegrityError, NotFoundError
+from appliance.base.text import size
+from appliance.cli.exit_codes import DONE
+from appliance.cli.session import Session
+from appliance.vault.hydration import Hydration
+
+
+def pull(session: Session, options: argparse.Namespace) -> int:
+    """Bring a point from the vaults to the box, whole."""
+    store = session.store
+    if session.vaults is None:
+        raise NotFoundError("the box has no vault yet: 'holdfast vault add URL' makes one")
+    name = store.points.resolve(options.point)
+    with store.lease("reader") as lease:
+        manifest = store.open_point(name, lease)
+        pulled = Hydration(store, session.vaults, session.console.progress).pull(manifest)
+    if pulled.lost:
+        raise IntegrityError(
+            f"{name}: {pulled.lost} containers are sound in no vault; the other "
+            f"{pulled.containers} are here: 'holdfast verify {name}' says what is lost"
+        )
+    session.console.result(
+        {"point": str(name), "containers": pulled.containers, "bytes": pulled.bytes},
+        f"{name} is on this box: {pulled.containers} containers, {size(pulled.bytes)} came",
+    )
+    return DONE

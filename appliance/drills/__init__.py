@@ -1,0 +1,1 @@
+"""Row 7: recovery rehearsed and carried out: drills, their records and report, runbooks."""

@@ -1,0 +1,105 @@
+"""Bringing everything that a point needs from the vaults to the box, whole and verified.
+
+Owns the order (that of the disks) and what is skipped. Containers become those of the store, so
+that afterwards the point needs no line. What was brought stays when it is stopped; the next run
+goes on. Readers go first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from appliance.base.errors import IntegrityError
+from appliance.base.progress import Progress
+from appliance.formats.page import FANOUT, Reference
+from appliance.formats.point import Disk, Manifest
+from appliance.store.containers import store_container
+from appliance.store.marking import read_page, references
+from appliance.store.store import Store
+from appliance.vault.second_copy import VaultCopy
+
+# Containers of 32 MiB on their way at once.
+_PARALLEL = 4
+
+
+@dataclass
+class Pulled:
+    """What was brought, and what no vault could give."""
+
+    containers: int = 0
+    bytes: int = 0
+    lost: int = 0
+
+
+class Hydration:
+    """Hydrates points of one store. The caller holds a reader's lease on them."""
+
+    def __init__(self, store: Store, vaults: VaultCopy, progress: Progress) -> None:
+        """`vaults` is the second copy of `store`."""
+        self._store = store
+        self._vaults = vaults
+        self._progress = progress
+
+    def pull(self, manifest: Manifest) -> Pulled:
+        """Bring what is missing of a point; durable on return.
+
+        Raises HoldfastError when the vault cannot be reached, NoSpaceError, Cancelled.
+        """
+        self._progress.phase(f"pulling {manifest.name}")
+        pulled = Pulled()
+        waiting: deque[tuple[bytes, Future[bytes | None]]] = deque()
+        with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="pull") as pool:
+            try:
+                for name in self._missing(manifest):
+                    waiting.append((name, pool.submit(self._vaults.fetch, name, "idle")))
+                    if len(waiting) >= _PARALLEL:
+                        self._keep(pulled, *waiting.popleft())
+                while waiting:
+                    self._keep(pulled, *waiting.popleft())
+            finally:
+                for _, future in waiting:
+                    future.cancel()
+        return pulled
+
+    def _keep(self, pulled: Pulled, name: bytes, future: Future[bytes | None]) -> None:
+        data = future.result()
+        if data is None:
+            pulled.lost += 1
+            return
+        store_container(self._store.layout, name, memoryview(data))
+        pulled.containers += 1
+        pulled.bytes += len(data)
+        self._progress.advance(len(data))
+
+    def _missing(self, manifest: Manifest) -> Iterator[bytes]:
+        """The containers of a point that are not here, in the order of its disks, each once."""
+        seen: set[bytes] = set()
+        for disk in manifest.disks:
+            if disk.root is None:
+                continue
+            for name in self._names(disk, disk.root, disk.level, 0):
+                if name in seen:
+                    continue
+                seen.add(name)
+                if not self._store.containers.has(name):
+                    yield name
+
+    def _names(self, disk: Disk, reference: Reference, level: int, number: int) -> Iterator[bytes]:
+        yield self._container_of(reference)
+        try:
+            page = read_page(self._store.chunks, disk, reference, level, number)
+        except IntegrityError:
+            return  # verification tells what is lost below
+        for place, child in references(page, reference.container):
+            if level == 0:
+                yield self._container_of(child)
+            else:
+                yield from self._names(disk, child, level - 1, number * FANOUT + place)
+
+    def _container_of(self, reference: Reference) -> bytes:
+        place = self._vaults.locate(reference.chunk_id)
+        assert reference.container is not None
+        return reference.container if place is None else place[0]

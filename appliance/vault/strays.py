@@ -1,0 +1,60 @@
+"""Where chunks lie in a vault whose hints do not serve there (docs/format/vault.md, "Bill").
+
+Owns what is remembered of the bills that a box keeps since it was opened from a vault. Read when
+the first chunk is looked for. Memory: about 200 bytes for each stray.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from appliance.base.errors import IntegrityError
+from appliance.formats.bill import decode_bill, decode_strays
+
+FOLDER = "strays"
+
+
+class StrayKeys(Protocol):
+    """What is needed of the key hierarchy."""
+
+    def open_record(self, place: str, data: bytes) -> bytes:
+        """What was sealed for `place`; IntegrityError if it does not authenticate."""
+
+
+class Strays:
+    """The strays of all points, from the folders of vaults. Thread-safe."""
+
+    def __init__(self, folders: Sequence[Path], keys: StrayKeys) -> None:
+        """`folders`: where the box keeps what it derives of each vault, best first."""
+        self._folders = folders
+        self._keys = keys
+        self._lock = threading.Lock()
+        self._places: dict[bytes, tuple[bytes, int]] | None = None
+
+    def find(self, chunk_id: bytes) -> tuple[bytes, int] | None:
+        """(container, ordinal) of a stray; None for a chunk whose hint serves."""
+        with self._lock:
+            if self._places is None:
+                self._places = {}
+                for folder in reversed(self._folders):
+                    for path in sorted((folder / FOLDER).glob("*")):
+                        self._places.update(self._read(path))
+            return self._places.get(chunk_id)
+
+    def _read(self, path: Path) -> Iterator[tuple[bytes, tuple[bytes, int]]]:
+        """What one bill says. A damaged one says nothing: hints and other bills go on serving."""
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != path.name:
+            return
+        try:
+            bill = decode_bill(data)
+            if bill.strays:
+                plain = self._keys.open_record(bill.place, bill.strays)
+                for stray in decode_strays(plain, len(bill.needs)):
+                    yield stray.chunk_id, (bill.needs[stray.need].name, stray.ordinal)
+        except IntegrityError:
+            return

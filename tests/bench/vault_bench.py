@@ -1,0 +1,347 @@
+"""The vault over a line: use of the line, requests, bytes on the wire, restore and boot from it.
+
+Owns: the rows of the table, each with its peer in the same run through the same proxy, on the real
+gateway. Never does: compare with another run.
+
+    python -m tests.bench.vault_bench [--full] [--rows line,peer,second,restore,boot]
+
+The line is a TCP proxy on loopback (tests/vault/line.py). Everything runs on one machine, so what
+a program computes is taken from what the line and the gateway may use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from appliance.base.errors import HoldfastError
+from appliance.base.text import size
+from image.workbench import say
+from tests.bench import corpus as corpora
+from tests.bench.corpus import CACHE_DIRECTORY, Corpus
+from tests.bench.cost import Cost, measure
+from tests.bench.table import align
+from tests.command import Holdfast
+from tests.vault.gateway import BOX, Gateway, running_gateway, write_credentials
+from tests.vault.line import Line
+
+MBIT = 125_000  # bytes per second
+TIMEOUT_S = 3600.0
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. `is_more_better` says on which side of the bound is good."""
+
+    what: str
+    value: float
+    reach: float
+    aim: float
+    detail: str
+    is_more_better: bool = True
+
+    def reaches(self, bound: float) -> str:
+        """Whether the value is on the good side."""
+        good = self.value >= bound if self.is_more_better else self.value <= bound
+        return "yes" if good else "NO"
+
+
+@dataclass
+class Bench:
+    """One run: a gateway, two generations of a disk, and the rows so far."""
+
+    place: Path
+    gateway: Gateway
+    corpus: Corpus
+    rows: list[Row] = field(default_factory=list)
+    _numbers: int = 0
+
+    @property
+    def log(self) -> Path:
+        """What the programs complain about."""
+        return CACHE_DIRECTORY / "vault.log"
+
+    def new_name(self) -> str:
+        """A bucket that nobody has yet."""
+        self._numbers += 1
+        return f"bench-{self._numbers}"
+
+    def url(self, bucket: str, port: int) -> str:
+        """A bucket through a line."""
+        return f"s3://{bucket}?endpoint=http://127.0.0.1:{port}&style=path"
+
+    def credentials(self) -> Path:
+        """The file with the keys."""
+        return write_credentials(self.place / "credentials.ini")
+
+    def run(self, argv: list[str], environment: dict[str, str] | None = None) -> Cost:
+        """Run a peer to its end."""
+        return measure(argv, environment or {}, self.log)
+
+    # ---- holdfast ----
+
+    def box(self, name: str, *images: Path) -> Holdfast:
+        """A box with a point of each image."""
+        box = Holdfast(self.place / name)
+        box("init", "--recovery-out", self.place / f"{name}.key", expect=0)
+        for image in images:
+            box("backup", image, "--machine", "disk", expect=0, timeout_s=TIMEOUT_S)
+        return box
+
+    def add_vault(self, box: Holdfast, bucket: str, port: int) -> None:
+        """Give a box a vault and the whole line."""
+        credentials = ("--credentials-file", self.credentials())
+        box("vault", "add", self.url(bucket, port), *credentials, expect=0)
+        box("vault", "limit", "--share", "100", expect=0)
+
+    def open(self, name: str, owner: str, bucket: str, port: int) -> Holdfast:
+        """An empty box that opens the vault of another one."""
+        box = Holdfast(self.place / name)
+        key = ("--recovery-key", self.place / f"{owner}.key")
+        credentials = ("--credentials-file", self.credentials())
+        box("vault", "open", self.url(bucket, port), *key, *credentials, expect=0)
+        return box
+
+    # ---- rclone ----
+
+    def rclone(self, source: str, target: str, port: int) -> Cost:
+        """Copy with rclone; the remote is `gw:`."""
+        environment = {
+            "AWS_CA_BUNDLE": "",  # its library cannot take one
+            "RCLONE_CONFIG_GW_TYPE": "s3",
+            "RCLONE_CONFIG_GW_PROVIDER": "Ceph",
+            "RCLONE_CONFIG_GW_ENDPOINT": f"http://127.0.0.1:{port}",
+            "RCLONE_CONFIG_GW_ACCESS_KEY_ID": BOX.access_key,
+            "RCLONE_CONFIG_GW_SECRET_ACCESS_KEY": BOX.secret_key,
+        }
+        return self.run(["rclone", "copy", "--transfers", "8", source, target], environment)
+
+
+@contextmanager
+def line_to(
+    gateway: Gateway, mbit: float, round_trip_s: float, cuts: float = 0.0
+) -> Iterator[Line]:
+    """A line of so many megabits and such a round trip."""
+    rate = mbit * MBIT if mbit else None
+    with Line(
+        gateway.port, bytes_per_s=rate, delay_s=round_trip_s / 2, cut_share_per_s=cuts
+    ) as line:
+        yield line
+
+
+def container_bytes(box: Holdfast) -> int:
+    """What the containers of a box take."""
+    return sum(path.stat().st_size for path in containers(box).glob("*/*"))
+
+
+def containers(box: Holdfast) -> Path:
+    """Where they lie."""
+    return box.state / "store" / "containers"
+
+
+# ---- the rows -----------------------------------------------------------------------------------
+
+
+def run_line(bench: Bench) -> None:
+    """100 Mbit/s, 150 ms, 0.1 % of the connections cut each second; requests are counted."""
+    box, bucket = bench.box("line", bench.corpus.first), bench.new_name()
+    with line_to(bench.gateway, 100, 0.15, 0.001) as line:
+        bench.add_vault(box, bucket, line.port)
+        synced = box("--json", "vault", "sync", "--wait", expect=0, timeout_s=TIMEOUT_S)
+    sent = container_bytes(box)
+    used = sent / synced.seconds / (100 * MBIT)
+    detail = f"{size(sent)} in {synced.seconds:.0f} s, {line.cuts} cuts"
+    bench.rows.append(Row("100 Mbit/s, 150 ms: use of the line", used, 0.85, 0.95, detail))
+    requests = sum(synced.json()["traffic"]["requests"].values())
+    per_gib = requests * _GIB / sent
+    detail = f"{requests} requests for {size(sent)}"
+    bench.rows.append(
+        Row("requests per GiB uploaded", per_gib, 40, 33, detail, is_more_better=False)
+    )
+
+
+def run_peer(bench: Bench) -> None:
+    """1 Gbit/s, 20 ms: upload beside rclone, the same containers."""
+    box = bench.box("peer", bench.corpus.first)
+    mine, other = bench.new_name(), bench.new_name()
+    with line_to(bench.gateway, 1000, 0.02) as line:
+        theirs = bench.rclone(str(containers(box)), f"gw:{other}", line.port).seconds
+        bench.add_vault(box, mine, line.port)
+        ours = box("vault", "sync", "--wait", expect=0, timeout_s=TIMEOUT_S).seconds
+    detail = f"{size(container_bytes(box))}: {ours:.1f} s, rclone {theirs:.1f} s"
+    bench.rows.append(
+        Row("1 Gbit/s, 20 ms: upload, of rclone's speed", theirs / ours, 0.8, 1, detail)
+    )
+
+
+def run_second(bench: Bench) -> None:
+    """The bytes on the wire of the second generation, beside restic."""
+    box, bucket, repository = (
+        bench.box("second", bench.corpus.first),
+        bench.new_name(),
+        bench.new_name(),
+    )
+    with line_to(bench.gateway, 0, 0.0) as line:
+        bench.add_vault(box, bucket, line.port)
+        box("vault", "sync", "--wait", expect=0, timeout_s=TIMEOUT_S)
+        box("backup", bench.corpus.second, "--machine", "disk", expect=0, timeout_s=TIMEOUT_S)
+        before = line.sent_bytes
+        box("vault", "sync", "--wait", expect=0, timeout_s=TIMEOUT_S)
+        ours = line.sent_bytes - before
+        environment = {
+            "AWS_ACCESS_KEY_ID": BOX.access_key,
+            "AWS_SECRET_ACCESS_KEY": BOX.secret_key,
+            "RESTIC_REPOSITORY": f"s3:http://127.0.0.1:{line.port}/{repository}",
+            "RESTIC_PASSWORD": "bench",
+            "RESTIC_CACHE_DIR": str(bench.place / "restic"),
+        }
+        bench.run(["restic", "init"], environment)
+        disk = bench.place / "disk.raw"
+        for image in (bench.corpus.first, bench.corpus.second):
+            disk.unlink(missing_ok=True)
+            disk.symlink_to(image)
+            before = line.sent_bytes
+            bench.run(
+                ["sh", "-c", 'restic backup --stdin --stdin-filename disk < "$0"', str(disk)],
+                environment,
+            )
+            theirs = line.sent_bytes - before
+    detail = f"{size(ours)}, restic {size(theirs)}"
+    bench.rows.append(
+        Row("wire bytes of the second generation, of restic's", ours / theirs, 0.4, 0.25, detail,
+            is_more_better=False)
+    )  # fmt: skip
+
+
+def run_restore(bench: Bench) -> None:
+    """Restoring a whole disk from the vault, beside rclone reading the same containers."""
+    for mbit, round_trip_s in ((100, 0.15), (1000, 0.02)):
+        bucket, name = bench.new_name(), f"restore{mbit}"
+        box = bench.box(name, bench.corpus.first)
+        bench.add_vault(box, bucket, bench.gateway.port)
+        box("vault", "sync", "--wait", expect=0, timeout_s=TIMEOUT_S)
+        with line_to(bench.gateway, mbit, round_trip_s) as line:
+            before = line.received_bytes
+            copied = bench.place / "rclone"
+            theirs = bench.rclone(f"gw:{bucket}/containers", str(copied), line.port).seconds
+            their_bytes = line.received_bytes - before
+            empty = bench.open(f"{name}-empty", name, bucket, line.port)
+            before, target = line.received_bytes, bench.place / "restored.raw"
+            ours = empty("restore", "disk@latest", target, expect=0, timeout_s=TIMEOUT_S).seconds
+            our_bytes = line.received_bytes - before
+            target.unlink()
+        ratio = theirs / ours
+        detail = f"{size(our_bytes)} in {ours:.1f} s; rclone {size(their_bytes)} in {theirs:.1f} s"
+        what = f"{mbit} Mbit/s, {round_trip_s * 1000:.0f} ms: whole-disk restore, of rclone's speed"
+        bench.rows.append(Row(what, ratio, 0.8, 1, detail))
+
+
+def run_boot(bench: Bench) -> None:
+    """A real Debian boots to its login, from the box and from the vault, boot set on and off."""
+    disk = bench.place / "boot.raw"
+    # In a process of its own, which may mount.
+    measure([sys.executable, "-m", "image.debian_disk", "--out", disk], {}, bench.log)
+    used = disk.stat().st_blocks * 512
+    box, bucket = bench.box("boot", disk), bench.new_name()
+    local = boot(box)
+    bench.add_vault(box, bucket, bench.gateway.port)
+    box("vault", "sync", "--wait", expect=0, timeout_s=TIMEOUT_S)
+    with line_to(bench.gateway, 100, 0.05) as line:
+        for with_set in (False, True):
+            name = f"boot-{'with' if with_set else 'without'}"
+            empty = bench.open(name, "boot", bucket, line.port)
+            if not with_set:
+                for noted in empty.state.glob("vaults/*/boots"):
+                    shutil.rmtree(noted)
+            before = line.received_bytes
+            seconds = boot(empty)
+            fetched = line.received_bytes - before
+            how = "boot set on" if with_set else "boot set off"
+            detail = f"{seconds:.1f} s, local {local:.1f} s"
+            bench.rows.append(
+                Row(f"boot to login, 100 Mbit/s, 50 ms, {how}: x of a local boot", seconds / local,
+                    3, 1.5, detail, is_more_better=False)
+            )  # fmt: skip
+            detail = f"{size(fetched)} of {size(used)} used"
+            bench.rows.append(
+                Row(f"bytes fetched before login, {how}: share of used", fetched / used, 0.15, 0.15,
+                    detail, is_more_better=False)
+            )  # fmt: skip
+
+
+def boot(box: Holdfast) -> float:
+    """Boot, stop and drop the VM; gives the seconds until it was ready."""
+    said = box("--json", "boot", "disk@latest", "--timeout", "1200", expect=0, timeout_s=TIMEOUT_S)
+    vm = said.json()
+    box("stop", vm["name"], "--discard", expect=0)
+    return float(vm["ready_s"])
+
+
+ROWS: dict[str, Callable[[Bench], None]] = {
+    "line": run_line,
+    "peer": run_peer,
+    "second": run_second,
+    "restore": run_restore,
+    "boot": run_boot,
+}
+
+
+def write_rows(rows: list[Row]) -> str:
+    """The table."""
+    head = ("", "measured", "reach", "yes/no", "aim", "yes/no", "")
+    cells = [
+        (
+            row.what,
+            f"{row.value:.2f}",
+            f"{row.reach:g}",
+            row.reaches(row.reach),
+            f"{row.aim:g}",
+            row.reaches(row.aim),
+            row.detail,
+        )
+        for row in rows
+    ]
+    return "\n".join(align([head, *cells])) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the bench; gives the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.vault_bench")
+    parser.add_argument("--full", action="store_true", help="the 8 GiB disk, not that of 1 GiB")
+    parser.add_argument("--rows", default=",".join(ROWS), help=f"of {','.join(ROWS)} (default all)")
+    options = parser.parse_args(arguments)
+    chosen = options.rows.split(",")
+    if unknown := [name for name in chosen if name not in ROWS]:
+        parser.error(f"{unknown[0]}: choose from {', '.join(ROWS)}")
+    try:
+        corpus = corpora.provide_corpus(corpora.FULL if options.full else corpora.SMALL)
+        with (
+            TemporaryDirectory(prefix="vault-", dir=CACHE_DIRECTORY) as place,
+            running_gateway(Path(place) / "gateway") as gateway,
+        ):
+            bench = Bench(Path(place), gateway, corpus)
+            for name in chosen:
+                say(f"row {name}")
+                ROWS[name](bench)
+                sys.stdout.write(write_rows(bench.rows))
+                sys.stdout.flush()
+                report = json.dumps([asdict(row) for row in bench.rows], indent=2)
+                (CACHE_DIRECTORY / "vault.json").write_text(report + "\n")
+    except HoldfastError as error:
+        say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
