@@ -21,7 +21,7 @@ from hwtests.scenarios import SCENARIOS
 DRIVES = [
     Drive("nvme", "NVMECRIT"),
     Drive("nvme", "NVMEPLUG"),
-    Drive("sata", "SATA0"),
+    Drive("sata", "SATA0", role="tested"),
     Drive("sata", "SATA1", more="rotation_rate=7200"),
     *(Drive("scsi", f"ARRAY{number}", role="array") for number in range(4)),
     Drive("scsi", "SPARE0", role="spare"),

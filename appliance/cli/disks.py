@@ -1,4 +1,4 @@
-"""disks, disks show, disks locate, disks replace."""
+"""disks, disks show, disks locate, disks test, disks replace."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from appliance.cli.exit_codes import DONE
 from appliance.cli.health import describe_finding, take_look
 from appliance.cli.session import Session
 from appliance.formats.finding import SEVERITIES, Finding
+from appliance.health.disk_examination import choose_protocol
+from appliance.health.disk_self_test import Kind, start_self_test, stop_self_test
 from appliance.health.enclosures import light_bay, list_bays
 from appliance.health.inventory import Disk, Inventory
 from appliance.health.kernel_tree import KernelTree
 from appliance.health.replacement import Consent, plan_replacement, require_disk
 from appliance.health.survey import Report
 from appliance.health.udev import read_properties
+from appliance.native.smart import DiskProbe
 
 _GOOD = "good"
 
 
 def disks(session: Session, options: argparse.Namespace) -> int:
     """List disks, or do something with one."""
-    actions = {None: _list, "show": _show, "locate": _locate, "replace": _replace}
+    actions = {None: _list, "show": _show, "locate": _locate, "test": _test, "replace": _replace}
     return actions[options.action](session, options)
 
 
@@ -135,6 +138,21 @@ def _locate(session: Session, options: argparse.Namespace) -> int:
         {"bay": bay.name, "enclosure": bay.enclosure, "light": state},
         f"the light of bay {printable(bay.name)} is {state}",
     )
+    return DONE
+
+
+def _test(session: Session, options: argparse.Namespace) -> int:
+    disk = require_disk(Inventory(KernelTree(), read_properties), options.disk)
+    kind: Kind = "long" if options.long else "short"
+    with DiskProbe(disk.path) as probe:
+        protocol = choose_protocol(probe, disk.transport)
+        if options.stop:
+            stop_self_test(probe, protocol, subject=disk.subject)
+        else:
+            start_self_test(probe, protocol, kind, subject=disk.subject)
+    done = "stopped" if options.stop else f"{kind} test started"
+    text = f"{disk.name}: {done}; 'holdfast disks show {disk.name}' tells how it ended"
+    session.console.result({"disk": disk.name, "done": done}, printable(text))
     return DONE
 
 

@@ -60,6 +60,17 @@ def add_disks(parser: argparse.ArgumentParser) -> None:
     )
     locate.add_argument("bay", metavar="BAY", help="a bay, or a disk in one")
     locate.add_argument("--off", action="store_true", help="switch it off")
+    test = actions.add_parser(
+        "test",
+        help="start the self-test that a disk has built in",
+        description="Start a self-test of a disk. It runs inside the disk, which works on and "
+        "loses nothing; 'disks show' tells how it ended.",
+        allow_abbrev=False,
+    )
+    test.add_argument("disk", metavar="DISK", help="kernel name, path, serial number, or bay")
+    kind = test.add_mutually_exclusive_group()
+    kind.add_argument("--long", action="store_true", help="all of it, for hours (default: minutes)")
+    kind.add_argument("--stop", action="store_true", help="stop the test that runs")
     replace = actions.add_parser(
         "replace",
         help="put NEW into the place of OLD in its array",
@@ -74,7 +85,7 @@ def add_disks(parser: argparse.ArgumentParser) -> None:
     )
     _add_erase(replace, "NEW")
     _add_consent(replace)
-    for action in (show, locate, replace):
+    for action in (show, locate, test, replace):
         _add_json(action)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hwtests.bench import Bench, succeed
+from hwtests.bench import Bench, await_true, succeed
 from hwtests.guest import Guest
 from hwtests.scenario import Scenario
 
@@ -66,6 +66,20 @@ def beside_smartctl(bench: Bench) -> str:
     return f"{compared} fields compared, 0 different"
 
 
+def self_test(guest: Guest) -> str:
+    """The product starts a short test; smartctl sees it in the disk's log."""
+    (name,) = guest.disks("tested", 1)
+    before = _count_tests(guest, name)
+    succeed(guest.holdfast("--json", "disks", "test", name))
+    await_true(lambda: _count_tests(guest, name) > before, 60, "an entry in the self-test log")
+    return f"{name}: started, logged"
+
+
+def _count_tests(bench: Bench, name: str) -> int:
+    said = json.loads(bench.run("smartctl", "-l", "selftest", "-j", f"/dev/{name}").out)
+    return int(said["ata_smart_self_test_log"]["standard"]["count"])
+
+
 def beside_nvme(bench: Bench) -> str:
     """What `nvme list` says."""
     said = succeed(bench.run("nvme", "list", "-o", "json"))
@@ -95,6 +109,7 @@ def hidden_members(guest: Guest) -> str:
 
 
 SCENARIOS = (
+    Scenario("short self-test of a SATA disk", "in its log", self_test, needs=frozenset(("qemu",))),
     Scenario("inventory beside lsblk", "the same disks and fields", beside_lsblk, is_core=True),
     Scenario("inventory beside smartctl -i -j", "the same fields", beside_smartctl),
     Scenario(
