@@ -1,8 +1,8 @@
 """The networks of drills: QEMU's user-mode network, which leads nowhere, with doors for checks.
 
 A guest gets its network card right after its QEMU has started, and a reset, so that the firmware
-finds the card. `apart`: each guest has a network to itself. `shared`: the first guest's QEMU is the
-hub of a star whose rays are Unix sockets; it serves the addresses and holds the doors of all.
+finds the card. `apart`: each guest has a network to itself. `shared`: guests hang on a switch of
+this process by Unix sockets; the first one's QEMU serves addresses and holds the doors of all.
 Nothing is routed out, and the box answers nothing but what it asked for itself (`restrict=on`); a
 door is a port of the box's loopback.
 
@@ -22,6 +22,7 @@ from typing import Any
 
 from appliance.base.errors import HoldfastError
 from appliance.drills.plan import Machine, Plan
+from appliance.drills.switch import Switch
 from appliance.drills.vm import Vm
 from appliance.recovery.hardware import SPARE_SLOT, Hardware
 from appliance.recovery.monitor import Monitor
@@ -48,10 +49,9 @@ class Doors:
 class DrillNetwork:
     """The network of one drill. Its methods may be called from any thread."""
 
-    def __init__(self, plan: Plan, vms: Mapping[str, str]) -> None:
-        """`vms`: the name of each machine's VM."""
+    def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._vms = vms
+        self._switch = Switch() if plan.network == "shared" else None
         self._lock = threading.Lock()
         self._gateway: Path | None = None
         self._shared_doors: dict[tuple[str, int], int] = {}
@@ -85,34 +85,33 @@ class DrillNetwork:
             addresses = [other.interface for other in self._plan.machines if other.interface]
             monitor.ask("netdev_add", id="user", **user_network(addresses, forwards))
             _join_hub(monitor, "user")
-            self._make_rays(monitor, machine)
-            monitor.ask("netdev_add", type="hubport", id="card", hubid=0)
+            self._plug_cable(monitor, folder, "trunk")
+            _join_hub(monitor, "trunk")
             self._gateway = folder
             self._shared_doors = find_doors(list_connections(monitor))
-        else:
-            ray = _ray("ray.sock", f"../{self._gateway.name}/{folder.name}.sock")
-            monitor.ask("netdev_add", id="card", **ray)
+        self._plug_cable(monitor, folder, "card")
         monitor.ask("device_add", netdev="card", **card)
         address = "" if machine.interface is None else str(machine.interface.ip)
         ports = {port: self._shared_doors[address, port] for port in machine.ports}
         return Doors(ports, self._gateway)
 
-    def _make_rays(self, monitor: Monitor, gateway: Machine) -> None:
-        """One way from the hub to each other guest, whether it runs already or not."""
-        others = [self._vms[each.name] for each in self._plan.machines if each != gateway]
-        for number, name in enumerate(others):
-            ray = _ray(f"{name}.sock", f"../{name}/ray.sock")
-            monitor.ask("netdev_add", id=f"ray{number}", **ray)
-            _join_hub(monitor, f"ray{number}")
+    def _plug_cable(self, monitor: Monitor, folder: Path, netdev: str) -> None:
+        """Lay a cable from `netdev` to the switch."""
+        assert self._switch is not None
+        local, remote = f"{netdev}.sock", f"hub-{netdev}.sock"
+        self._switch.add_port(folder, remote, local)
+        monitor.ask(
+            "netdev_add",
+            type="dgram",
+            id=netdev,
+            local={"type": "unix", "path": local},
+            remote={"type": "unix", "path": remote},
+        )
 
-
-def _ray(local: str, remote: str) -> dict[str, Any]:
-    """Frames over a pair of Unix sockets, named from the VM's folder."""
-    return {
-        "type": "dgram",
-        "local": {"type": "unix", "path": local},
-        "remote": {"type": "unix", "path": remote},
-    }
+    def close(self) -> None:
+        """Take the wire away; guests that still run hear nothing any more."""
+        if self._switch is not None:
+            self._switch.close()
 
 
 def _plug_apart(monitor: Monitor, machine: Machine, folder: Path, card: dict[str, str]) -> Doors:

@@ -94,8 +94,7 @@ class _Drill:
         self.journal = Journal(self.folder / _LOG, self.room.clock)
         self.budget = MemoryBudget(self.free_mib)
         self.numbers = {item.name: place for place, item in enumerate(self.plan.machines, 1)}
-        names = {name: name_vm(self.folder.name, number) for name, number in self.numbers.items()}
-        self.network = DrillNetwork(self.plan, names)
+        self.network = DrillNetwork(self.plan)
 
     def run(self) -> None:
         """Recover all groups; leaves no VM, also when cancelled."""
@@ -111,6 +110,7 @@ class _Drill:
         finally:
             for vm in self.staying:
                 vm.remove()
+            self.network.close()
 
     def _run_group(self, group: tuple[Machine, ...], *, stays: bool) -> None:
         running: list[Future[None]] = []
