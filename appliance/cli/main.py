@@ -68,7 +68,7 @@ def _run(session: Session, options: argparse.Namespace) -> int:
 
 def _heal(session: Session) -> None:
     """Detach what killed processes left; costs a few directory listings when nothing runs."""
-    if any((session.state / "run" / "drills").glob("*.lock")):
+    if list((session.state / "run" / "drills").glob("*.lock")):
         from appliance.cli import drills  # slow to import, and seldom needed
 
         drills.heal(session)

@@ -89,7 +89,7 @@ def clear_killed(runtime: Runtime) -> list[str]:
     Costs one look into a directory when no drill runs.
     """
     folder = running_folder(runtime)
-    if not any(folder.glob(f"*{_LOCK}")):
+    if not list(folder.glob(f"*{_LOCK}")):
         return []
     cleared = []
     with _registry(folder):

@@ -74,7 +74,9 @@ def test_what_cannot_be_drilled_says_so(protected: Holdfast, tmp_path: Path) -> 
 def test_a_killed_drill_is_cleared_by_the_next_command(protected: Holdfast) -> None:
     running = protected.start("drill", "run", "dead", "--memory", "32")
     logs = protected.state / "drills"
-    assert poll(lambda: any("VM runs" in log.read_text() for log in logs.glob("*/drill.log")), 60)
+    assert poll(
+        lambda: any("VM runs" in log.read_text() for log in list(logs.glob("*/drill.log"))), 60
+    )
     assert [vm["state"] for vm in protected("--json", "vms").json()["vms"]] == ["running"]
     os.kill(running.pid, signal.SIGKILL)
     running.wait()

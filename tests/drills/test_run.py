@@ -145,7 +145,9 @@ def test_a_cancelled_drill_leaves_nothing_but_its_record(rehearsal: Rehearsal) -
     log = rehearsal.lab.runtime.state / "drills"
 
     def cancel() -> None:
-        poll(lambda: any("VM runs" in path.read_text() for path in log.glob("*/drill.log")), 60)
+        poll(
+            lambda: any("VM runs" in path.read_text() for path in list(log.glob("*/drill.log"))), 60
+        )
         progress.cancel()
 
     canceller = threading.Thread(target=cancel)
