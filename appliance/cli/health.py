@@ -18,13 +18,14 @@ from appliance.catalog.point_list import list_points
 from appliance.cli.exit_codes import DONE, DONE_WITH_GAPS
 from appliance.cli.session import Session
 from appliance.formats.finding import Finding
-from appliance.formats.names import format_time
+from appliance.formats.names import PointName, format_time
 from appliance.health.disk_examination import DiskExaminer
 from appliance.health.kernel_tree import KernelTree
 from appliance.health.stakes import Stake, find_stakes
 from appliance.health.survey import Report, Survey, look_at_arrays
 from appliance.health.udev import Change, Changes, read_properties
 from appliance.health.watch import Watch, Watchdog
+from appliance.store.points import BOX
 
 _BROKEN = ("critical", "warning")
 
@@ -67,7 +68,7 @@ class Look:
 
 
 class StoreCopies:
-    """Where the points of this box are. There is no vault yet, so they are only here."""
+    """Where the points of this box are, as the box remembers its vaults."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -77,11 +78,16 @@ class StoreCopies:
         try:
             if not self._session.has_store():
                 return []
+            points = self._session.store.points
             with Catalog(self._session.state / "catalog.db") as catalog:
                 found = list_points(self._session.store, catalog)
+            return [
+                point.name
+                for point in found.points
+                if points.where(points.file_of(PointName.parse(point.name))) == [BOX]
+            ]
         except HoldfastError:
             return []
-        return [point.name for point in found.points]
 
 
 def take_look(session: Session) -> Look:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.cli.console import Console
+from appliance.cli.health import StoreCopies
+from appliance.cli.session import Session
 from tests.command import Holdfast
 from tests.vault.office import MIB, Office, points_of
 
@@ -29,6 +32,12 @@ def stranger(office: Office) -> Holdfast:
     other = Holdfast(office.folder / "nothing")
     office.boxes.append(other)
     return other
+
+
+def test_a_point_in_a_vault_does_not_hang_on_a_dying_disk(office: Office) -> None:
+    newer = office.back_up(machine="n")
+    session = Session(office.box.state, Console(is_json=True))
+    assert StoreCopies(session).only_here() == [newer], "the other one is in the vault"
 
 
 def test_a_sound_vault_is_sound_with_and_without_the_key(
