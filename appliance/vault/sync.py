@@ -11,9 +11,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from appliance.base.errors import HoldfastError, IntegrityError, NotFoundError
+from appliance.base.errors import AccessError, HoldfastError, IntegrityError, NotFoundError
 from appliance.catalog.vault_ledger import Held, VaultLedger
 from appliance.formats.bill import Bill, Need, Stray, encode_bill, encode_strays
 from appliance.formats.names import PointName
@@ -39,6 +39,9 @@ from appliance.vault.uploader import Uploader
 _MACHINES = 4
 _WALKS = 3
 _WATCH_S = 0.2
+# Half-made uploads are paid for like objects; a line may be down for days before one goes on.
+_DROPPED_EVERY_S = 86400
+_UNFINISHED_FOR = timedelta(days=7)
 
 
 @dataclass
@@ -112,8 +115,22 @@ class Sync:
                 await for_each(jobs, lambda job: self._serve(job, lease), _MACHINES)
                 await self.publish_box(seen)
                 await self._locks.sweep()
+                await self._drop_unfinished()
         self.result.findings += self._locks.findings
         return self.result
+
+    async def _drop_unfinished(self) -> None:
+        now = self._publisher.now()
+        last_s = self._ledger.note("unfinished dropped")
+        if last_s is not None and now.timestamp() < last_s + _DROPPED_EVERY_S:
+            return
+        try:
+            await self._uploader.drop_unfinished(now - _UNFINISHED_FOR)
+        except TransientError:
+            return  # the next sync asks again
+        except AccessError as error:
+            self.result.findings.append(f"half-made uploads stay in the vault, paid for: {error}")
+        self._ledger.set_note("unfinished dropped", now.timestamp())
 
     # ---- what goes ----
 

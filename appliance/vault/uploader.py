@@ -68,6 +68,10 @@ class Uploader:
         self.sent = Sent()
         bucket.traffic.listeners.append(self.streams.note)
 
+    async def drop_unfinished(self, before: datetime) -> int:
+        """Give up what interrupted uploads left half-made before then; how many."""
+        return await self._bucket.drop_unfinished(before)
+
     async def send_container(self, held: Held) -> None:
         """Send a container of the box; in the vault, and noted so, on return.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import time
@@ -45,6 +46,20 @@ def test_a_box_comes_back_from_the_vault_and_the_recovery_key(synced: Office) ->
     assert shown["keep_daily"] == 7
     synced.hydrate(other)
     synced.check(other)
+
+
+def test_what_killed_uploads_left_long_ago_is_given_up(office: Office) -> None:
+    office.back_up()
+    office.add_vault()
+    staging = office.vault / ".incoming"
+    staging.mkdir(exist_ok=True)
+    old, fresh = staging / ".tmp-old", staging / ".tmp-fresh"
+    for left in (old, fresh):
+        left.write_bytes(b"half")
+    long_ago_s = time.time() - 8 * 86400
+    os.utime(old, (long_ago_s, long_ago_s))
+    office.sync()
+    assert [old.exists(), fresh.exists()] == [False, True], "the other may still go on"
 
 
 def test_only_what_is_new_is_sent(synced: Office) -> None:
