@@ -4,7 +4,7 @@ Owns: what `make bench-recovery` measures and prints. Never does: judge, but for
 beside the figure. Rows of one kind are measured in turns within one run, because the machine may be
 busy: their ratios count, not their seconds.
 
-    python -m tests.bench.recovery_bench [--runs N] [--rows boot,reads,vms,failback,browse]
+    python -m tests.bench.recovery_bench [--runs N] [--rows boot,reads,vms,failback,drill,browse]
 
     boot      from power-on to the login prompt, the demo's Debian over an empty overlay: below it
               the raw file, the mount, and NBD, which is what `boot` uses. cold: the pages of all
@@ -44,10 +44,11 @@ from appliance.sources.nbd import NbdAddress, NbdClient, list_exports
 from image.debian_disk import open_cache, provide_first
 from image.workbench import say
 from tests.bench.browse_rows import describe_browse, measure_browse
+from tests.bench.drill_row import measure_drill
 from tests.bench.reads import choose_offsets, drop_pages
 from tests.command import ROOT, Holdfast
 
-ROWS = ("boot", "reads", "vms", "failback", "browse")
+ROWS = ("boot", "reads", "vms", "failback", "drill", "browse")
 BOOT_BOUND = 1.25
 FAILBACK_BOUND = 1.1
 VMS = 4
@@ -366,6 +367,9 @@ def write_table(report: Report) -> str:
             f"failback: {size(one['written_bytes'])} written for {size(one['changed_bytes'])} "
             f"changed, {one['ratio']}x (bound {FAILBACK_BOUND}x), guest paused {one['pause_s']} s"
         )
+    if "drill" in report:
+        one = report["drill"]
+        lines.append(f"drill: RTO {one['rto_s']:.1f} s, with clearing up {one['whole_s']:.1f} s")
     lines += describe_browse(report.get("browse", {}))
     return "\n".join(lines)
 
@@ -391,6 +395,8 @@ def main() -> int:
                 report["vms"] = measure_vms(lab)
             if "failback" in rows:
                 report["failback"] = measure_failback(lab)
+            if "drill" in rows:
+                report["drill"] = measure_drill(lab.holdfast, "web1")
             if "browse" in rows:
                 report["browse"] = measure_browse(Path(place))
         finally:
