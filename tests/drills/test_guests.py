@@ -94,6 +94,7 @@ def test_every_kind_of_check_reaches_a_guest_and_the_guest_reaches_nothing(
         f"ports = [80], {LONG}}},\n"
         "{kind = 'tcp', port = 81, timeout_s = 4}]"
     )
+    assert record.machines[0].checks, describe(record)
     *passed, closed = checks_of(record, "web1")
     assert all(check.passed for check in passed), describe(record)
     assert not closed.passed
