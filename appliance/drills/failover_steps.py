@@ -78,6 +78,7 @@ class Steps:
                 mac=machine.mac,
             )
             vm.start(self.points[machine.name], hardware, progress)
+        vm.go_on()  # also when an earlier run ended before this
         if machine.ready == "login":
             try:
                 vm.await_login(machine.timeout_s, progress)

@@ -1,8 +1,9 @@
 """The networks of drills: QEMU's user-mode network, which leads nowhere, with doors for checks.
 
-A guest gets its network card right after its QEMU has started, and a reset, so that the firmware
-finds the card. `apart`: each guest has a network to itself. `shared`: guests hang on a switch of
-this process by Unix sockets; the first one's QEMU serves addresses and holds the doors of all.
+A guest gets its network card before it runs, and a reset, so that the firmware finds the card. (A
+reset of a firmware that had begun left some guests dead before their first words.) `apart`: each
+guest has a network to itself. `shared`: guests hang on a switch of this process by Unix sockets;
+the first one's QEMU serves addresses and holds the doors of all.
 Nothing is routed out, and the box answers nothing but what it asked for itself (`restrict=on`); a
 door is a port of the box's loopback.
 
@@ -57,7 +58,7 @@ class DrillNetwork:
         self._shared_doors: dict[tuple[str, int], int] = {}
 
     def plug(self, machine: Machine, vm: Vm) -> Doors:
-        """Give a guest what its checks need, and start it once more.
+        """Give a guest that does not run yet what its checks need.
 
         Raises MonitorError if QEMU refuses.
         """

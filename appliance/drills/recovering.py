@@ -73,6 +73,7 @@ class Recovery:
         started = self.vm.start(point, hardware, self.progress)
         self._found.accelerator = started.accelerator.name
         doors = self.plug(self.vm)
+        self.vm.go_on()
         self.journal.say(f"{self.machine.name}: the VM runs on {started.accelerator.name}")
         ready_s: float | None = None
         with Watcher(self.vm, self.clock) as watcher:

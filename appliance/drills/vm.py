@@ -83,7 +83,7 @@ class Vm:
         return guest
 
     def start(self, point: str, hardware: HardwareChoice, progress: Progress) -> Started:
-        """Start it; does not wait for the guest, and leaves the machine's preset alone.
+        """Start it, but not its guest: `go_on` does. Leaves the machine's preset alone.
 
         Raises what `boot` raises.
         """
@@ -93,11 +93,18 @@ class Vm:
             if phase == _STARTING:
                 opened.append(self._clock.monotonic_s())
 
-        order = BootOrder(point, self.name, hardware, wait=_NO_WAIT, is_remembered=False)
+        order = BootOrder(
+            point, self.name, hardware, wait=_NO_WAIT, is_remembered=False, is_paused=True
+        )
         relay = _Relay(progress, began)
         boot(self._runtime, order, self._serve_argv, progress=relay, clock=self._clock)
         running_s = self._clock.monotonic_s()
         return Started(opened[0] if opened else None, running_s, read_vm(self.folder).accelerator)
+
+    def go_on(self) -> None:
+        """Let its guest run. Raises MonitorError."""
+        with self.monitor() as monitor:
+            monitor.ask("cont")
 
     def await_login(self, timeout_s: float, progress: Progress) -> None:
         """Wait until it asks for a login. Raises what `wait_until_ready` raises."""

@@ -93,7 +93,10 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Machine:
-    """Everything QEMU is told. `moved`: where disks went that were migrated, by disk."""
+    """Everything QEMU is told.
+
+    `moved`: where disks went that were migrated, by disk. `is_paused`: the guest waits for `cont`.
+    """
 
     name: str
     hardware: Hardware
@@ -102,6 +105,7 @@ class Machine:
     guest_port: int | None = None
     moved: tuple[str | None, ...] = ()
     vnc: str | None = None
+    is_paused: bool = False
 
 
 def build_argv(folder: Path, machine: Machine) -> list[str]:
@@ -113,7 +117,7 @@ def build_argv(folder: Path, machine: Machine) -> list[str]:
     hardware = machine.hardware
     argv = [process.find_program(QEMU, QEMU_PACKAGE), "-name", f"guest={machine.name}"]
     argv += ["-pidfile", str(folder / PID_FILE)]
-    argv += ["-nodefaults", "-no-user-config"]
+    argv += ["-nodefaults", "-no-user-config"] + (["-S"] if machine.is_paused else [])
     argv += ["-machine", "q35" if hardware.firmware == "uefi" else "pc"]
     # A bridge is reached through a program that QEMU starts.
     spawn = "allow" if hardware.network.startswith("bridge:") else "deny"

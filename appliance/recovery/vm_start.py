@@ -45,6 +45,7 @@ class BootOrder:
     """What to boot. `point` is a point's own name, never `latest`.
 
     `is_remembered`: hardware becomes the machine's preset, and what the guest read its boot note.
+    `is_paused`: its guest does not run before somebody says `cont`; there is nothing to wait for.
     `overlay_limit_bytes` is for each disk; None chooses by what the disk needs and what is free.
     """
 
@@ -55,6 +56,7 @@ class BootOrder:
     timeout_s: float = 300.0
     overlay_limit_bytes: int | None = None
     is_remembered: bool = True
+    is_paused: bool = False
 
 
 def check_memory(memory_mib: int) -> None:
@@ -109,7 +111,8 @@ def start_vm(
     def start(ready: VmNote) -> VmNote:
         check_memory(ready.hardware.memory_mib)
         progress.phase("starting the VM")
-        guest = qemu.start_qemu(folder, machine_of(ready), progress)
+        machine = replace(machine_of(ready), is_paused=order.is_paused)
+        guest = qemu.start_qemu(folder, machine, progress)
         return replace(ready.with_state("running", guest), is_fresh=False)
 
     return open_vm(runtime, folder, note, order, start, serve_argv=serve_argv, progress=progress)
