@@ -102,6 +102,11 @@ class Catalog:
         database.table("findings").create(
             {"key": str, "subject": str, "standing": str}, pk="key", if_not_exists=True
         )
+        # A number never comes twice: listeners remember the last that they read.
+        connection.execute(
+            "create table if not exists finding_news"
+            " (number integer primary key autoincrement, kind text, finding text)"
+        )
         connection.execute(f"pragma user_version = {_SCHEMA_VERSION}")
         return database
 

@@ -12,7 +12,7 @@ from appliance.base.durable import make_directory
 from appliance.base.errors import HoldfastError
 from appliance.base.text import printable
 from appliance.catalog.catalog import Catalog
-from appliance.catalog.finding_log import FindingLog, News
+from appliance.catalog.finding_log import FindingLog
 from appliance.catalog.measurements import Measurements
 from appliance.catalog.point_list import list_points
 from appliance.cli.exit_codes import DONE, DONE_WITH_GAPS
@@ -32,12 +32,12 @@ _BROKEN = ("critical", "warning")
 
 @dataclass(frozen=True)
 class Look:
-    """A report, what is at stake, and which findings somebody knows of."""
+    """A report, what is at stake, which findings somebody knows of, and the number of its news."""
 
     report: Report
     stakes: list[Stake]
     acknowledged: frozenset[str]
-    news: News
+    news: int
 
     def findings(self, *, is_all: bool = False) -> list[Finding]:
         """Those that nobody acknowledged, or all."""
@@ -112,7 +112,7 @@ def take_look(session: Session) -> Look:
         )
         known = log.acknowledged_keys()
     stakes = find_stakes(report, tree, session.state, StoreCopies(session))
-    return Look(report, stakes, known, news)
+    return Look(report, stakes, known, news.number)
 
 
 def health(session: Session, options: argparse.Namespace) -> int:
@@ -187,26 +187,38 @@ def _watch(session: Session, options: argparse.Namespace) -> int:
         if watchdog is not None:
             stack.callback(watchdog.close)
         watch = Watch(changes, session.clock, session.console.progress, watchdog)
-        is_first = True
+        told: int | None = None
         for seen in watch.reasons():
+            if told is None:
+                # What stood before we came is told once, whenever it was found.
+                look = take_look(session)
+                told = look.news
+                _tell(session, seen, look.findings(), [])
+                continue
             if any(change.action == "array" for change in seen):
-                news = _look_at_arrays(session)
-                _tell(session, [], [*news.new, *news.worse], list(news.gone))
-            look = take_look(session)
-            # What stood before we came is told once, whenever it was found.
-            came = look.findings() if is_first else [*look.news.new, *look.news.worse]
-            _tell(session, seen, came, list(look.news.gone))
-            is_first = False
+                _look_at_arrays(session)
+                told = _tell_news(session, [], told)
+            take_look(session)
+            told = _tell_news(session, seen, told)
     return DONE
 
 
-def _look_at_arrays(session: Session) -> News:
-    """What is new of arrays, before a disk that hangs could hold up the look at everything."""
+def _look_at_arrays(session: Session) -> None:
+    """Arrays alone, before a disk that hangs could hold up the look at everything."""
     now = session.clock.now()
     found = look_at_arrays(KernelTree(), read_properties, now)
     with Catalog(session.state / "catalog.db") as catalog:
-        log = FindingLog(catalog)
-        return log.observe(found, now, looked_at=lambda subject: subject.startswith("array "))
+        FindingLog(catalog).observe(
+            found, now, looked_at=lambda subject: subject.startswith("array ")
+        )
+
+
+def _tell_news(session: Session, seen: list[Change], told: int) -> int:
+    """Tell what is new since the news number `told`, whoever noticed it; gives the newest."""
+    with Catalog(session.state / "catalog.db") as catalog:
+        news = FindingLog(catalog).news_since(told)
+    _tell(session, seen, [*news.new, *news.worse], list(news.gone))
+    return news.number
 
 
 def _tell(session: Session, seen: list[Change], came: list[Finding], went: list[Finding]) -> None:
