@@ -105,7 +105,7 @@ class Catalog:
         # A number never comes twice: listeners remember the last that they read.
         connection.execute(
             "create table if not exists finding_news"
-            " (number integer primary key autoincrement, kind text, finding text)"
+            " (number integer primary key autoincrement, key text, kind text, finding text)"
         )
         connection.execute(f"pragma user_version = {_SCHEMA_VERSION}")
         return database

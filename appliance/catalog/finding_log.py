@@ -8,7 +8,7 @@ still stands is told once more.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -60,27 +60,39 @@ class FindingLog:
 
     def observe(
         self,
-        findings: Iterable[Finding],
+        findings: Collection[Finding],
         now: datetime,
         *,
         looked_at: Callable[[str], bool] = _look_at_all,
+        began: int | None = None,
     ) -> News:
         """Take in what was found, and say what is new about it.
 
         `looked_at` says of a subject whether this look could have found something about it: what
-        stood of others still stands.
+        stood of others still stands. `began` is what `newest` said when the look began: what other
+        looks noticed since is younger than this one, and stays as it is.
         """
-        found = {finding.key: finding for finding in findings}
 
         def take_in(connection: sqlite3.Connection) -> News:
             known = _read(connection)
-            kept, told = compare(known, found, now.replace(microsecond=0), looked_at)
+            younger = set() if began is None else _keys_since(connection, began)
+            kept, told = compare(
+                {key: item for key, item in known.items() if key not in younger},
+                {item.key: item for item in findings if item.key not in younger},
+                now.replace(microsecond=0),
+                looked_at,
+            )
+            kept |= {key: known[key] for key in younger if key in known}
             if kept != known:
                 _write(connection, kept)
             _tell(connection, told)
             return _gather(told, _newest(connection))
 
         return self._change(take_in)
+
+    def newest(self) -> int:
+        """The number of the newest news."""
+        return self._catalog.do(lambda database: _newest(database.conn))
 
     def news_since(self, number: int) -> News:
         """What changed after the news of that number, whoever noticed it.
@@ -166,8 +178,8 @@ def _write(connection: sqlite3.Connection, standing: dict[str, Standing]) -> Non
 
 
 def _tell(connection: sqlite3.Connection, told: list[tuple[Kind, Finding]]) -> None:
-    rows = [(kind, json.dumps(finding.to_json())) for kind, finding in told]
-    connection.executemany("insert into finding_news (kind, finding) values (?, ?)", rows)
+    rows = [(finding.key, kind, json.dumps(finding.to_json())) for kind, finding in told]
+    connection.executemany("insert into finding_news (key, kind, finding) values (?, ?, ?)", rows)
     connection.execute(
         "delete from finding_news where number <= ?", (_newest(connection) - NEWS_MAX,)
     )
@@ -176,6 +188,11 @@ def _tell(connection: sqlite3.Connection, told: list[tuple[Kind, Finding]]) -> N
 def _newest(connection: sqlite3.Connection) -> int:
     number = connection.execute("select max(number) from finding_news").fetchone()[0]
     return int(number or 0)
+
+
+def _keys_since(connection: sqlite3.Connection, number: int) -> set[str]:
+    rows = connection.execute("select distinct key from finding_news where number > ?", (number,))
+    return {str(row[0]) for row in rows}
 
 
 def _decode_news(rows: list[tuple[Kind, str]]) -> list[tuple[Kind, Finding]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import threading
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -32,12 +33,11 @@ _BROKEN = ("critical", "warning")
 
 @dataclass(frozen=True)
 class Look:
-    """A report, what is at stake, which findings somebody knows of, and the number of its news."""
+    """A report, what is at stake, and which findings somebody knows of."""
 
     report: Report
     stakes: list[Stake]
     acknowledged: frozenset[str]
-    news: int
 
     def findings(self, *, is_all: bool = False) -> list[Finding]:
         """Those that nobody acknowledged, or all."""
@@ -105,14 +105,18 @@ def take_look(session: Session) -> Look:
             lambda disk: examiner.examine(disk.path, disk.transport, disk.subject),
             read_properties,
         )
-        report = survey.run()
         log = FindingLog(catalog)
-        news = log.observe(
-            report.findings, report.when, looked_at=lambda subject: subject not in report.unseen
+        began = log.newest()
+        report = survey.run()
+        log.observe(
+            report.findings,
+            report.when,
+            looked_at=lambda subject: subject not in report.unseen,
+            began=began,
         )
         known = log.acknowledged_keys()
     stakes = find_stakes(report, tree, session.state, StoreCopies(session))
-    return Look(report, stakes, known, news.number)
+    return Look(report, stakes, known)
 
 
 def health(session: Session, options: argparse.Namespace) -> int:
@@ -181,44 +185,61 @@ def acknowledge(session: Session, options: argparse.Namespace) -> int:
 
 def _watch(session: Session, options: argparse.Namespace) -> int:
     """Print findings as they come and go, until somebody stops us."""
+    teller = _Teller(session)
     with ExitStack() as stack:
         changes = stack.enter_context(Changes(KernelTree()))
         watchdog = Watchdog(options.watchdog) if options.watchdog else None
         if watchdog is not None:
             stack.callback(watchdog.close)
-        watch = Watch(changes, session.clock, session.console.progress, watchdog)
-        told: int | None = None
-        for seen in watch.reasons():
-            if told is None:
-                # What stood before we came is told once, whenever it was found.
-                look = take_look(session)
-                told = look.news
-                _tell(session, seen, look.findings(), [])
-                continue
-            if any(change.action == "array" for change in seen):
-                _look_at_arrays(session)
-                told = _tell_news(session, [], told)
-            take_look(session)
-            told = _tell_news(session, seen, told)
+        Watch(
+            changes,
+            session.clock,
+            session.console.progress,
+            look=teller.look,
+            look_at_arrays=teller.look_at_arrays,
+            watchdog=watchdog,
+        ).run()
     return DONE
 
 
-def _look_at_arrays(session: Session) -> None:
-    """Arrays alone, before a disk that hangs could hold up the look at everything."""
-    now = session.clock.now()
-    found = look_at_arrays(KernelTree(), read_properties, now)
-    with Catalog(session.state / "catalog.db") as catalog:
-        FindingLog(catalog).observe(
-            found, now, looked_at=lambda subject: subject.startswith("array ")
-        )
+class _Teller:
+    """Looks, and tells what is new since it last did, whoever noticed it."""
 
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._lock = threading.Lock()  # arrays are looked at beside the look at everything
+        self._told: int | None = None
 
-def _tell_news(session: Session, seen: list[Change], told: int) -> int:
-    """Tell what is new since the news number `told`, whoever noticed it; gives the newest."""
-    with Catalog(session.state / "catalog.db") as catalog:
-        news = FindingLog(catalog).news_since(told)
-    _tell(session, seen, [*news.new, *news.worse], list(news.gone))
-    return news.number
+    def look(self, seen: list[Change]) -> None:
+        """Look at everything. What stood before we came is told once, whenever it was found."""
+        take_look(self._session)
+        self._tell(seen)
+
+    def look_at_arrays(self) -> None:
+        """Arrays alone, which no disk that hangs can hold up."""
+        now = self._session.clock.now()
+        with Catalog(self._session.state / "catalog.db") as catalog:
+            log = FindingLog(catalog)
+            began = log.newest()
+            log.observe(
+                look_at_arrays(KernelTree(), read_properties, now),
+                now,
+                looked_at=lambda subject: subject.startswith("array "),
+                began=began,
+            )
+        self._tell([])
+
+    def _tell(self, seen: list[Change]) -> None:
+        with self._lock, Catalog(self._session.state / "catalog.db") as catalog:
+            log = FindingLog(catalog)
+            if self._told is None:
+                self._told = log.newest()
+                standing = [item for item in log.list_standing() if item.acknowledged is None]
+                _tell(self._session, seen, [item.finding for item in standing], [])
+            else:
+                news = log.news_since(self._told)
+                self._told = news.number
+                _tell(self._session, seen, [*news.new, *news.worse], list(news.gone))
 
 
 def _tell(session: Session, seen: list[Change], came: list[Finding], went: list[Finding]) -> None:

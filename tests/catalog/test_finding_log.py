@@ -126,6 +126,17 @@ def test_every_listener_hears_everything_whoever_looked(tmp_path: Path) -> None:
         assert hand.news_since(0).new == (FINDING, CABLE)
 
 
+def test_a_look_that_took_long_takes_nothing_back_that_was_noticed_meanwhile(
+    log: FindingLog,
+) -> None:
+    log.observe([CABLE], hour(0))
+    began = log.newest()
+    log.observe([FINDING], hour(1))
+    assert log.observe([CABLE], hour(1), began=began).is_quiet
+    assert [item.finding for item in log.list_standing()] == [FINDING]
+    assert log.observe([CABLE], hour(2), began=log.newest()).gone == (FINDING,)
+
+
 def test_news_of_a_catalog_that_was_lost_begin_anew(log: FindingLog) -> None:
     log.observe([FINDING], hour(0))
     assert log.news_since(1_000_000).new == (FINDING,)
