@@ -13,6 +13,7 @@ from appliance.base.durable import make_directory
 from appliance.base.errors import HoldfastError
 from appliance.base.text import printable
 from appliance.catalog.catalog import Catalog
+from appliance.catalog.disk_seats import DiskSeats
 from appliance.catalog.finding_log import FindingLog
 from appliance.catalog.measurements import Measurements
 from appliance.catalog.point_list import list_points
@@ -104,6 +105,7 @@ def take_look(session: Session) -> Look:
             history,
             lambda disk: examiner.examine(disk.path, disk.transport, disk.subject),
             read_properties,
+            seats=DiskSeats(catalog),
         )
         log = FindingLog(catalog)
         began = log.newest()
@@ -222,7 +224,7 @@ class _Teller:
             log = FindingLog(catalog)
             began = log.newest()
             log.observe(
-                look_at_arrays(KernelTree(), read_properties, now),
+                look_at_arrays(KernelTree(), read_properties, DiskSeats(catalog), now),
                 now,
                 looked_at=lambda subject: subject.startswith("array "),
                 began=began,
