@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.base import durable
-from appliance.base.text import duration
+from appliance.base.text import counted, duration
 from appliance.cli.exit_codes import DONE, FAILED
 from appliance.cli.session import Session
 from appliance.cli.virtual import serve_argv
@@ -113,7 +113,8 @@ def _report(session: Session, options: argparse.Namespace) -> int:
     durable.write_file(options.out.absolute(), page.encode(), 0o644)
     session.console.result(
         {"file": str(options.out), "machines": [subject.name for subject in subjects]},
-        f"{options.out}: {len(subjects)} machines; open it in a browser, print it, sign it",
+        f"{options.out}: {counted(len(subjects), 'machine')}; open it in a browser, print it, "
+        "sign it",
     )
     return DONE
 

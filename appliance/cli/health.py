@@ -11,7 +11,7 @@ from typing import Any
 
 from appliance.base.durable import make_directory
 from appliance.base.errors import HoldfastError
-from appliance.base.text import printable
+from appliance.base.text import counted, printable
 from appliance.catalog.catalog import Catalog
 from appliance.catalog.disk_seats import DiskSeats
 from appliance.catalog.finding_log import FindingLog
@@ -134,8 +134,10 @@ def _describe(look: Look, *, is_all: bool) -> str:
     found = look.findings(is_all=is_all)
     broken = [item for item in found if item.severity in _BROKEN]
     report = look.report
-    count = f"{len(report.inventory.disks)} disks, {len(report.arrays)} arrays"
-    head = f"{len(broken)} things need you" if broken else "Nothing is broken"
+    count = (
+        f"{counted(len(report.inventory.disks), 'disk')}, {counted(len(report.arrays), 'array')}"
+    )
+    head = f"{counted(len(broken), 'thing')} to look after" if broken else "Nothing is broken"
     lines = [f"{head}: {count} looked at."]
     lines += [line for item in found for line in describe_finding(item).splitlines()]
     lines += [f"  at stake on {stake}" for stake in look.stakes]

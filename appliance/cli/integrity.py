@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from appliance.base.errors import AccessError, IntegrityError, NotFoundError, UsageError
-from appliance.base.text import size
+from appliance.base.text import counted, size
 from appliance.catalog.catalog import Catalog
 from appliance.cli.exit_codes import DONE, exit_code
 from appliance.cli.session import Session
@@ -119,7 +119,7 @@ def _name_of(store: Store, key: str) -> str:
 def _scrub_text(value: dict[str, Any]) -> str:
     since = value["all_read_since"]
     lines = [
-        f"{value['read_containers']} containers, {size(value['read_bytes'])} read"
+        f"{counted(value['read_containers'], 'container')}, {size(value['read_bytes'])} read"
         + ("" if value["finished"] else "; the rest stays due")
         + (f"; all were read since {since}" if since else "; not all were read yet")
     ]
@@ -130,7 +130,9 @@ def _scrub_text(value: dict[str, Any]) -> str:
             for hurt in finding["hurts"]
         ]
         if finding["hurt_points"] > len(finding["hurts"]):
-            lines.append(f"  and {finding['hurt_points'] - len(finding['hurts'])} more points")
+            lines.append(
+                f"  and {counted(finding['hurt_points'] - len(finding['hurts']), 'more point')}"
+            )
         lines.append(f"  {finding['advice']}")
     return "\n".join(lines)
 
@@ -202,9 +204,9 @@ def _named(ranges: list[dict[str, int]]) -> str:
 
 def _report_text(report: Report) -> str:
     found = report.assessment
-    points = "without the key no points" if found is None else f"{len(found.names)} points"
+    points = "without the key no points" if found is None else counted(len(found.names), "point")
     checked = (
-        f"{points}, {report.checked_containers} containers, "
+        f"{points}, {counted(report.checked_containers, 'container')}, "
         f"{size(report.checked_bytes)} checked ({report.depth})"
     )
     if found is not None and found.elsewhere:

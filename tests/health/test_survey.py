@@ -111,7 +111,7 @@ def test_a_sick_disk_is_joined_with_its_array_and_the_points(
     assert stakes["sda"].redundancy == 1
     assert stakes["sda"].points == ("web1@2026-11-21T09:30:00Z",)
     assert stakes["sdc"].points == ()
-    assert "the store lies on it; 1 points exist only here" in str(stakes["sda"])
+    assert "the store lies on it; only here: 1 point" in str(stakes["sda"])
 
 
 def test_the_device_of_a_folder_that_is_not_there_is_that_of_its_parent(

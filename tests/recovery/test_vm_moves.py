@@ -231,9 +231,9 @@ def test_failback_goes_over_nbd_too(box: Box) -> None:
 def test_targets_that_do_not_fit_are_refused(box: Box) -> None:
     box.protect(COUNTING)
     box.boot("--wait", "none")
-    assert "1 disks and 2 targets" in box.holdfast("failback", "vm", "a", "b", expect=2).err
+    assert "1 disk, not 2" in box.holdfast("failback", "vm", "a", "b", expect=2).err
     assert "neither" in box.holdfast("failback", "vm", "/dev/null", expect=2).err
-    assert "1 disks and 2 targets" in box.holdfast("migrate", "vm", "a", "b", expect=2).err
+    assert "1 disk, not 2" in box.holdfast("migrate", "vm", "a", "b", expect=2).err
     assert box.state()["state"] == "running"
 
 
