@@ -36,7 +36,7 @@ def _open(session: Session) -> Failovers:
 
 def _run(session: Session, options: argparse.Namespace) -> int:
     plan = read_plan(options.plan)
-    note = _open(session).prepare(plan, resolve_points(session, plan))
+    note = _open(session).prepare(plan, resolve_points(session, plan, options.as_of))
     _show_waiting(session, note)
     return DONE
 
