@@ -31,7 +31,8 @@ def failover(session: Session, options: argparse.Namespace) -> int:
 
 
 def _open(session: Session) -> Failovers:
-    return Failovers(Runtime(session.state).state / "failovers", session.clock)
+    folder = Runtime(session.state).state / "failovers"
+    return Failovers(session.store.points.records, folder, session.clock)
 
 
 def _run(session: Session, options: argparse.Namespace) -> int:
