@@ -16,6 +16,7 @@ from appliance.base.text import counted, duration, printable, size
 from appliance.catalog.catalog import Catalog
 from appliance.catalog.mirror import mirror_holds
 from appliance.catalog.point_list import DAMAGED, PointSummary, list_points, summarize
+from appliance.cli.damage import describe_hurts, finding_json
 from appliance.cli.exit_codes import DONE, DONE_WITH_GAPS, exit_code
 from appliance.cli.ranges import named_ranges
 from appliance.cli.retain import list_trash
@@ -240,7 +241,7 @@ def status(session: Session, _: argparse.Namespace) -> int:
             age = now - PointName.parse(point.name).time
             machine["newest_age_s"] = max(0, int(age.total_seconds()))
     findings = [
-        {"severity": finding.severity, "what": finding.what, "hurt_points": finding.hurt_points}
+        finding_json(session.store, finding)
         for finding in read_findings(session.store.layout).findings
     ]
     usage = psutil.disk_usage(str(session.state))
@@ -290,11 +291,10 @@ def _status_text(value: dict[str, Any]) -> str:
             f"  {machine['name']}: {newest}, {counted(machine['points'], 'point')} since "
             f"{machine['since']}{damaged}"
         )
-    lines += [
-        f"  {finding['severity']}: {finding['what']}, hurt: "
-        f"{counted(finding['hurt_points'], 'point')}"
-        for finding in value["findings"][:FINDINGS_SHOWN]
-    ]
+    for finding in value["findings"][:FINDINGS_SHOWN]:
+        hurt = counted(finding["hurt_points"], "point")
+        lines.append(f"  {finding['severity']}: {finding['what']}, hurt: {hurt}")
+        lines += [f"  {line}" for line in describe_hurts(finding)]
     if len(value["findings"]) > FINDINGS_SHOWN:
         lines.append(f"  and {len(value['findings']) - FINDINGS_SHOWN} more findings")
     store = value["store"]
