@@ -23,6 +23,7 @@ from appliance.formats.finding import Finding
 from appliance.formats.names import PointName, format_time
 from appliance.health.disk_examination import DiskExaminer
 from appliance.health.kernel_tree import KernelTree
+from appliance.health.power import look_at_power
 from appliance.health.stakes import Stake, find_stakes
 from appliance.health.survey import Report, Survey, look_at_arrays
 from appliance.health.udev import Change, Changes, read_properties
@@ -125,9 +126,23 @@ def health(session: Session, options: argparse.Namespace) -> int:
     """Say whether anything is broken."""
     if options.watch:
         return _watch(session, options)
+    if options.power:
+        return _show_power(session)
     look = take_look(session)
     session.console.result(look.to_json(is_all=options.all), _describe(look, is_all=options.all))
     return DONE_WITH_GAPS if look.is_broken else DONE
+
+
+def _show_power(session: Session) -> int:
+    power = look_at_power(KernelTree())
+    lines = ["The power is about to go: stop the box."] if power.wants_stop else []
+    for ups in power.supplies:
+        charge = "" if ups.charge_percent is None else f", {ups.charge_percent} %"
+        state = "silent" if ups.is_silent else "on battery" if ups.is_on_battery else "on line"
+        lines.append(f"{ups.name} ({ups.source}): {state}{charge}{', low' if ups.is_low else ''}")
+    text = "\n".join(printable(line) for line in lines)
+    session.console.result(power.to_json(), text or "No UPS is known.")
+    return DONE_WITH_GAPS if power.is_on_battery or power.wants_stop else DONE
 
 
 def _describe(look: Look, *, is_all: bool) -> str:

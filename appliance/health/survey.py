@@ -105,7 +105,7 @@ class Report:
     @property
     def wants_stop(self) -> bool:
         """Whether the power is about to go."""
-        return power.wants_stop(self.box.supplies)
+        return power.Power(self.box.supplies).wants_stop
 
 
 class Survey:
