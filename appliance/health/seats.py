@@ -54,16 +54,23 @@ def _key(array: Array) -> str:
 
 
 def find_gone(array: Array, inventory: Inventory, seats: Sequence[Seat]) -> list[Seat]:
-    """The disks that `array` misses and that are not here, each once."""
+    """The disks that `array` misses and that are not here, each once.
+
+    One that nobody saw in this array is named by what was last seen under its kernel name.
+    """
     here = {disk.serial for disk in inventory.disks}
-    lost = [seat for seat in seats if seat.array == _key(array) and seat.serial not in here]
+    lost = [seat for seat in seats if seat.serial not in here]
     failed = {member.name for member in array.members if member.is_failed}
     filled = {member.slot for member in array.members if member.slot is not None}
-    return [
+    found = [
         seat
         for seat in lost
-        if seat.member in failed or (seat.slot is not None and seat.slot not in filled)
+        if seat.array == _key(array)
+        and (seat.member in failed or (seat.slot is not None and seat.slot not in filled))
     ]
+    unnamed = failed - {seat.member for seat in found}
+    latest = {seat.member: seat for seat in sorted(lost, key=lambda seat: seat.seen)}
+    return found + [latest[name] for name in sorted(unnamed) if name in latest]
 
 
 def name_gone(seat: Seat) -> str:

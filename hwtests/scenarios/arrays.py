@@ -174,6 +174,7 @@ def pull_member(guest: Guest) -> str:
     fill(guest, array)
     said = guest.holdfast("--json", "health")
     (finding,) = findings(said, "array.degraded", f"array {array}")
+    assert "serial PULL1" in finding["summary"], finding
     before = sum_of(guest, array)
     argv = ["disks", "replace", names[1], fresh, *_erase(fresh), "--yes", "--wait"]
     succeed(guest.holdfast("--json", *argv, timeout_s=600))

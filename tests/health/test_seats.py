@@ -92,6 +92,18 @@ def test_one_that_failed_first_and_was_pulled_later_is_named_after_a_restart_too
     assert "S-sdb" in finding.summary
 
 
+def test_one_that_was_pulled_before_anybody_saw_it_in_its_array_is_named_too(
+    files: KernelFiles, seats: DiskSeats
+) -> None:
+    for number, name in enumerate(("sda", "sdb")):
+        files.disk(name, serial=f"S-{name}", host=number)
+    look(files, seats, hour(0))
+    files.array("md0", "raid1", {"sda": "in_sync", "sdb": "faulty"})
+    pull(files, "sdb")
+    (finding,) = look(files, seats, hour(1))
+    assert "sdb (serial S-sdb, last seen" in finding.summary
+
+
 def test_a_place_that_another_disk_took_names_nobody(files: KernelFiles, seats: DiskSeats) -> None:
     make(files)
     look(files, seats, hour(0))
