@@ -21,6 +21,8 @@ PACKAGES += ipmitool mdadm nvme-cli smartmontools
 # What drills are tried against, and what the small guest of their tests is made of.
 PACKAGES += curl iproute2 knot mariadb-client-core mariadb-server-core openssh-client openssh-server \
 	postgresql qemu-guest-agent syslinux
+# Their report is printed by a browser and read; the power that is about to go is NUT's word.
+PACKAGES += chromium nut-client nut-server poppler-utils
 # What the bench is measured beside.
 PEERS := borgbackup python3-pyfuse3 restic
 

@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,30 @@ def start(request: dict[str, Any]) -> dict[str, Any]:
     return {"pid": start_product(request["arguments"], request["out"], request["err"])}
 
 
+def end(pid: int, timeout_s: float) -> dict[str, Any]:
+    """End what was started and wait until it is gone; it is killed if it does not listen."""
+    os.kill(pid, signal.SIGTERM)
+    if _wait(pid, time.monotonic() + timeout_s) is not None:
+        return {}
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    raise TimeoutError(f"the product did not end within {timeout_s} s of SIGTERM")
+
+
+def time_until(request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+    """How long after a program was started `text` is added to a file, by this kernel's clock."""
+    before = len(read(request["path"]))
+    began_s = time.monotonic()
+    said = run_program(request["argv"], "", timeout_s)
+    if said["code"] != 0:
+        raise RuntimeError(said["err"])
+    while time.monotonic() < began_s + timeout_s:
+        if request["text"] in read(request["path"])[before:]:
+            return {"seconds": time.monotonic() - began_s}
+        time.sleep(0.02)
+    raise TimeoutError(f"not within {timeout_s} s: {request['text']}")
+
+
 def set_clock(forward_s: float) -> None:
     """Set the clock, as a person would by mistake."""
     time.clock_settime(time.CLOCK_REALTIME, time.time() + forward_s)
@@ -157,17 +182,16 @@ def change(request: dict[str, Any]) -> dict[str, Any]:
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Do one thing."""
-    timeout_s = float(request.get("timeout_s", 120.0))
-    what = request["what"]
-    if what == "run":
-        return run_program(request["argv"], request.get("stdin", ""), timeout_s)
-    if what == "product":
-        return run_product(request["arguments"], timeout_s)
-    if what == "start":
-        return start(request)
-    if what == "read":
-        return {"text": read(request["path"])}
-    return change(request)
+    timeout_s = float(request.get("timeout_s", 300.0))
+    doers: dict[str, Callable[[], dict[str, Any]]] = {
+        "run": lambda: run_program(request["argv"], request.get("stdin", ""), timeout_s),
+        "product": lambda: run_product(request["arguments"], timeout_s),
+        "start": lambda: start(request),
+        "end": lambda: end(request["pid"], timeout_s),
+        "time": lambda: time_until(request, timeout_s),
+        "read": lambda: {"text": read(request["path"])},
+    }
+    return doers.get(request["what"], lambda: change(request))()
 
 
 def open_port() -> int:
@@ -195,10 +219,12 @@ def main() -> None:
         waiting += piece
         while b"\n" in waiting:
             line, waiting = waiting.split(b"\n", 1)
+            request = json.loads(line)
             try:
-                reply = answer(json.loads(line))
+                reply = answer(request)
             except Exception as error:
                 reply = {"error": f"{type(error).__name__}: {error}"}
+            reply["number"] = request["number"]
             data = memoryview(json.dumps(reply).encode() + b"\n")
             while data:
                 data = data[os.write(port, data) :]

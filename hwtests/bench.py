@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+PATIENCE_S = 300.0
+"""Long enough for anything on a busy machine that emulates; what must be quick is measured."""
 _T = TypeVar("_T")
 
 
@@ -40,10 +42,10 @@ class Bench(Protocol):
     def can(self) -> frozenset[str]:
         """What it offers beyond its disks: `qemu`, `modules`, `clock`."""
 
-    def run(self, *argv: str, stdin: str = "", timeout_s: float = 120.0) -> Said:
+    def run(self, *argv: str, stdin: str = "", timeout_s: float = PATIENCE_S) -> Said:
         """Run a program there."""
 
-    def holdfast(self, *arguments: str, timeout_s: float = 180.0) -> Said:
+    def holdfast(self, *arguments: str, timeout_s: float = PATIENCE_S) -> Said:
         """Run the product there."""
 
     def start(self, *arguments: str) -> int:
@@ -52,8 +54,16 @@ class Bench(Protocol):
     def output(self, number: int) -> str:
         """What it has printed so far."""
 
+    def time_until(
+        self, number: int, text: str, *argv: str, timeout_s: float = PATIENCE_S
+    ) -> float:
+        """Run a program there; gives the seconds until the started product says `text`."""
+
     def end(self, number: int) -> None:
-        """End it."""
+        """End it, and wait until it is gone."""
+
+    def end_all(self) -> None:
+        """End whatever was started and still runs: the next scenario begins alone."""
 
     def disks(self, role: str, count: int) -> list[str]:
         """Kernel names of `count` disks that may be overwritten. Raises AssertionError if fewer."""
@@ -65,7 +75,7 @@ def succeed(said: Said) -> Said:
     return said
 
 
-def await_true(look: Callable[[], _T | None], timeout_s: float, what: str) -> _T:
+def await_true(look: Callable[[], _T | None], what: str, *, timeout_s: float = PATIENCE_S) -> _T:
     """Look until there is something to see. Raises AssertionError after `timeout_s`."""
     deadline_s = time.monotonic() + timeout_s
     while True:

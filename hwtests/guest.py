@@ -21,7 +21,7 @@ from typing import Any
 
 from appliance.base.process import find_program
 from appliance.recovery.monitor import SOCKET, Monitor
-from hwtests.bench import Said
+from hwtests.bench import PATIENCE_S, Said
 from tests.guest.archive import gather, pack
 from tests.guest.kernel import COMMAND_LINE, FULL, ROOT, order_modules, provide_kernel
 
@@ -31,6 +31,9 @@ MODULES = (
 )
 _MEMORY_MIB = 1024
 _BOOT_TIMEOUT_S = 240.0
+# It may be in the midst of a look that waits for a disk.
+_END_TIMEOUT_S = 90.0
+_LATE_S = 60.0  # for the answer to come through
 _AGENT = "agent.sock"
 _STATE = "/tmp/state"
 
@@ -63,6 +66,8 @@ class Guest:
         self._extra = extra or []
         self._waiting = b""
         self._started: dict[int, str] = {}
+        self._starts = 0
+        self._asked = 0
         self.boot_s = 0.0
 
     # ---- life ----
@@ -134,20 +139,21 @@ class Guest:
 
     # ---- what runs in it ----
 
-    def run(self, *argv: str, stdin: str = "", timeout_s: float = 120.0) -> Said:
+    def run(self, *argv: str, stdin: str = "", timeout_s: float = PATIENCE_S) -> Said:
         """Run a program."""
         return self._said(
             {"what": "run", "argv": list(argv), "stdin": stdin, "timeout_s": timeout_s}
         )
 
-    def holdfast(self, *arguments: str, timeout_s: float = 180.0) -> Said:
+    def holdfast(self, *arguments: str, timeout_s: float = PATIENCE_S) -> Said:
         """Run the product."""
         words = ["--state", _STATE, *arguments]
         return self._said({"what": "product", "arguments": words, "timeout_s": timeout_s})
 
     def start(self, *arguments: str) -> int:
         """Start the product and leave it running."""
-        out = f"/tmp/started-{len(self._started)}"
+        self._starts += 1
+        out = f"/tmp/started-{self._starts}"
         words = ["--state", _STATE, *arguments]
         request = {"what": "start", "arguments": words, "out": out, "err": f"{out}.err"}
         pid = int(self.ask(request)["pid"])
@@ -158,9 +164,22 @@ class Guest:
         """What the started product has printed so far."""
         return str(self.ask({"what": "read", "path": self._started[number]})["text"])
 
+    def time_until(
+        self, number: int, text: str, *argv: str, timeout_s: float = PATIENCE_S
+    ) -> float:
+        """Run a program; gives the guest's seconds until the started product says `text`."""
+        request = {"what": "time", "argv": argv, "text": text, "timeout_s": timeout_s}
+        return float(self.ask({**request, "path": self._started[number]})["seconds"])
+
     def end(self, number: int) -> None:
-        """End what was started."""
-        self.signal(number, 15)
+        """End what was started, and wait until it is gone."""
+        del self._started[number]
+        self.ask({"what": "end", "pid": number, "timeout_s": _END_TIMEOUT_S})
+
+    def end_all(self) -> None:
+        """End whatever was started and still runs."""
+        for number in list(self._started):
+            self.end(number)
 
     def signal(self, number: int, signal_number: int) -> None:
         """Send a signal to what was started."""
@@ -201,8 +220,12 @@ class Guest:
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Ask the agent. Raises AssertionError with what it could not do."""
-        self._socket.sendall(json.dumps(request).encode() + b"\n")
-        reply = self._read_line(float(request.get("timeout_s", 120.0)) + 60.0)
+        self._asked += 1
+        self._socket.sendall(json.dumps({**request, "number": self._asked}).encode() + b"\n")
+        timeout_s = float(request.get("timeout_s", PATIENCE_S)) + _LATE_S
+        # What was given up on may still be answered.
+        while (reply := self._read_line(timeout_s)).get("number") != self._asked:
+            continue
         assert "error" not in reply, reply["error"]
         return reply
 

@@ -15,7 +15,7 @@ import time
 import tomllib
 from pathlib import Path
 
-from hwtests.bench import Said
+from hwtests.bench import PATIENCE_S, Said, await_true, succeed
 
 
 class Physical:
@@ -37,7 +37,7 @@ class Physical:
     def _argv(self, argv: tuple[str, ...]) -> list[str]:
         return [*self._way, shlex.join(argv)] if self._way else list(argv)
 
-    def run(self, *argv: str, stdin: str = "", timeout_s: float = 120.0) -> Said:
+    def run(self, *argv: str, stdin: str = "", timeout_s: float = PATIENCE_S) -> Said:
         """Run a program there."""
         began_s = time.monotonic()
         done = subprocess.run(
@@ -51,7 +51,7 @@ class Physical:
         out, err = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
         return Said(done.returncode, out, err, seconds)
 
-    def holdfast(self, *arguments: str, timeout_s: float = 180.0) -> Said:
+    def holdfast(self, *arguments: str, timeout_s: float = PATIENCE_S) -> Said:
         """Run the product there."""
         return self.run(*self._holdfast, "--state", self._state, *arguments, timeout_s=timeout_s)
 
@@ -70,11 +70,26 @@ class Physical:
         """What it has printed so far."""
         return self._started[number][1].read_text(errors="replace")
 
+    def time_until(
+        self, number: int, text: str, *argv: str, timeout_s: float = PATIENCE_S
+    ) -> float:
+        """Run a program there; gives the seconds until the started product says `text`."""
+        before = len(self.output(number))
+        began_s = time.monotonic()
+        succeed(self.run(*argv))
+        await_true(lambda: text in self.output(number)[before:], text, timeout_s=timeout_s)
+        return time.monotonic() - began_s
+
+    def end_all(self) -> None:
+        """End whatever was started and still runs."""
+        for number in list(self._started):
+            self.end(number)
+
     def end(self, number: int) -> None:
-        """End it."""
+        """End it, and wait until it is gone."""
         process, path = self._started.pop(number)
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
+        process.wait(timeout=PATIENCE_S)
         path.unlink()
 
     def disks(self, role: str, count: int) -> list[str]:

@@ -1,6 +1,7 @@
 """One thing that is tried on a bench, and the table of what came of it.
 
-Owns the order, the isolation (a failed scenario does not end the run) and the table.
+Owns the isolation (a failed scenario does not end the run, and nothing that it started runs on
+beside the next one) and the table.
 """
 
 from __future__ import annotations
@@ -57,6 +58,10 @@ def play(scenario: Scenario, bench: Bench) -> Outcome:
         seen, passed = scenario.play(bench), True
     except Exception as error:
         seen, passed = f"{type(error).__name__}: {error}", False
+    try:
+        bench.end_all()
+    except Exception as error:
+        seen, passed = f"{seen}; afterwards {type(error).__name__}: {error}", False
     return Outcome(scenario, passed, seen, time.monotonic() - began_s)
 
 

@@ -38,6 +38,15 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number of things; `plural` where it is not `noun` with an s.
+
+    >>> counted(1, "point"), counted(0, "point"), counted(2, "directory", "directories")
+    ('1 point', '0 points', '2 directories')
+    """
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def printable(text: str) -> str:
     r"""Foreign text with control, format and bidirectional characters shown as escapes.
 

@@ -102,6 +102,19 @@ class Catalog:
         database.table("findings").create(
             {"key": str, "subject": str, "standing": str}, pk="key", if_not_exists=True
         )
+        database.table("disk_seats").create(
+            {
+                **dict.fromkeys(("serial", "name", "model", "bay", "bus_path", "array"), str),
+                **{"member": str, "slot": int, "carries": str, "seen": float},
+            },
+            pk=("serial", "array", "member"),
+            if_not_exists=True,
+        )
+        # A number never comes twice: listeners remember the last that they read.
+        connection.execute(
+            "create table if not exists finding_news"
+            " (number integer primary key autoincrement, key text, kind text, finding text)"
+        )
         connection.execute(f"pragma user_version = {_SCHEMA_VERSION}")
         return database
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from appliance.cli.global_options import add_global_options
+from appliance.cli.retain_options import add_as_of
 
 
 def _add(
@@ -30,6 +31,7 @@ def add_drill(parser: argparse.ArgumentParser) -> None:
         default=1024,
         help="of a MACHINE's VM (default 1024); a plan says it itself",
     )
+    add_as_of(run)
     some = _add(actions, "list", "all drills, oldest first: the trend")
     some.add_argument("--machine", metavar="NAME", help="only drills of this machine")
     some.add_argument("--plan", metavar="NAME", help="only drills of this plan")
@@ -57,6 +59,7 @@ def add_failover(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     run = _add(actions, "run", "prepare a failover and show its steps; nothing happens yet")
     run.add_argument("plan", metavar="PLAN", type=Path, help="a plan with a [failover] part")
+    add_as_of(run)
     approve = _add(actions, "approve", "carry the steps out, or go on where it stopped")
     approve.add_argument("failover", metavar="FAILOVER", help="as 'holdfast failover list' says")
     approve.add_argument(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.base import durable
-from appliance.base.text import duration
+from appliance.base.text import counted, duration
 from appliance.cli.exit_codes import DONE, FAILED
 from appliance.cli.session import Session
 from appliance.cli.virtual import serve_argv
@@ -19,6 +19,8 @@ from appliance.formats.names import parse_machine_name
 from appliance.recovery.runtime import Runtime
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from appliance.formats.drill import DrillRecord, MachineResult
     from appliance.formats.names import PointName
 
@@ -41,10 +43,12 @@ def open_records(session: Session) -> DrillRecords:
     return DrillRecords(session.store.points.records)
 
 
-def resolve_points(session: Session, plan: Plan) -> dict[str, PointName]:
-    """The point of each machine of a plan. Raises NotFoundError."""
+def resolve_points(
+    session: Session, plan: Plan, as_of: datetime | None = None
+) -> dict[str, PointName]:
+    """The point of each machine of a plan; `as_of` is what `latest` means. Raises NotFoundError."""
     points = session.store.points
-    return {each.name: points.resolve(f"{each.name}@{each.point}") for each in plan.machines}
+    return {each.name: points.resolve(f"{each.name}@{each.point}", as_of) for each in plan.machines}
 
 
 def _run(session: Session, options: argparse.Namespace) -> int:
@@ -53,7 +57,7 @@ def _run(session: Session, options: argparse.Namespace) -> int:
         plan = read_plan(Path(what))
     else:
         plan = plan_of_machine(parse_machine_name(what), options.memory)
-    points = resolve_points(session, plan)
+    points = resolve_points(session, plan, options.as_of)
     room = DrillRoom(
         runtime=Runtime(session.state),
         records=open_records(session),
@@ -113,7 +117,8 @@ def _report(session: Session, options: argparse.Namespace) -> int:
     durable.write_file(options.out.absolute(), page.encode(), 0o644)
     session.console.result(
         {"file": str(options.out), "machines": [subject.name for subject in subjects]},
-        f"{options.out}: {len(subjects)} machines; open it in a browser, print it, sign it",
+        f"{options.out}: {counted(len(subjects), 'machine')}; open it in a browser, print it, "
+        "sign it",
     )
     return DONE
 
@@ -122,12 +127,17 @@ def _record_json(session: Session, record: DrillRecord) -> dict[str, object]:
     import msgspec
 
     value: dict[str, object] = msgspec.to_builtins(record)
-    return value | {"folder": str(evidence_folder(Runtime(session.state), record.id))}
+    return value | {
+        "folder": str(evidence_folder(Runtime(session.state), record.id)),
+        "points_apart_s": record.points_apart_s,
+    }
 
 
 def _describe(record: DrillRecord) -> str:
     total = "" if record.rto_s is None else f", everything within {_time(record.rto_s)}"
     lines = [f"drill {record.id} of plan '{record.plan}': {record.verdict}{total}"]
+    if len(record.machines) > 1:
+        lines.append(f"  points of one moment, give or take {_time(record.points_apart_s)}")
     for machine in record.machines:
         lines += _describe_machine(machine)
     return "\n".join(lines)

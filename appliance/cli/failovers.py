@@ -31,12 +31,13 @@ def failover(session: Session, options: argparse.Namespace) -> int:
 
 
 def _open(session: Session) -> Failovers:
-    return Failovers(Runtime(session.state).state / "failovers", session.clock)
+    folder = Runtime(session.state).state / "failovers"
+    return Failovers(session.store.points.records, folder, session.clock)
 
 
 def _run(session: Session, options: argparse.Namespace) -> int:
     plan = read_plan(options.plan)
-    note = _open(session).prepare(plan, resolve_points(session, plan))
+    note = _open(session).prepare(plan, resolve_points(session, plan, options.as_of))
     _show_waiting(session, note)
     return DONE
 

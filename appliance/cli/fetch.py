@@ -10,7 +10,7 @@ from pathlib import Path
 
 from appliance.base.beneath import Folder
 from appliance.base.errors import AccessError, UsageError
-from appliance.base.text import printable, size
+from appliance.base.text import counted, printable, size
 from appliance.browse.archive import Stream, TarStream, ZipStream, write_archive
 from appliance.browse.fetch import GAPS_KEPT, Fetch, Fetched
 from appliance.browse.tree import Tree
@@ -49,9 +49,10 @@ def get(session: Session, options: argparse.Namespace) -> int:
             **fetched_json(done),
             "read_bytes": read_bytes,
         },
-        f"{done.files} files, {done.directories} directories and {done.others} others, "
+        f"{counted(done.files, 'file')}, {counted(done.directories, 'directory', 'directories')} "
+        f"and {counted(done.others, 'other')}, "
         f"{size(done.size_bytes)}, from {name} in {options.target}"
-        + (f"; {done.gap_count} gaps" if done.gap_count else ""),
+        + (f"; {counted(done.gap_count, 'gap')}" if done.gap_count else ""),
     )
     return DONE_WITH_GAPS if done.gap_count else DONE
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import threading
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from appliance.base.durable import make_directory
 from appliance.base.errors import HoldfastError
-from appliance.base.text import printable
+from appliance.base.text import counted, printable
 from appliance.catalog.catalog import Catalog
-from appliance.catalog.finding_log import FindingLog, News
+from appliance.catalog.disk_seats import DiskSeats
+from appliance.catalog.finding_log import FindingLog
 from appliance.catalog.measurements import Measurements
 from appliance.catalog.point_list import list_points
 from appliance.cli.exit_codes import DONE, DONE_WITH_GAPS
@@ -21,6 +23,7 @@ from appliance.formats.finding import Finding
 from appliance.formats.names import PointName, format_time
 from appliance.health.disk_examination import DiskExaminer
 from appliance.health.kernel_tree import KernelTree
+from appliance.health.power import look_at_power
 from appliance.health.stakes import Stake, find_stakes
 from appliance.health.survey import Report, Survey, look_at_arrays
 from appliance.health.udev import Change, Changes, read_properties
@@ -37,7 +40,6 @@ class Look:
     report: Report
     stakes: list[Stake]
     acknowledged: frozenset[str]
-    news: News
 
     def findings(self, *, is_all: bool = False) -> list[Finding]:
         """Those that nobody acknowledged, or all."""
@@ -104,32 +106,53 @@ def take_look(session: Session) -> Look:
             history,
             lambda disk: examiner.examine(disk.path, disk.transport, disk.subject),
             read_properties,
+            seats=DiskSeats(catalog),
         )
-        report = survey.run()
         log = FindingLog(catalog)
-        news = log.observe(
-            report.findings, report.when, looked_at=lambda subject: subject not in report.unseen
+        began = log.newest()
+        report = survey.run()
+        log.observe(
+            report.findings,
+            report.when,
+            looked_at=lambda subject: subject not in report.unseen,
+            began=began,
         )
         known = log.acknowledged_keys()
     stakes = find_stakes(report, tree, session.state, StoreCopies(session))
-    return Look(report, stakes, known, news)
+    return Look(report, stakes, known)
 
 
 def health(session: Session, options: argparse.Namespace) -> int:
     """Say whether anything is broken."""
     if options.watch:
         return _watch(session, options)
+    if options.power:
+        return _show_power(session)
     look = take_look(session)
     session.console.result(look.to_json(is_all=options.all), _describe(look, is_all=options.all))
     return DONE_WITH_GAPS if look.is_broken else DONE
+
+
+def _show_power(session: Session) -> int:
+    power = look_at_power(KernelTree())
+    lines = ["The power is about to go: stop the box."] if power.wants_stop else []
+    for ups in power.supplies:
+        charge = "" if ups.charge_percent is None else f", {ups.charge_percent} %"
+        state = "silent" if ups.is_silent else "on battery" if ups.is_on_battery else "on line"
+        lines.append(f"{ups.name} ({ups.source}): {state}{charge}{', low' if ups.is_low else ''}")
+    text = "\n".join(printable(line) for line in lines)
+    session.console.result(power.to_json(), text or "No UPS is known.")
+    return DONE_WITH_GAPS if power.is_on_battery or power.wants_stop else DONE
 
 
 def _describe(look: Look, *, is_all: bool) -> str:
     found = look.findings(is_all=is_all)
     broken = [item for item in found if item.severity in _BROKEN]
     report = look.report
-    count = f"{len(report.inventory.disks)} disks, {len(report.arrays)} arrays"
-    head = f"{len(broken)} things need you" if broken else "Nothing is broken"
+    count = (
+        f"{counted(len(report.inventory.disks), 'disk')}, {counted(len(report.arrays), 'array')}"
+    )
+    head = f"{counted(len(broken), 'thing')} to look after" if broken else "Nothing is broken"
     lines = [f"{head}: {count} looked at."]
     lines += [line for item in found for line in describe_finding(item).splitlines()]
     lines += [f"  at stake on {stake}" for stake in look.stakes]
@@ -181,32 +204,61 @@ def acknowledge(session: Session, options: argparse.Namespace) -> int:
 
 def _watch(session: Session, options: argparse.Namespace) -> int:
     """Print findings as they come and go, until somebody stops us."""
+    teller = _Teller(session)
     with ExitStack() as stack:
         changes = stack.enter_context(Changes(KernelTree()))
         watchdog = Watchdog(options.watchdog) if options.watchdog else None
         if watchdog is not None:
             stack.callback(watchdog.close)
-        watch = Watch(changes, session.clock, session.console.progress, watchdog)
-        is_first = True
-        for seen in watch.reasons():
-            if any(change.action == "array" for change in seen):
-                news = _look_at_arrays(session)
-                _tell(session, [], [*news.new, *news.worse], list(news.gone))
-            look = take_look(session)
-            # What stood before we came is told once, whenever it was found.
-            came = look.findings() if is_first else [*look.news.new, *look.news.worse]
-            _tell(session, seen, came, list(look.news.gone))
-            is_first = False
+        Watch(
+            changes,
+            session.clock,
+            session.console.progress,
+            look=teller.look,
+            look_at_arrays=teller.look_at_arrays,
+            watchdog=watchdog,
+        ).run()
     return DONE
 
 
-def _look_at_arrays(session: Session) -> News:
-    """What is new of arrays, before a disk that hangs could hold up the look at everything."""
-    now = session.clock.now()
-    found = look_at_arrays(KernelTree(), read_properties, now)
-    with Catalog(session.state / "catalog.db") as catalog:
-        log = FindingLog(catalog)
-        return log.observe(found, now, looked_at=lambda subject: subject.startswith("array "))
+class _Teller:
+    """Looks, and tells what is new since it last did, whoever noticed it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._lock = threading.Lock()  # arrays are looked at beside the look at everything
+        self._told: int | None = None
+
+    def look(self, seen: list[Change]) -> None:
+        """Look at everything. What stood before we came is told once, whenever it was found."""
+        take_look(self._session)
+        self._tell(seen)
+
+    def look_at_arrays(self) -> None:
+        """Arrays alone, which no disk that hangs can hold up."""
+        now = self._session.clock.now()
+        with Catalog(self._session.state / "catalog.db") as catalog:
+            log = FindingLog(catalog)
+            began = log.newest()
+            log.observe(
+                look_at_arrays(KernelTree(), read_properties, DiskSeats(catalog), now),
+                now,
+                looked_at=lambda subject: subject.startswith("array "),
+                began=began,
+            )
+        self._tell([])
+
+    def _tell(self, seen: list[Change]) -> None:
+        with self._lock, Catalog(self._session.state / "catalog.db") as catalog:
+            log = FindingLog(catalog)
+            if self._told is None:
+                self._told = log.newest()
+                standing = [item for item in log.list_standing() if item.acknowledged is None]
+                _tell(self._session, seen, [item.finding for item in standing], [])
+            else:
+                news = log.news_since(self._told)
+                self._told = news.number
+                _tell(self._session, seen, [*news.new, *news.worse], list(news.gone))
 
 
 def _tell(session: Session, seen: list[Change], came: list[Finding], went: list[Finding]) -> None:

@@ -29,6 +29,12 @@ def add_health(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="with --watch: feed this hardware watchdog, which restarts a box that hangs",
     )
+    parser.add_argument(
+        "--power",
+        action="store_true",
+        help="only what the box runs on, at once: exit code 3 on battery; wants_stop in --json "
+        "says that every UPS is almost empty",
+    )
     parser.add_argument("--all", action="store_true", help="acknowledged findings too")
 
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from appliance.base.errors import AccessError, IntegrityError, NotFoundError, UsageError
-from appliance.base.text import size
+from appliance.base.text import counted, size
 from appliance.catalog.catalog import Catalog
+from appliance.cli.damage import describe_hurts, finding_json, lost_json, name_ranges
 from appliance.cli.exit_codes import DONE, exit_code
 from appliance.cli.session import Session
 from appliance.formats.names import format_time
-from appliance.store.findings import Finding
 from appliance.store.impact import Assessment, Hurt
 from appliance.store.layout import Layout
-from appliance.store.points import PointFile
 from appliance.store.quarantine import Quarantine, give_back
 from appliance.store.scrub import Scrub
 from appliance.store.store import Store
@@ -74,7 +72,7 @@ def scrub(session: Session, options: argparse.Namespace) -> int:
         ).run(is_all=options.all, for_s=options.for_s)
     if scrubbed.assessment is not None:
         _note_damage(session, scrubbed.assessment)
-    findings = [_finding_json(store, finding) for finding in scrubbed.record.findings]
+    findings = [finding_json(store, finding) for finding in scrubbed.record.findings]
     oldest_s = scrubbed.oldest_read_s
     oldest = datetime.fromtimestamp(oldest_s, UTC) if oldest_s else None
     value = {
@@ -92,45 +90,16 @@ def scrub(session: Session, options: argparse.Namespace) -> int:
     return DONE if is_sound else exit_code(IntegrityError())
 
 
-def _finding_json(store: Store, finding: Finding) -> dict[str, Any]:
-    return {
-        "severity": finding.severity,
-        "what": finding.what,
-        "evidence": finding.evidence,
-        "noticed": finding.noticed,
-        "quarantined": finding.is_quarantined,
-        "repaired": finding.repaired,
-        "hurt_points": finding.hurt_points,
-        "hurts": [
-            {"name": _name_of(store, hurt.key), **_lost_json(hurt.hurt_bytes, hurt.ranges)}
-            for hurt in finding.hurts
-        ],
-        "advice": finding.advice,
-    }
-
-
-def _name_of(store: Store, key: str) -> str:
-    try:
-        return str(store.points.read(PointFile.parse(key)).name)
-    except (IntegrityError, NotFoundError):
-        return key
-
-
 def _scrub_text(value: dict[str, Any]) -> str:
     since = value["all_read_since"]
     lines = [
-        f"{value['read_containers']} containers, {size(value['read_bytes'])} read"
+        f"{counted(value['read_containers'], 'container')}, {size(value['read_bytes'])} read"
         + ("" if value["finished"] else "; the rest stays due")
         + (f"; all were read since {since}" if since else "; not all were read yet")
     ]
     for finding in value["findings"]:
         lines.append(f"{finding['severity']}: {finding['evidence']}")
-        lines += [
-            f"  hurts {hurt['name']}: {size(hurt['hurt_bytes'])} at {_named(hurt['ranges'])}"
-            for hurt in finding["hurts"]
-        ]
-        if finding["hurt_points"] > len(finding["hurts"]):
-            lines.append(f"  and {finding['hurt_points'] - len(finding['hurts'])} more points")
+        lines += describe_hurts(finding)
         lines.append(f"  {finding['advice']}")
     return "\n".join(lines)
 
@@ -184,27 +153,14 @@ def _damages(report: Report) -> list[tuple[str, str]]:
 
 
 def _hurt_json(hurt: Hurt) -> dict[str, Any]:
-    return {"name": str(hurt.point), **_lost_json(hurt.hurt_bytes, hurt.ranges)}
-
-
-def _lost_json(hurt_bytes: int, ranges: Iterable[tuple[int, int, int]]) -> dict[str, Any]:
-    return {
-        "hurt_bytes": hurt_bytes,
-        "ranges": [
-            {"disk": disk, "offset": offset, "length": length} for disk, offset, length in ranges
-        ],
-    }
-
-
-def _named(ranges: list[dict[str, int]]) -> str:
-    return ", ".join(f"disk{one['disk']} {one['offset']}+{one['length']}" for one in ranges)
+    return {"name": str(hurt.point), **lost_json(hurt.hurt_bytes, hurt.ranges)}
 
 
 def _report_text(report: Report) -> str:
     found = report.assessment
-    points = "without the key no points" if found is None else f"{len(found.names)} points"
+    points = "without the key no points" if found is None else counted(len(found.names), "point")
     checked = (
-        f"{points}, {report.checked_containers} containers, "
+        f"{points}, {counted(report.checked_containers, 'container')}, "
         f"{size(report.checked_bytes)} checked ({report.depth})"
     )
     if found is not None and found.elsewhere:
@@ -217,7 +173,7 @@ def _report_text(report: Report) -> str:
     lines += [f"  {reason}" for _, reason in _damages(report)]
     if found is not None:
         for hurt in found.hurts.values():
-            ranges = _named(_lost_json(0, hurt.ranges)["ranges"])
+            ranges = name_ranges(lost_json(0, hurt.ranges)["ranges"])
             lines.append(f"  hurts {hurt.point}: {size(hurt.hurt_bytes)} at {ranges}")
         if not found.hurts:
             lines.append("  no point is hurt")

@@ -12,10 +12,11 @@ import psutil
 
 from appliance.backup.disks import BackupResult, DiskBackup
 from appliance.base.errors import IntegrityError, NotFoundError, UsageError
-from appliance.base.text import duration, printable, size
+from appliance.base.text import counted, duration, printable, size
 from appliance.catalog.catalog import Catalog
 from appliance.catalog.mirror import mirror_holds
 from appliance.catalog.point_list import DAMAGED, PointSummary, list_points, summarize
+from appliance.cli.damage import describe_hurts, finding_json
 from appliance.cli.exit_codes import DONE, DONE_WITH_GAPS, exit_code
 from appliance.cli.ranges import named_ranges
 from appliance.cli.retain import list_trash
@@ -135,7 +136,7 @@ def _changed(path: Path | None, base: Manifest | None, disks: int) -> list[list[
         raise UsageError(f"{path} is not text in UTF-8") from error
     if disks != len(base.disks):
         raise UsageError(
-            f"{base.name} has {len(base.disks)} disks and {disks} are given: "
+            f"{base.name} has {counted(len(base.disks), 'disk')} and {disks} are given: "
             "leave --changed away to read everything"
         )
     changed: list[list[Gap]] = [[] for _ in range(disks)]
@@ -240,7 +241,7 @@ def status(session: Session, _: argparse.Namespace) -> int:
             age = now - PointName.parse(point.name).time
             machine["newest_age_s"] = max(0, int(age.total_seconds()))
     findings = [
-        {"severity": finding.severity, "what": finding.what, "hurt_points": finding.hurt_points}
+        finding_json(session.store, finding)
         for finding in read_findings(session.store.layout).findings
     ]
     usage = psutil.disk_usage(str(session.state))
@@ -275,7 +276,7 @@ def _status_text(value: dict[str, Any]) -> str:
     elif bad or value["unreadable_points"]:
         lines = ["Damage was found: 'holdfast verify' names it, 'holdfast scrub' what healed."]
     elif late:
-        lines = [f"{len(late)} of {len(machines)} machines have no complete point."]
+        lines = [f"No complete point: {len(late)} of {counted(len(machines), 'machine')}."]
     else:
         all_of_them = (
             "The machine has" if len(machines) == 1 else f"All {len(machines)} machines have"
@@ -287,18 +288,18 @@ def _status_text(value: dict[str, Any]) -> str:
             newest = f"newest {duration(machine['newest_age_s'])} ago ({machine['newest']})"
         damaged = f", {machine['damaged']} damaged" if machine["damaged"] else ""
         lines.append(
-            f"  {machine['name']}: {newest}, {machine['points']} points since "
+            f"  {machine['name']}: {newest}, {counted(machine['points'], 'point')} since "
             f"{machine['since']}{damaged}"
         )
-    lines += [
-        f"  {finding['severity']}: {finding['what']}, {finding['hurt_points']} points are hurt"
-        for finding in value["findings"][:FINDINGS_SHOWN]
-    ]
+    for finding in value["findings"][:FINDINGS_SHOWN]:
+        hurt = counted(finding["hurt_points"], "point")
+        lines.append(f"  {finding['severity']}: {finding['what']}, hurt: {hurt}")
+        lines += [f"  {line}" for line in describe_hurts(finding)]
     if len(value["findings"]) > FINDINGS_SHOWN:
         lines.append(f"  and {len(value['findings']) - FINDINGS_SHOWN} more findings")
     store = value["store"]
     lines.append(
-        f"Store: {size(store['stored_bytes'])} in {store['containers']} containers, "
+        f"Store: {size(store['stored_bytes'])} in {counted(store['containers'], 'container')}, "
         f"{size(store['free_bytes'])} of {size(store['total_bytes'])} free at {value['state']}"
     )
     return "\n".join(lines)

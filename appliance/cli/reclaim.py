@@ -6,7 +6,7 @@ import argparse
 
 from appliance.base.errors import UsageError
 from appliance.base.process import yield_to_others
-from appliance.base.text import printable, size
+from appliance.base.text import counted, printable, size
 from appliance.cli.exit_codes import DONE
 from appliance.cli.session import Session
 from appliance.store.collect import Collected, Collection, Rewriting
@@ -20,7 +20,9 @@ def collect(session: Session, options: argparse.Namespace) -> int:
         raise UsageError(f"--thin {options.thin} is no percentage: say 0 to 100")
     rewriting = Rewriting(thin_percent=options.thin, bytes_per_s=_rate(options))
     collected = _run(session, rewriting)
-    text = f"freed {size(collected.freed_bytes)} in {collected.freed_containers} containers"
+    text = (
+        f"freed {size(collected.freed_bytes)} in {counted(collected.freed_containers, 'container')}"
+    )
     if collected.copied_bytes:
         text += f", of which {size(collected.copied_bytes)} were stored anew"
     session.console.result({**collected.__dict__}, text + _waiting(collected))

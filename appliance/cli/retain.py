@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from appliance.base.errors import AccessError, BusyError, IntegrityError, UsageError
-from appliance.base.text import printable
+from appliance.base.text import counted, printable
 from appliance.cli.exit_codes import DONE, exit_code
 from appliance.cli.session import Session
 from appliance.formats.names import (
@@ -140,13 +140,13 @@ def _plan_text(plan: Plan) -> str:
         for verdict in verdicts
     ]
     going = sum(verdict.goes for verdict in verdicts)
-    lines.append(f"{going} of {len(verdicts)} points would go; nothing was changed")
+    lines.append(f"{going} of {counted(len(verdicts), 'point')} would go; nothing was changed")
     return "\n".join(lines)
 
 
 def _pruned_text(plan: Plan, forgotten: list[str]) -> str:
     total = sum(len(machine.verdicts) for machine in plan.machines)
-    text = f"{len(forgotten)} of {total} points are forgotten"
+    text = f"forgotten: {len(forgotten)} of {counted(total, 'point')}"
     if forgotten:
         text += ": 'holdfast points --trash' shows until when each can be brought back"
     elif plan.machines and all(machine.policy.keep_forever for machine in plan.machines):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from datetime import datetime
 
+from appliance.formats.names import parse_time
 from appliance.formats.policy import COUNT_RULES, FOREVER, RULE_MAX, TRASH_DAYS
 
 _PERIODS = {
@@ -19,6 +21,25 @@ _PERIODS = {
 def add_point(parser: argparse.ArgumentParser) -> None:
     """The point that a command is about."""
     parser.add_argument("point", metavar="POINT", help="NAME@2026-11-21T09:30:00Z, or NAME@latest")
+
+
+def add_as_of(parser: argparse.ArgumentParser) -> None:
+    """Which moment `latest` means."""
+    parser.add_argument(
+        "--as-of",
+        metavar="TIME",
+        type=parse_moment,
+        help="latest is the newest point that is not after this moment, as 2026-11-21T09:30:00Z; "
+        "machines that belong together are recovered as of one moment",
+    )
+
+
+def parse_moment(text: str) -> datetime:
+    """A moment in UTC."""
+    moment = parse_time(text)
+    if moment is None:
+        raise argparse.ArgumentTypeError(f"'{text}' is no moment: 2026-11-21T09:30:00Z")
+    return moment
 
 
 def add_exact_point(parser: argparse.ArgumentParser) -> None:

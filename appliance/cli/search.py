@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from appliance.base.errors import IntegrityError, NotFoundError, UsageError
-from appliance.base.text import printable
+from appliance.base.text import counted, printable
 from appliance.browse import search as searching
 from appliance.browse.search import Version
 from appliance.browse.tree import Tree
@@ -42,7 +42,8 @@ class _Points:
             )
         if len(files) > options.points:
             session.console.note(
-                f"holdfast: the {options.points} newest of {len(files)} points: --points N for more"
+                f"holdfast: the {options.points} newest of {counted(len(files), 'point')}: "
+                "--points N for more"
             )
 
     def __iter__(self) -> Iterator[str]:
@@ -72,7 +73,9 @@ def history(session: Session, options: argparse.Namespace) -> int:
         session.console.note(f"holdfast: {name}: {printable(reason)}")
     lines = [_line(version) for version in found.versions]
     if found.missing:
-        lines.append(f"missing in {len(found.missing)} points, the newest {found.missing[0]}")
+        lines.append(
+            f"missing in {counted(len(found.missing), 'point')}, the newest {found.missing[0]}"
+        )
     session.console.result(
         {
             "machine": options.machine,
@@ -122,5 +125,9 @@ def _line(version: Version) -> str:
     node = version.entry.node
     assert node is not None
     newest, oldest = version.points[0], version.points[-1]
-    span = newest if newest == oldest else f"{oldest} to {newest} ({len(version.points)} points)"
+    span = (
+        newest
+        if newest == oldest
+        else f"{oldest} to {newest} ({counted(len(version.points), 'point')})"
+    )
     return f"{node.size_bytes} bytes, modified {show_time(node.mtime_ns)}, in {span}"

@@ -12,7 +12,7 @@ from typing import Any
 
 from appliance.base.durable import make_directory
 from appliance.base.errors import IntegrityError, UsageError
-from appliance.base.text import printable, size
+from appliance.base.text import counted, printable, size
 from appliance.catalog.vault_ledger import VaultLedger
 from appliance.cli.exit_codes import DONE, exit_code
 from appliance.cli.session import Session
@@ -96,7 +96,10 @@ def _checked_json(checked: Checked) -> dict[str, Any]:
 
 
 def _checked_text(checked: Checked) -> str:
-    read = f"{checked.points} points, {checked.objects} objects, {size(checked.bytes)} read"
+    read = (
+        f"{counted(checked.points, 'point')}, {counted(checked.objects, 'object')}, "
+        f"{size(checked.bytes)} read"
+    )
     if not checked.damages:
         return f"sound: {read}"
     lines = [f"damaged: {read}"]
@@ -194,7 +197,7 @@ def _copied_json(copied: Copied) -> dict[str, Any]:
 
 def _copied_text(copied: Copied) -> str:
     return (
-        f"{copied.objects} objects, {size(copied.bytes)} copied and verified"
+        f"{counted(copied.objects, 'object')}, {size(copied.bytes)} copied and verified"
         + (f", {copied.there} were there already" if copied.there else "")
-        + (f", {copied.points} points" if copied.points else "")
+        + (f", {counted(copied.points, 'point')}" if copied.points else "")
     )

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from appliance.base.errors import IntegrityError, NotFoundError, UsageError
-from appliance.base.text import printable, size
+from appliance.base.text import counted, printable, size
 from appliance.catalog.vault_ledger import VaultLedger
 from appliance.cli.exit_codes import DONE
 from appliance.cli.retain import chosen_rules, describe
@@ -70,10 +70,10 @@ def prune(session: Session, options: argparse.Namespace) -> int:
             "bytes": pruned.bytes,
             "locked_objects": pruned.locked_objects,
         },
-        f"{len(names)} of {total} points would go; nothing was changed"
+        f"{len(names)} of {counted(total, 'point')} would go; nothing was changed"
         if options.simulate
-        else f"{pruned.points} of {total} points are gone from the vault, {size(pruned.bytes)} "
-        f"in {pruned.objects} objects freed"
+        else f"gone from the vault: {pruned.points} of {counted(total, 'point')}, "
+        f"{size(pruned.bytes)} in {counted(pruned.objects, 'object')} freed"
         + (f", {pruned.locked_objects} are still locked" if pruned.locked_objects else ""),
     )
     return DONE

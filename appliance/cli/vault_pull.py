@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from appliance.base.errors import IntegrityError, NotFoundError
-from appliance.base.text import size
+from appliance.base.text import counted, size
 from appliance.cli.exit_codes import DONE
 from appliance.cli.session import Session
 from appliance.vault.hydration import Hydration
@@ -22,11 +22,12 @@ def pull(session: Session, options: argparse.Namespace) -> int:
         pulled = Hydration(store, session.vaults, session.console.progress).pull(manifest)
     if pulled.lost:
         raise IntegrityError(
-            f"{name}: {pulled.lost} containers are sound in no vault; the other "
+            f"{name}: sound in no vault: {counted(pulled.lost, 'container')}; the other "
             f"{pulled.containers} are here: 'holdfast verify {name}' says what is lost"
         )
     session.console.result(
         {"point": str(name), "containers": pulled.containers, "bytes": pulled.bytes},
-        f"{name} is on this box: {pulled.containers} containers, {size(pulled.bytes)} came",
+        f"{name} is on this box: {counted(pulled.containers, 'container')}, "
+        f"{size(pulled.bytes)} came",
     )
     return DONE

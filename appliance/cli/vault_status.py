@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from appliance.base.text import duration, size
+from appliance.base.text import counted, duration, size
 from appliance.catalog.vault_ledger import LEDGER, VaultLedger
 from appliance.cli.exit_codes import DONE
 from appliance.cli.session import Session
@@ -71,7 +71,7 @@ def _text(
 ) -> list[str]:
     lines = [
         f"vault '{settings.name}' at {settings.url}",
-        f"  {size(value['stored_bytes'])} in {value['objects']} objects, state number "
+        f"  {size(value['stored_bytes'])} in {counted(value['objects'], 'object')}, state number "
         f"{value['counter']}" + ("" if value["owner"] else "; this box only reads it"),
     ]
     for one in machines:

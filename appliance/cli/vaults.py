@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from appliance.base.errors import HoldfastError, NotFoundError, UsageError
-from appliance.base.text import printable, size
+from appliance.base.text import counted, printable, size
 from appliance.cli import vault_copies, vault_prune, vault_settings, vault_status
 from appliance.cli.exit_codes import DONE, FAILED
 from appliance.cli.key_input import read_recovery_key
@@ -286,9 +286,10 @@ async def _open_vault(session: Session, options: argparse.Namespace) -> int:
             "took_over": options.take_over,
             "findings": opened.findings,
         },
-        f"vault '{opened.name}' is open: {opened.points} points; its newest state is number "
-        f"{opened.counter} of {written}\ncompare that with what you know: an empty box cannot tell "
-        "whether the vault was rolled back",
+        f"vault '{opened.name}' is open: {counted(opened.points, 'point')}; its newest state is "
+        f"number {opened.counter} of {written}\n"
+        "compare that with what you know: an empty box cannot tell whether the vault "
+        "was rolled back",
     )
     return FAILED if opened.findings else DONE
 

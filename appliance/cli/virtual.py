@@ -68,7 +68,7 @@ def boot(session: Session, options: argparse.Namespace) -> int:
     wait = Wait.parse(options.wait)
     store, console = session.store, session.console
     order = BootOrder(
-        point=str(store.points.resolve(options.point)),
+        point=str(store.points.resolve(options.point, options.as_of)),
         name=options.name,
         hardware=choice,
         wait=wait,

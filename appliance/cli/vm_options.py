@@ -6,7 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
-from appliance.cli.retain_options import add_point
+from appliance.cli.retain_options import add_as_of, add_point
 
 _BOOT = """\
 Run a point as a virtual machine, in seconds: its disks are read from the store as they are needed,
@@ -60,6 +60,7 @@ def add_boot(parser: argparse.ArgumentParser) -> None:
     """Arguments of boot."""
     parser.description = _BOOT
     add_point(parser)
+    add_as_of(parser)
     parser.add_argument("--name", metavar="VM", help="the VM's name (default: the point's)")
     parser.add_argument(
         "--wait",

@@ -41,8 +41,10 @@ from appliance.formats.failover import (
     encode_failover,
 )
 from appliance.formats.names import PointName, format_time
+from appliance.store.records import Records
 
-_NOTE = "failover.json"
+_PLACES = "failovers"
+_SUFFIX = ".failover"
 _LOG = "failover.log"
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
@@ -59,8 +61,9 @@ class Hands(Protocol):
 
 @dataclass(frozen=True)
 class Failovers:
-    """The failovers of a state directory, in `folder`."""
+    """The failovers of a store: their notes are sealed `records`, their logs lie in `folder`."""
 
+    records: Records
     folder: Path
     clock: Clock
 
@@ -163,23 +166,21 @@ class Failovers:
             raise UsageError(
                 f"'{printable(failover)[:80]}' is no failover: it looks like 20261121T093000Z"
             )
-        path = self.folder / failover / _NOTE
-        try:
-            with durable.named_os_errors(path), path.open("rb") as file:
-                note = decode_failover(file.read(NOTE_MAX_BYTES + 1))
-        except NotFoundError as error:
+        data = self.records.read(_place(failover))
+        if data is None:
             raise NotFoundError(
                 f"there is no failover {failover}: 'holdfast failover list' lists them"
-            ) from error
+            )
+        note = decode_failover(data)
         if note.id != failover:
-            raise IntegrityError(f"{path} is the note of another failover")
+            raise IntegrityError(f"failover {failover}: its note is that of another failover")
         return note
 
     def list(self) -> Iterator[FailoverNote]:
         """All failovers, oldest first; damaged ones are left out."""
-        for path in sorted(self.folder.glob(f"*/{_NOTE}")):
+        for place in self.records.places(_PLACES, _SUFFIX):
             try:
-                yield self.read(path.parent.name)
+                yield self.read(Path(place).stem)
             except (IntegrityError, NotFoundError, UsageError):
                 continue
 
@@ -189,15 +190,24 @@ class Failovers:
         return path.read_text() if path.exists() else ""
 
     def _write(self, note: FailoverNote) -> None:
-        durable.write_file(self.folder / note.id / _NOTE, encode_failover(note))
+        data = encode_failover(note)
+        if len(data) > NOTE_MAX_BYTES:
+            raise UsageError(f"plan '{note.plan['name']}' is too large for a failover")
+        durable.make_directory(self.records.path(_PLACES))
+        self.records.write(_place(note.id), data)
 
     def _lock(self, failover: str) -> FileLock:
         self.read(failover)
+        durable.make_directory(self.folder / failover)
         return FileLock(
             self.folder / failover / "lock",
             wait=False,
             busy=f"failover {failover} is carried out by another command: wait for it",
         )
+
+
+def _place(failover: str) -> str:
+    return f"{_PLACES}/{failover}{_SUFFIX}"
 
 
 def plan_of(note: FailoverNote) -> Plan:

@@ -11,6 +11,7 @@ from appliance.base.clock import Clock
 from appliance.base.errors import HoldfastError, NotFoundError
 from appliance.base.pace import pause
 from appliance.base.progress import Progress
+from appliance.base.text import counted
 from appliance.drills import name_updates
 from appliance.drills.checks import Target, run_check
 from appliance.drills.journal import Journal
@@ -99,7 +100,7 @@ class Steps:
             self.journal.say(f"{machine.name}: {result.title}: {result.detail}")
             if not result.passed:
                 raise HoldfastError(f"{machine.name}: {result.title} failed: {result.detail}")
-        return f"{len(machine.checks)} checks passed"
+        return f"{counted(len(machine.checks), 'check')} passed"
 
     def _stop(self, item: int) -> str:
         vm = self._vm(item)

@@ -90,6 +90,12 @@ class DrillRecord(msgspec.Struct, frozen=True, tag_field="kind", tag="drill"):
     machines: tuple[MachineResult, ...]
     log: Evidence | None = None
 
+    @property
+    def points_apart_s(self) -> float:
+        """How far apart the points are that were recovered together."""
+        ages = [machine.rpo_s for machine in self.machines]
+        return max(ages) - min(ages) if ages else 0.0
+
 
 def encode_drill(record: DrillRecord) -> bytes:
     """The plaintext of the record."""

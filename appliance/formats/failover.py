@@ -11,8 +11,9 @@ from typing import Literal
 import msgspec
 
 from appliance.base.errors import IntegrityError
+from appliance.formats.record import DRILL_MAX_BYTES
 
-NOTE_MAX_BYTES = 4 << 20
+NOTE_MAX_BYTES = DRILL_MAX_BYTES
 StepKind = Literal["start", "check", "name", "name back", "stop"]
 State = Literal["waits for approval", "running", "stopped", "done"]
 
@@ -50,8 +51,8 @@ class FailoverNote(msgspec.Struct, frozen=True, tag_field="kind", tag="failover"
 
 
 def encode_failover(note: FailoverNote) -> bytes:
-    """The note's bytes."""
-    return msgspec.json.format(msgspec.json.encode(note), indent=1)
+    """The plaintext of the note."""
+    return msgspec.json.encode(note)
 
 
 def decode_failover(data: bytes) -> FailoverNote:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from appliance.base.errors import NotFoundError, UsageError
 from appliance.base.process import find_program
-from appliance.base.text import size
+from appliance.base.text import counted, size
 from appliance.health.array_rules import array_path
 from appliance.health.arrays import REDUNDANT_LEVELS, Array
 from appliance.health.content import describe_content
@@ -142,7 +142,7 @@ def plan_creation(
         warnings.append(f"of each disk only {size(smallest)} are used, as much as the smallest has")
     steps = [] if refusals else _creation_steps(name, level, disks, active)
     return Plan(
-        f"make {name} of {len(disks)} disks: {level}, about {size(usable)}, "
+        f"make {name} of {counted(len(disks), 'disk')}: {level}, about {size(usable)}, "
         f"{_survives(level)} may fail" + (", one waits as spare" if with_spare else ""),
         tuple(steps),
         tuple(warnings),

@@ -5,13 +5,15 @@ Owns the rules. Never reads the tree itself: arrays come in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from appliance.base.text import duration
+from appliance.formats.disk_seat import Seat
 from appliance.formats.finding import Evidence, Finding
 from appliance.health.arrays import REDUNDANT_LEVELS, Array, Member
 from appliance.health.inventory import Inventory
+from appliance.health.seats import find_gone, name_gone
 
 _STOPPED = ("inactive", "broken", "suspended", "clear")
 # Corrected read errors after which the kernel itself gives a member up (md: max_read_errors).
@@ -20,13 +22,15 @@ MISMATCH_LEVELS = ("raid4", "raid5", "raid6")
 """Levels for which a mismatch is always an error: swap on a mirror differs for good reasons."""
 
 
-def judge_array(array: Array, inventory: Inventory, now: datetime) -> Iterator[Finding]:
-    """Every finding about `array`."""
+def judge_array(
+    array: Array, inventory: Inventory, now: datetime, seats: Sequence[Seat] = ()
+) -> Iterator[Finding]:
+    """Every finding about `array`; `seats` name the members that are gone."""
     if array.state in _STOPPED:
         yield _judge_stopped(array, now)
         return
     if array.is_degraded:
-        yield _judge_degraded(array, inventory, now)
+        yield _judge_degraded(array, inventory, now, find_gone(array, inventory, seats))
     elif failed := [member for member in array.members if member.is_failed]:
         yield _judge_leftover(array, failed, inventory, now)
     if array.level not in REDUNDANT_LEVELS:
@@ -57,9 +61,15 @@ def _judge_stopped(array: Array, now: datetime) -> Finding:
     )
 
 
-def _judge_degraded(array: Array, inventory: Inventory, now: datetime) -> Finding:
+def _judge_degraded(
+    array: Array, inventory: Inventory, now: datetime, lost: Sequence[Seat]
+) -> Finding:
     failed = [member for member in array.members if member.is_failed]
-    gone = ", ".join(name_member(member, inventory) for member in failed) or "a disk that is gone"
+    known = {seat.member: name_gone(seat) for seat in lost}
+    known |= {
+        member.name: name_member(member, inventory) for member in failed if member.name not in known
+    }
+    gone = ", ".join(known.values()) or "a disk that is gone"
     running = array.activity
     is_rebuilding = running is not None and running.action == "recover"
     if is_rebuilding and running is not None:

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from appliance.base.durable import named_os_errors
+from appliance.base.text import counted
 from appliance.health.inventory import Disk
 
 _LOOK_BYTES = 2 << 20
@@ -23,7 +24,7 @@ def describe_content(disk: Disk) -> str:
     if disk.uses:
         return ", ".join(f"{use.kind} {use.name}" for use in disk.uses)
     if disk.partitions:
-        return f"{len(disk.partitions)} partitions"
+        return counted(len(disk.partitions), "partition")
     return "data that nothing here uses" if _has_bytes(Path(disk.path)) else ""
 
 

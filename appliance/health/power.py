@@ -31,6 +31,7 @@ class Ups:
     Attributes:
         source: who says so: the kernel's power_supply class, or NUT.
         charge_percent: None where nobody says.
+        is_silent: NUT knows it and has no news of it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Ups:
     is_on_battery: bool
     is_low: bool
     charge_percent: int | None
+    is_silent: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As `--json` prints it."""
@@ -114,9 +116,17 @@ def _list_nut() -> list[Ups]:
         return []
     try:
         names = run([program, "-l"], timeout_s=_UPSC_TIMEOUT_S).split()
-        return [parse_nut(name, run([program, name], timeout_s=_UPSC_TIMEOUT_S)) for name in names]
     except HoldfastError:
         return []  # its daemon does not run
+    return [_ask_nut(program, name) for name in names]
+
+
+def _ask_nut(program: str, name: str) -> Ups:
+    try:
+        return parse_nut(name, run([program, name], timeout_s=_UPSC_TIMEOUT_S))
+    except HoldfastError:
+        return Ups(name, "NUT", is_on_battery=False, is_low=False, charge_percent=None,
+                   is_silent=True)  # fmt: skip
 
 
 def parse_nut(name: str, text: str) -> Ups:
@@ -137,14 +147,42 @@ def parse_nut(name: str, text: str) -> Ups:
     )
 
 
-def wants_stop(supplies: list[Ups]) -> bool:
-    """Whether the box should be stopped cleanly now: every UPS is low, and there is one."""
-    return bool(supplies) and all(ups.is_low for ups in supplies)
+@dataclass(frozen=True)
+class Power:
+    """What the box runs on. Asking costs a few milliseconds and no disk, so ask it often."""
+
+    supplies: list[Ups]
+
+    @property
+    def is_on_battery(self) -> bool:
+        """Whether any UPS has lost its line: the time to look every few seconds."""
+        return any(ups.is_on_battery for ups in self.supplies)
+
+    @property
+    def wants_stop(self) -> bool:
+        """Whether to stop the box cleanly now: every UPS that says anything is almost empty."""
+        heard = [ups for ups in self.supplies if not ups.is_silent]
+        return bool(heard) and all(ups.is_low for ups in heard)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `--json` prints it."""
+        return {
+            "ups": [ups.to_json() for ups in self.supplies],
+            "on_battery": self.is_on_battery,
+            "wants_stop": self.wants_stop,
+        }
+
+
+def look_at_power(tree: KernelTree) -> Power:
+    """What the box runs on now."""
+    return Power(list_ups(tree))
 
 
 def judge_ups(supplies: list[Ups], now: datetime) -> Iterator[Finding]:
     """A UPS that runs on its battery."""
     for ups in supplies:
+        if ups.is_silent:
+            yield _judge_silent(ups, now)
         if not ups.is_on_battery and not ups.is_low:
             continue
         charge = "" if ups.charge_percent is None else f", {ups.charge_percent} % left"
@@ -161,3 +199,15 @@ def judge_ups(supplies: list[Ups], now: datetime) -> Iterator[Finding]:
             if ups.is_low
             else "Find out why the power is gone.",
         )
+
+
+def _judge_silent(ups: Ups, now: datetime) -> Finding:
+    return Finding(
+        subject="box",
+        rule=f"power.ups-silent.{ups.name}",
+        severity="warning",
+        summary=f"NUT has no news of the UPS {ups.name}",
+        evidence=(Evidence("upsc", ((now, "no answer"),)),),
+        consequence="When the power goes nobody tells the box in time to stop.",
+        action=f"Look at its cable and at its driver: 'upsdrvctl start {ups.name}'.",
+    )

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from appliance.base.text import counted
 from appliance.health.inventory import Disk
 from appliance.health.kernel_tree import KernelTree
 from appliance.health.mounts import list_mounts
@@ -54,10 +55,12 @@ class Stake:
     def __str__(self) -> str:
         parts = [f"part of {', '.join(self.arrays)}" if self.arrays else "in no array"]
         parts.append(
-            f"{self.redundancy} more disks may fail" if self.redundancy else "no redundancy"
+            f"{counted(self.redundancy, 'more disk')} may fail"
+            if self.redundancy
+            else "no redundancy"
         )
         if self.holds_store:
-            parts.append(f"the store lies on it; {len(self.points)} points exist only here")
+            parts.append(f"the store lies on it; only here: {counted(len(self.points), 'point')}")
         return f"{self.name}: {', '.join(parts)}"
 
 

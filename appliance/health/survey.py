@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from appliance.base.clock import Clock
+from appliance.formats.disk_seat import Seat
 from appliance.formats.finding import Evidence, Finding, sort_findings
 from appliance.health import ipmi, network, pools, power, sensors, space, timekeeping
 from appliance.health.array_rules import judge_array
@@ -22,6 +23,7 @@ from appliance.health.inventory import Disk, Inventory, Properties
 from appliance.health.kernel_log import judge_kernel_log
 from appliance.health.kernel_tree import KernelTree
 from appliance.health.mounts import list_mounts
+from appliance.health.seats import judge_vanished, list_seats
 from appliance.health.siblings import judge_siblings
 
 DISK_TIMEOUT_S = 20.0
@@ -39,6 +41,16 @@ class History(Protocol):
 
     def recall(self, subject: str, what: str, since: datetime) -> Sequence[tuple[datetime, float]]:
         """Values of `what`, oldest first."""
+
+
+class Seats(Protocol):
+    """Where disks sat before."""
+
+    def remember(self, seats: Sequence[Seat], now: datetime) -> None:
+        """Replace what is known of these disks and places."""
+
+    def recall(self) -> Sequence[Seat]:
+        """All that is known."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ class Report:
     @property
     def wants_stop(self) -> bool:
         """Whether the power is about to go."""
-        return power.wants_stop(self.box.supplies)
+        return power.Power(self.box.supplies).wants_stop
 
 
 class Survey:
@@ -107,11 +119,13 @@ class Survey:
         ask_disk: AskDisk,
         properties: Properties,
         *,
+        seats: Seats,
         disk_timeout_s: float = DISK_TIMEOUT_S,
     ) -> None:
         self._tree = tree
         self._clock = clock
         self._history = history
+        self._seats = seats
         self._ask_disk = ask_disk
         self._properties = properties
         self._disk_timeout_s = disk_timeout_s
@@ -121,11 +135,14 @@ class Survey:
         now = self._clock.now()
         inventory = Inventory(self._tree, self._properties)
         arrays = list_arrays(self._tree)
+        self._seats.remember(list_seats(inventory, arrays, now), now)
+        seats = self._seats.recall()
         found_pools = pools.list_pools(self._tree)
         asked = _Asked(self._ask_disk, inventory.disks)
         box = self._look_at_box()
         findings = [
-            *(finding for array in arrays for finding in judge_array(array, inventory, now)),
+            *(item for array in arrays for item in judge_array(array, inventory, now, seats)),
+            *judge_vanished(inventory, arrays, seats, now),
             *pools.judge_pools(found_pools, now),
             *self._judge_box(box, inventory, now),
             *judge_kernel_log(self._tree, inventory, now),
@@ -178,11 +195,15 @@ class Survey:
             self._history.note("box", clock.series, now, clock.booted_s)
 
 
-def look_at_arrays(tree: KernelTree, properties: Properties, now: datetime) -> list[Finding]:
+def look_at_arrays(
+    tree: KernelTree, properties: Properties, seats: Seats, now: datetime
+) -> list[Finding]:
     """Findings about arrays alone, at once: no disk is asked, and so none is waited for."""
-    inventory = Inventory(tree, properties)
+    inventory, known = Inventory(tree, properties), seats.recall()
     return sort_findings(
-        finding for array in list_arrays(tree) for finding in judge_array(array, inventory, now)
+        finding
+        for array in list_arrays(tree)
+        for finding in judge_array(array, inventory, now, known)
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -39,6 +40,10 @@ class Change:
     name: str
 
 
+# libudev counts references without locks, and a watch asks it in two threads.
+_LOCK = threading.Lock()
+
+
 @cache
 def _context() -> pyudev.Context:
     # To find libudev takes longer than all that is asked of it.
@@ -47,6 +52,11 @@ def _context() -> pyudev.Context:
 
 def read_properties(name: str) -> Mapping[str, str]:
     """What udev's database has of block device `name`; nothing where udev does not run."""
+    with _LOCK:
+        return _read_properties(name)
+
+
+def _read_properties(name: str) -> Mapping[str, str]:
     try:
         device = pyudev.Devices.from_name(_context(), "block", name)
         return dict(device.properties)
@@ -55,7 +65,10 @@ def read_properties(name: str) -> Mapping[str, str]:
 
 
 class Changes:
-    """The stream of changes from the moment it is made. Close it when done."""
+    """The stream of changes from the moment it is made. Close it when done.
+
+    One thread waits.
+    """
 
     def __init__(self, tree: KernelTree) -> None:
         # Where udev runs its own events come after its database is right; else the kernel's.
@@ -73,13 +86,22 @@ class Changes:
         if self._log is not None:
             os.lseek(self._log, 0, os.SEEK_END)
             self._poll.register(self._log, select.POLLIN)
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._poll.register(self._bell, select.POLLIN)
+
+    def wake(self) -> None:
+        """End a wait now. Any thread may call it."""
+        os.eventfd_write(self._bell, 1)
 
     def wait(self, timeout_s: float) -> list[Change]:
-        """What changed; nothing when `timeout_s` passed quietly."""
+        """What changed; nothing when `timeout_s` passed quietly, or somebody called `wake`."""
         changes: list[Change] = []
         for descriptor, _ in self._poll.poll(timeout_s * 1000):
             if descriptor == self._monitor.fileno():
-                changes += self._read_disks()
+                with _LOCK:
+                    changes += self._read_disks()
+            elif descriptor == self._bell:
+                os.eventfd_read(self._bell)
             elif descriptor == self._arrays:
                 os.pread(descriptor, 1, 0)  # until it is read again it stays marked
                 changes.append(Change("array", ""))
@@ -112,7 +134,7 @@ class Changes:
 
     def close(self) -> None:
         """Stop listening."""
-        for descriptor in (self._arrays, self._log):
+        for descriptor in (self._arrays, self._log, self._bell):
             if descriptor is not None:
                 os.close(descriptor)
 

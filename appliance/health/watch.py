@@ -1,19 +1,22 @@
 """Staying on watch: looks again when something changes, and seldom when nothing does.
 
-Owns which changes call for a look, and the feeding of a hardware watchdog. Never judges, and never
-feeds the watchdog for work that is not done: a watch that hangs lets the box restart.
+Owns which changes call for a look, that arrays are looked at without waiting for disks, and the
+feeding of a hardware watchdog. Never judges, and never feeds the watchdog for work that is not
+done: a watch, or a look, that hangs lets the box restart.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 from appliance.base.clock import Clock
 from appliance.base.durable import named_os_errors
 from appliance.base.progress import Progress
-from appliance.health.udev import Change, Changes
+from appliance.health.udev import Change
 
 LOOK_AGAIN_S = 300.0
 """What has no event (temperatures, counters, fill) is looked at this often."""
@@ -42,49 +45,90 @@ class Watchdog:
         os.close(self._descriptor)
 
 
+class Events(Protocol):
+    """Where changes come from: `health.udev.Changes`."""
+
+    def wait(self, timeout_s: float) -> list[Change]:
+        """What changed; nothing when `timeout_s` passed quietly, or somebody called `wake`."""
+
+    def wake(self) -> None:
+        """End a wait now. Any thread may call it."""
+
+
 class Watch:
-    """Looks, and waits for a reason to look again."""
+    """Looks at everything in a thread, one look at a time, and meanwhile waits for a reason.
+
+    `look` looks at everything and is told what changed since it last began; a disk that hangs may
+    hold it up. `look_at_arrays` is done at once when an array changes, beside a look if need be.
+    """
 
     def __init__(
         self,
-        changes: Changes,
+        events: Events,
         clock: Clock,
         progress: Progress,
+        *,
+        look: Callable[[list[Change]], None],
+        look_at_arrays: Callable[[], None],
         watchdog: Watchdog | None = None,
     ) -> None:
-        self._changes = changes
+        self._events = events
         self._clock = clock
         self._progress = progress
+        self._look = look
+        self._look_at_arrays = look_at_arrays
         self._watchdog = watchdog
+        self._due: list[Change] = []
+        self._running: Future[None] | None = None
+        self._began_s = 0.0
 
-    def reasons(self) -> Iterator[list[Change]]:
-        """Why to look: at first for no reason, then for what changed; ends with Cancelled only.
+    def run(self) -> None:
+        """Stay on watch. Ends with Cancelled, or with what a look raised."""
+        with ThreadPoolExecutor(1, "look") as pool:
+            self._begin(pool)
+            while True:
+                self._progress.check()
+                self._feed()
+                self._await_change()
+                self._end_look()
+                if self._running is None and (self._due or self._left_s() <= 0):
+                    self._begin(pool)
 
-        Nothing changed for LOOK_AGAIN_S is a reason too: an empty one.
-        """
-        seen: list[Change] = []
-        while True:
-            self._feed()
-            yield seen
-            seen = self._await()
+    def _begin(self, pool: ThreadPoolExecutor) -> None:
+        """Begin a look. Nothing changed for LOOK_AGAIN_S is a reason too: an empty one."""
+        self._began_s = self._clock.monotonic_s()
+        seen, self._due = self._due, []
+        self._running = pool.submit(self._look, seen)
+        self._running.add_done_callback(lambda _: self._events.wake())
+
+    def _end_look(self) -> None:
+        if self._running is not None and self._running.done():
+            self._running.result()
+            self._running = None
+
+    def _left_s(self) -> float:
+        """Until the next look is due by itself."""
+        return self._began_s + LOOK_AGAIN_S - self._clock.monotonic_s()
 
     def _feed(self) -> None:
-        if self._watchdog is not None:
+        is_late = self._running is not None and self._left_s() <= 0
+        if self._watchdog is not None and not is_late:
             self._watchdog.feed()
 
-    def _await(self) -> list[Change]:
-        """The next changes, or nothing after LOOK_AGAIN_S."""
-        until_s = self._clock.monotonic_s() + LOOK_AGAIN_S
-        while (left_s := until_s - self._clock.monotonic_s()) > 0:
-            self._progress.check()
-            self._feed()
-            if changes := self._changes.wait(min(left_s, FEED_EVERY_S)):
-                return changes + self._settle()
-        return []
+    def _await_change(self) -> None:
+        timeout_s = FEED_EVERY_S if self._running else min(FEED_EVERY_S, max(self._left_s(), 0.0))
+        changes = self._events.wait(timeout_s)
+        if not changes:
+            return
+        self._take(changes)
+        self._settle()
 
-    def _settle(self) -> list[Change]:
+    def _take(self, changes: list[Change]) -> None:
+        self._due += changes
+        if any(change.action == "array" for change in changes):
+            self._look_at_arrays()
+
+    def _settle(self) -> None:
         until_s = self._clock.monotonic_s() + _SETTLE_MAX_S
-        more: list[Change] = []
-        while self._clock.monotonic_s() < until_s and (found := self._changes.wait(SETTLE_S)):
-            more += found
-        return more
+        while self._clock.monotonic_s() < until_s and (more := self._events.wait(SETTLE_S)):
+            self._take(more)

@@ -18,6 +18,7 @@ from typing import Any
 from appliance.base.clock import Clock
 from appliance.base.errors import HoldfastError, UsageError
 from appliance.base.progress import Progress
+from appliance.base.text import counted
 from appliance.recovery import qemu
 from appliance.recovery.compare import Count, make_equal
 from appliance.recovery.disk_server import ServeArgv, end_disk_server
@@ -76,7 +77,10 @@ def fail_back(
     with lock_disks(runtime, name), ExitStack() as stack:
         note = read_vm(folder)
         if len(targets) != note.disks:
-            raise UsageError(f"VM '{name}' has {note.disks} disks and {len(targets)} targets")
+            raise UsageError(
+                f"VM '{name}' has {counted(note.disks, 'disk')}, not {len(targets)}: "
+                "give as many targets"
+            )
         count = Count()
         if note.guest is None or not note.guest.qemu.is_alive():
             stack.enter_context(lock_vm(runtime, name))

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from appliance.base import durable, process
 from appliance.base.errors import Cancelled, HoldfastError, UsageError
 from appliance.base.progress import Progress
-from appliance.base.text import printable, size
+from appliance.base.text import counted, printable, size
 from appliance.recovery.disk_server import end_disk_server
 from appliance.recovery.monitor import Monitor, MonitorError
 from appliance.recovery.overlay import overlay_file_name
@@ -71,7 +71,10 @@ def migrate(
         if any(note.moved):
             raise UsageError(f"VM '{name}' was migrated already: 'failback' copies it from there")
         if len(targets) != note.disks:
-            raise UsageError(f"VM '{name}' has {note.disks} disks and {len(targets)} targets")
+            raise UsageError(
+                f"VM '{name}' has {counted(note.disks, 'disk')}, not {len(targets)}: "
+                "give as many targets"
+            )
         _clear(folder, note)
         moved = []
         with Monitor(folder) as monitor:

@@ -204,13 +204,14 @@ def lock_disks(runtime: Runtime, name: str) -> FileLock:
 def list_folders(runtime: Runtime) -> list[Path]:
     """Folders of VMs and what is left of them, by name; one look into a directory if none."""
     try:
-        names = os.listdir(runtime.vms)
+        entries = sorted(os.scandir(runtime.vms), key=lambda entry: entry.name)
     except FileNotFoundError:
         return []
     return [
-        runtime.vms / name
-        for name in sorted(names)
-        if not name.startswith(durable.TEMPORARY_PREFIX)
+        Path(entry.path)
+        for entry in entries
+        # Somebody's own file there is no VM, and stops no command.
+        if entry.is_dir() and not entry.name.startswith(durable.TEMPORARY_PREFIX)
     ]
 
 

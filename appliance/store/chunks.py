@@ -21,6 +21,14 @@ from appliance.store.remote_chunks import RemoteChunks
 from appliance.store.second_copy import SecondCopy
 
 
+class LostChunkError(IntegrityError):
+    """No container gives a chunk. `container` is the one that should."""
+
+    def __init__(self, text: str, container: bytes) -> None:
+        super().__init__(text)
+        self.container = container
+
+
 class Wanted(NamedTuple):
     """A chunk that should lie at `out_offset` of the output. Its reference names a container."""
 
@@ -73,8 +81,11 @@ class ChunkReader:
                 failures[name] = f"container {name.hex()}: {error}"
         chunk = self._read_instead(reference, failures)
         if chunk is None:
-            failure = next(reversed(failures.values()), "no container holds it")
-            raise IntegrityError(f"chunk {reference.chunk_id.hex()[:16]} is lost: {failure}")
+            assert reference.container is not None
+            name, failure = next(
+                reversed(failures.items()), (reference.container, "no container holds it")
+            )
+            raise LostChunkError(f"chunk {reference.chunk_id.hex()[:16]} is lost: {failure}", name)
         for name, failure in failures.items():
             self._note_damage(name, failure)
         return chunk

@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from appliance.base.errors import HoldfastError, IntegrityError
 from appliance.formats.page import EXTENT_BYTES, FLAG_DATA, Piece, Reference
-from appliance.store.chunks import ChunkReader, Wanted
+from appliance.store.chunks import ChunkReader, LostChunkError, Wanted
 from appliance.store.extent_map import ExtentMap
 from appliance.store.read_ahead import ReadAhead
 
 # Decoded chunks kept per disk for small reads; the kernel's page cache lies above.
 _CACHE_BYTES = 128 << 20
+
+
+NoteLoss = Callable[[bytes, str, int, int], None]
+"""Told of bytes that a read did not get: container, reason, offset and length."""
 
 
 class DamagedRange(NamedTuple):
@@ -28,8 +32,11 @@ class DamagedRange(NamedTuple):
 class DiskReader:
     """Reads one disk. Thread-safe."""
 
-    def __init__(self, name: str, extent_map: ExtentMap, chunks: ChunkReader) -> None:
+    def __init__(
+        self, name: str, extent_map: ExtentMap, chunks: ChunkReader, note_loss: NoteLoss
+    ) -> None:
         self._name = name
+        self._note_loss = note_loss
         self.extent_map = extent_map
         self._chunks = chunks
         self._cache: OrderedDict[bytes, bytes] = OrderedDict()
@@ -113,14 +120,15 @@ class DiskReader:
             start, piece = self.extent_map.piece_at(extent, offset)
             last = min(end, start + piece.length)
             if piece.flag == FLAG_DATA:
-                chunk = self._chunk_of(piece)
+                chunk = self._chunk_of(piece, extent * EXTENT_BYTES + start)
                 parts.append(chunk[offset - start : last - start])
             else:
                 parts.append(bytes(last - offset))
             offset = last
         return b"".join(parts) if len(parts) != 1 else parts[0]
 
-    def _chunk_of(self, piece: Piece) -> bytes:
+    def _chunk_of(self, piece: Piece, at: int) -> bytes:
+        """The chunk of `piece`, which begins at byte `at` of the disk."""
         assert piece.reference is not None
         chunk_id = piece.reference.chunk_id
         with self._lock:
@@ -131,7 +139,11 @@ class DiskReader:
         try:
             data = self._chunks.read_chunk(piece.reference)
         except IntegrityError as error:
-            raise IntegrityError(f"{self._name}: {error}") from error
+            if isinstance(error, LostChunkError):
+                self._note_loss(error.container, str(error), at, piece.length)
+            raise IntegrityError(
+                f"{self._name}: bytes {at} to {at + piece.length - 1}: {error}"
+            ) from error
         if len(data) != piece.length:
             raise IntegrityError(f"{self._name}: a chunk has the wrong length")
         with self._lock:

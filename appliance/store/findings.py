@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ POINT = "point file "
 VAULT = "vault "
 # How long it is told that an object in a vault was damaged and is repaired.
 _TOLD_DAYS = 30
+_LOSSES_MAX = 20  # of one container in one point; a scrub counts them all
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 
 
@@ -36,6 +37,14 @@ class HurtPoint:
     hurt_bytes: int
     ranges: tuple[tuple[int, int, int], ...]
     """(disk, offset, length), the first of them."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Bytes that a reader did not get: `key` is the point's, `place` is (disk, offset, length)."""
+
+    key: str
+    place: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -145,8 +154,40 @@ def note_vault_object(layout: Layout, vault: str, key: str, now: str, *, is_repa
     finding = Finding(what, evidence, now, repaired=now if is_repaired else "")
     with FileLock(layout.locks / "commit"):
         record = read_findings(layout)
+        if record.hurt is None:
+            return  # any point may be hurt, and that must stay known
         others = (one for one in record.findings if one.what != what)
         write_findings(layout, Record((*others, finding), record.hurt))
+
+
+def note_loss(layout: Layout, what: str, evidence: str, now: str, loss: Loss) -> None:
+    """Remember that a reader did not get some bytes of a point; durable on return.
+
+    The point is no base any more. The next scrub looks at all of it, and says what is true.
+    """
+    with FileLock(layout.locks / "commit"):
+        record = read_findings(layout)
+        if record.hurt is None:
+            return  # any point may be hurt, which says more
+        others = {finding.what: finding for finding in record.findings}
+        finding = others.pop(what, Finding(what, evidence, now))
+        hurts = {hurt.key: hurt for hurt in finding.hurts}
+        hurt = hurts.get(loss.key, HurtPoint(loss.key, 0, ()))
+        if loss.place in hurt.ranges:
+            return
+        if len(hurt.ranges) < _LOSSES_MAX:
+            lost_bytes = hurt.hurt_bytes + loss.place[2]
+            hurts[loss.key] = HurtPoint(loss.key, lost_bytes, (*hurt.ranges, loss.place))
+        finding = replace(
+            finding,
+            repaired="",
+            hurt_points=max(finding.hurt_points, len(hurts)),
+            hurts=tuple(hurts.values()),
+        )
+        known_bytes = max(record.hurt.get(loss.key, 0), hurts[loss.key].hurt_bytes)
+        write_findings(
+            layout, Record((*others.values(), finding), {**record.hurt, loss.key: known_bytes})
+        )
 
 
 def vault_findings(record: Record, now: datetime) -> list[Finding]:

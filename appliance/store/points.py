@@ -23,7 +23,7 @@ from appliance.base.errors import (
     IntegrityError,
     NotFoundError,
 )
-from appliance.formats.names import PointName, PointSelector
+from appliance.formats.names import PointName, PointSelector, format_time
 from appliance.formats.point import COMPLETE, Manifest, decode_manifest, encode_manifest
 from appliance.formats.record import Hold
 from appliance.store.backup_notes import BackupNotes
@@ -167,22 +167,32 @@ class Points:
             self._refuse_if_missing(name)
         return self.read(self.file_of(name))
 
-    def latest(self, machine: str) -> PointName:
-        """The newest complete point of `machine`. Raises NotFoundError if it has none."""
+    def latest(self, machine: str, as_of: datetime | None = None) -> PointName:
+        """The newest complete point of `machine`, or the newest that is not after `as_of`.
+
+        Raises NotFoundError if it has none.
+        """
+        last = None if as_of is None else PointName(machine, as_of.replace(microsecond=0)).file_time
         for file in reversed(self.all_files(machine)):
+            if last is not None and file.stem > last:
+                continue
             with contextlib.suppress(IntegrityError, NotFoundError):
                 manifest = self.read(file)
                 if manifest.state == COMPLETE:
                     return manifest.name
+        then = "" if as_of is None else f" at {format_time(as_of)} or before"
         raise NotFoundError(
-            f"machine {machine} has no complete point: 'holdfast points' lists what there is"
+            f"machine {machine} has no complete point{then}: 'holdfast points' lists what there is"
         )
 
-    def resolve(self, text: str) -> PointName:
-        """What a person calls a point. Raises UsageError or NotFoundError."""
+    def resolve(self, text: str, as_of: datetime | None = None) -> PointName:
+        """What a person calls a point; `as_of` is what `latest` means.
+
+        Raises UsageError or NotFoundError.
+        """
         selector = PointSelector.parse(text)
         if selector.time is None:
-            return self.latest(selector.machine)
+            return self.latest(selector.machine, as_of)
         name = PointName(selector.machine, selector.time)
         self.open(name)
         return name

@@ -1,11 +1,13 @@
 """Repairing damaged containers from the second copy, whole and by name.
 
 Owns the exchange: the damaged file goes to `quarantine/`, one whose SHA-256 is the name takes its
-place, and a finding says so. What a reader stumbles over is repaired in the background, once.
+place, and a finding says so. What a reader stumbles over is repaired in the background, once; what
+nobody could give it becomes a finding too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Callable
@@ -21,12 +23,17 @@ from appliance.store.containers import check_file, store_container
 from appliance.store.findings import (
     CONTAINER,
     Finding,
+    Loss,
     Record,
+    note_loss,
     read_findings,
     write_findings,
 )
 from appliance.store.layout import Layout
 from appliance.store.second_copy import SecondCopy
+
+# More of them are one damage, and a scrub tells what it is.
+_LOSSES_MAX = 1000
 
 
 class Repair:
@@ -47,6 +54,7 @@ class Repair:
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._noted: set[bytes] = set()
+        self._losses: set[Loss] = set()
 
     def note(self, name: bytes, reason: str) -> None:
         """Repair container `name` in the background, unless this process tried before."""
@@ -57,6 +65,21 @@ class Repair:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(1, thread_name_prefix="repair")
             self._pool.submit(self._try, name, reason)
+
+    def note_loss(self, name: bytes, reason: str, loss: Loss) -> None:
+        """Tell, in the background, that nobody could give what a reader asked for."""
+        with self._lock:
+            if loss in self._losses or len(self._losses) >= _LOSSES_MAX:
+                return
+            self._losses.add(loss)
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(1, thread_name_prefix="repair")
+            self._pool.submit(self._tell_loss, name, reason, loss)
+
+    def _tell_loss(self, name: bytes, reason: str, loss: Loss) -> None:
+        now = format_time(self._clock.now().replace(microsecond=0))
+        with contextlib.suppress(HoldfastError):  # the reader was told
+            note_loss(self._layout, CONTAINER + name.hex(), reason, now, loss)
 
     def _try(self, name: bytes, reason: str) -> None:
         try:

@@ -18,6 +18,7 @@ from appliance.store.chunks import ChunkReader
 from appliance.store.containers import ContainerCache
 from appliance.store.disk_reader import DiskReader
 from appliance.store.extent_map import ExtentMap
+from appliance.store.findings import Loss
 from appliance.store.layout import Layout
 from appliance.store.leases import Kind, Lease
 from appliance.store.points import PointFile, Points
@@ -86,4 +87,10 @@ class Store:
                 f"its disks are 0 to {len(manifest.disks) - 1}"
             )
         disk = manifest.disks[number]
-        return DiskReader(f"{manifest.name} disk{number}", self.extent_map(disk), self.chunks)
+        key = self.points.file_of(manifest.name).key
+
+        def note_loss(container: bytes, reason: str, offset: int, length: int) -> None:
+            self.repair.note_loss(container, reason, Loss(key, (number, offset, length)))
+
+        name = f"{manifest.name} disk{number}"
+        return DiskReader(name, self.extent_map(disk), self.chunks, note_loss)

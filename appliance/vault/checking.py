@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from appliance.base.errors import IntegrityError, NotFoundError
 from appliance.base.progress import Progress
+from appliance.base.text import counted
 from appliance.catalog.vault_ledger import VaultLedger
 from appliance.formats.vault import BoxHead, Head, Link
 from appliance.formats.vault_names import (
@@ -205,5 +206,5 @@ def _break(before: Head | BoxHead | None, link: Link | None, head: Head | BoxHea
     if isinstance(head, Head) and isinstance(before, Head):
         silent = before.points.keys() - head.points.keys() - head.tombstones.keys()
         if silent:
-            return f"leaves out {len(silent)} points without saying so"
+            return f"leaves out {counted(len(silent), 'point')} without saying so"
     return ""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from appliance.base.errors import AccessError, IntegrityError, NotFoundError
 from appliance.base.progress import Progress
+from appliance.base.text import counted
 from appliance.catalog.vault_ledger import VaultLedger
 from appliance.formats.vault import BoxHead, Link
 from appliance.formats.vault_names import ADOPTED, HEADS, KINDS, HeadKey, parse_object_key
@@ -157,8 +158,8 @@ class Survey:
             }
             if len(whole) < len(head.points):
                 seen.findings.append(
-                    f"{len(head.points) - len(whole)} points of machine {machine} are not whole "
-                    "in the vault any more"
+                    f"not whole in the vault any more: "
+                    f"{counted(len(head.points) - len(whole), 'point')} of machine {machine}"
                 )
             await self._replace_points(machine, whole)
 

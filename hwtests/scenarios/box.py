@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from hwtests.bench import Bench, await_true, findings, succeed
 from hwtests.guest import Guest
 from hwtests.scenario import Scenario
@@ -10,21 +13,27 @@ _DAY_S = 86400
 _MOUNT = "/srv"
 
 
-def forecast(guest: Guest) -> str:
-    """A filesystem that fills by the same amount each day is said to be full on a day."""
+@contextmanager
+def _mounted(guest: Guest, *options: str) -> Iterator[str]:
+    """A fresh filesystem at _MOUNT; gives the kernel name of its disk."""
     (name,) = guest.disks("filled", 1)
     succeed(guest.run("mkfs.ext4", "-q", "-F", f"/dev/{name}"))
-    succeed(guest.run("mount", "-t", "ext4", f"/dev/{name}", _MOUNT))
-    for day in range(5):
-        succeed(
-            guest.run(
-                "dd", "if=/dev/urandom", f"of={_MOUNT}/{day}", "bs=1M", "count=4", "conv=fsync"
-            )
-        )
-        guest.holdfast("--json", "health")
-        guest.set_clock(_DAY_S)
-    found = findings(guest.holdfast("--json", "health"), "space.full", f"filesystem {_MOUNT}")
-    succeed(guest.run("umount", _MOUNT))
+    succeed(guest.run("mount", "-t", "ext4", *options, f"/dev/{name}", _MOUNT))
+    try:
+        yield name
+    finally:
+        succeed(guest.run("umount", _MOUNT))
+
+
+def forecast(guest: Guest) -> str:
+    """A filesystem that fills by the same amount each day is said to be full on a day."""
+    with _mounted(guest):
+        for day in range(5):
+            dd = ("dd", "if=/dev/urandom", f"of={_MOUNT}/{day}", "bs=1M", "count=4", "conv=fsync")
+            succeed(guest.run(*dd))
+            guest.holdfast("--json", "health")
+            guest.set_clock(_DAY_S)
+        found = findings(guest.holdfast("--json", "health"), "space.full", f"filesystem {_MOUNT}")
     assert found, "no forecast"
     assert "full in" in found[0]["summary"], found
     return str(found[0]["summary"])
@@ -34,8 +43,10 @@ def clock_jump(guest: Guest) -> str:
     """The clock is set a day forward between two looks."""
     guest.holdfast("--json", "health")
     guest.set_clock(_DAY_S)
-    said = guest.holdfast("--json", "health")
-    guest.set_clock(-_DAY_S)
+    try:
+        said = guest.holdfast("--json", "health")
+    finally:
+        guest.set_clock(-_DAY_S)
     found = findings(said, "clock.jump")
     assert found, said.out[:500]
     return str(found[0]["summary"])
@@ -43,13 +54,12 @@ def clock_jump(guest: Guest) -> str:
 
 def no_barriers(guest: Guest) -> str:
     """A filesystem that never flushes, and a cache that the kernel does not flush."""
-    (name,) = guest.disks("filled", 1)
-    succeed(guest.run("mkfs.ext4", "-q", "-F", f"/dev/{name}"))
-    succeed(guest.run("mount", "-t", "ext4", "-o", "nobarrier", f"/dev/{name}", _MOUNT))
-    guest.write(f"/sys/block/{name}/queue/write_cache", "write through")
-    said = guest.holdfast("--json", "health")
-    guest.write(f"/sys/block/{name}/queue/write_cache", "write back")
-    succeed(guest.run("umount", _MOUNT))
+    with _mounted(guest, "-o", "nobarrier") as name:
+        guest.write(f"/sys/block/{name}/queue/write_cache", "write through")
+        try:
+            said = guest.holdfast("--json", "health")
+        finally:
+            guest.write(f"/sys/block/{name}/queue/write_cache", "write back")
     found = [*findings(said, "power.no-barriers"), *findings(said, "power.cache-not-flushed")]
     assert {item["severity"] for item in found} == {"critical"}, said.out[:800]
     assert len(found) == 2, found
@@ -60,7 +70,7 @@ def management_controller(guest: Guest) -> str:
     """The simulated controller is found and asked."""
     for name in ("ipmi_si", "ipmi_devintf"):
         guest.load(name)
-    await_true(lambda: guest.run("ls", "/dev/ipmi0").code == 0, 30, "/dev/ipmi0")
+    await_true(lambda: guest.run("ls", "/dev/ipmi0").code == 0, "/dev/ipmi0")
     box = guest.holdfast("--json", "health").json()["box"]
     assert not box["troubles"], box["troubles"]
     return f"asked, {len(box['ipmi'])} readings"

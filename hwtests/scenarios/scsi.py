@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 
 from hwtests.bench import await_true, findings, succeed
@@ -25,7 +26,7 @@ def _names(guest: Guest) -> list[str]:
 def many(guest: Guest) -> str:
     """24 disks appear at once, and one look has them all."""
     guest.load("scsi_debug", f"dev_size_mb=8 num_tgts={_DISKS} vpd_use_hostno=0")
-    names = await_true(lambda: _all(_names(guest)), 120, "24 disks")
+    names = await_true(lambda: _all(_names(guest)), "24 disks")
     began_s = time.monotonic()
     said = guest.holdfast("--json", "health")
     seconds = time.monotonic() - began_s
@@ -44,27 +45,42 @@ def medium_error(guest: Guest) -> str:
     """A sector that cannot be read is a finding with its LBA."""
     name = _names(guest)[0]
     number = guest.start("--json", "health", "--watch")
-    await_true(lambda: guest.output(number), 120, "the first look of the watch")
+    await_true(lambda: guest.output(number), "the first look of the watch")
+    dd = f"dd if=/dev/{name} of=/dev/null bs=512 skip={_BAD_LBA} count=1 iflag=direct"
     guest.write(f"{_DRIVER}/opts", "2")
-    argv = ("dd", f"if=/dev/{name}", "of=/dev/null", "bs=512", f"skip={_BAD_LBA}", "count=1")
-    said = guest.run(*argv, "iflag=direct")
-    guest.write(f"{_DRIVER}/opts", "0")
-    assert said.code != 0, "the read should have failed"
-    await_true(lambda: str(_BAD_LBA) in guest.output(number), 60, f"LBA {_BAD_LBA}")
+    try:
+        found_s = guest.time_until(number, f"LBA {_BAD_LBA}", "sh", "-c", f"! {dd}")
+    finally:
+        guest.write(f"{_DRIVER}/opts", "0")
     guest.end(number)
-    return f"{name}: LBA {_BAD_LBA} named"
+    return f"{name}: LBA {_BAD_LBA} named {found_s:.1f} s after it was read, by the guest's clock"
+
+
+def _set_delay(guest: Guest, jiffies: int) -> None:
+    """How long each command takes. The driver refuses that while a command is under way."""
+
+    def write() -> bool:
+        try:
+            guest.write(f"{_DRIVER}/delay", str(jiffies))
+        except AssertionError as error:
+            if f"[Errno {errno.EBUSY}]" not in str(error):
+                raise
+            return False
+        return True
+
+    await_true(write, "scsi_debug is idle")
 
 
 def hang(guest: Guest) -> str:
     """A disk that takes a minute for each command is said to be silent; the others are judged."""
     names = _names(guest)
-    guest.write(f"{_DRIVER}/delay", str(_HANG_JIFFIES))
+    _set_delay(guest, _HANG_JIFFIES)
     try:
         began_s = time.monotonic()
         said = guest.holdfast("--json", "health", timeout_s=240)
         seconds = time.monotonic() - began_s
     finally:
-        guest.write(f"{_DRIVER}/delay", "0")
+        _set_delay(guest, 0)
     silent = findings(said, "disk.")
     assert seconds < _OTHERS_MAX_S, f"the look took {seconds:.0f} s"
     assert said.json()["disks"] > len(names), said.out[:300]

@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from appliance.drills.name_updates import look_up
 from appliance.drills.plan import read_plan
+from appliance.formats.names import format_time
 from appliance.recovery import accelerator
 from appliance.recovery.runtime import poll
 from tests.command import Holdfast
@@ -58,6 +60,28 @@ def test_a_drill_is_run_listed_shown_and_reported(protected: Holdfast, tmp_path:
     protected("drill", "report", ran["id"], "--out", page, expect=0)
     assert "1 machine tried, and every check passed." in page.read_text()
     assert protected("--json", "vms").json()["vms"] == []
+
+
+def test_machines_of_a_plan_are_recovered_as_of_one_moment(
+    protected: Holdfast, tmp_path: Path
+) -> None:
+    points = [each["name"] for each in protected("--json", "points").json()["points"]]
+    first = {name.partition("@")[0]: name for name in points}
+    moment = first["dead"].partition("@")[2]
+    assert poll(lambda: format_time(datetime.now(UTC).replace(microsecond=0)) > moment, 10)
+    protected("backup", tmp_path / "web1.raw", "--machine", "web1", expect=0)
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        "name = 'both'\n[[machines]]\nname = 'web1'\nmemory_mib = 32\nready = 'none'\n"
+        "[[machines]]\nname = 'dead'\nmemory_mib = 32\nready = 'none'\n"
+    )
+    ran = protected("--json", "drill", "run", plan, "--as-of", moment, expect=0).json()
+    assert {each["name"]: each["point"] for each in ran["machines"]} == first
+    assert 0 <= ran["points_apart_s"] <= 60
+    assert "points of one moment, give or take" in protected("drill", "show", ran["id"]).out
+    early = protected("drill", "run", plan, "--as-of", "2001-01-01T00:00:00Z", expect=5)
+    assert "no complete point at 2001-01-01T00:00:00Z or before" in early.err
+    protected("drill", "run", plan, "--as-of", "yesterday", expect=2)
 
 
 def test_what_cannot_be_drilled_says_so(protected: Holdfast, tmp_path: Path) -> None:

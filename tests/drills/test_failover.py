@@ -23,6 +23,7 @@ from appliance.drills.plan import parse_plan, plan_of_machine
 from appliance.formats.failover import FailoverNote, Step, decode_failover, encode_failover
 from appliance.formats.names import PointName
 from tests.clocks import HandClock
+from tests.store.stores import make_store
 
 PLAN = parse_plan(
     b"""
@@ -74,7 +75,8 @@ class Hands:
 
 @pytest.fixture
 def failovers(tmp_path: Path) -> Failovers:
-    return Failovers(tmp_path / "failovers", HandClock())
+    records = make_store(tmp_path / "state").points.records
+    return Failovers(records, tmp_path / "failovers", HandClock())
 
 
 def approve(failovers: Failovers, failover: str, hands: Hands) -> FailoverNote:
@@ -169,7 +171,7 @@ def test_only_one_carries_a_failover_out(failovers: Failovers) -> None:
     assert approve(failovers, note.id, Second()).state == "done"
 
 
-def test_what_is_no_failover_is_refused(failovers: Failovers, tmp_path: Path) -> None:
+def test_what_is_no_failover_is_refused(failovers: Failovers) -> None:
     with pytest.raises(UsageError, match=r"\[failover\]"):
         failovers.prepare(plan_of_machine("web1"), POINTS)
     with pytest.raises(UsageError):
@@ -177,12 +179,26 @@ def test_what_is_no_failover_is_refused(failovers: Failovers, tmp_path: Path) ->
     with pytest.raises(NotFoundError):
         failovers.read("20261121T093000Z")
     note = failovers.prepare(PLAN, POINTS)
-    path = tmp_path / "failovers" / note.id / "failover.json"
+    place = f"failovers/{note.id}.failover"
+    sealed = failovers.records.path(place).read_bytes()
     for data in (b"", b"[]", b"{" * 99_999, encode_failover(note)[:-9], b'{"format": 2}'):
-        path.write_bytes(data)
+        failovers.records.write(place, data)
         with pytest.raises(IntegrityError):
             failovers.read(note.id)
         assert not list(failovers.list())
+    for data in (b"", sealed[:-1], sealed[:-1] + bytes((sealed[-1] ^ 1,))):
+        failovers.records.path(place).write_bytes(data)
+        with pytest.raises(IntegrityError):
+            failovers.read(note.id)
+        assert not list(failovers.list())
+
+
+def test_a_note_tells_a_thief_nothing(failovers: Failovers) -> None:
+    """It names machines, addresses and files of secrets."""
+    note = failovers.prepare(PLAN, POINTS)
+    sealed = failovers.records.path(f"failovers/{note.id}.failover").read_bytes()
+    assert b"web1" not in sealed
+    assert b"192.0.2" not in sealed
 
 
 def test_a_note_is_read_back() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from appliance.base.clock import SystemClock
+from appliance.formats.disk_seat import Seat
 from appliance.formats.finding import Evidence, Finding
 from appliance.health.disk_examination import Examination
 from appliance.health.inventory import Disk, no_properties
@@ -27,6 +29,16 @@ class Memory:
         pass
 
     def recall(self, subject: str, what: str, since: datetime) -> list[tuple[datetime, float]]:
+        return []
+
+
+class NoSeats:
+    """Knows of no disk that was here."""
+
+    def remember(self, seats: Sequence[Seat], now: datetime) -> None:
+        pass
+
+    def recall(self) -> list[Seat]:
         return []
 
 
@@ -50,6 +62,7 @@ def look(files: KernelFiles, ask: AskDisk, timeout_s: float = 20.0) -> Report:
         Memory(),
         ask,
         no_properties,
+        seats=NoSeats(),
         disk_timeout_s=timeout_s,
     ).run()
 
@@ -98,7 +111,7 @@ def test_a_sick_disk_is_joined_with_its_array_and_the_points(
     assert stakes["sda"].redundancy == 1
     assert stakes["sda"].points == ("web1@2026-11-21T09:30:00Z",)
     assert stakes["sdc"].points == ()
-    assert "the store lies on it; 1 points exist only here" in str(stakes["sda"])
+    assert "the store lies on it; only here: 1 point" in str(stakes["sda"])
 
 
 def test_the_device_of_a_folder_that_is_not_there_is_that_of_its_parent(

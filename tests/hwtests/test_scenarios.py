@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +55,22 @@ def test_a_failed_scenario_is_told_and_the_others_go_on() -> None:
     table = describe(outcomes)
     assert "it was blue" in table
     assert table.endswith("1 passed, 1 failed, 1 left out")
+
+
+def test_nothing_that_a_scenario_started_runs_beside_the_next(tmp_path: Path) -> None:
+    described = tmp_path / "bench.toml"
+    described.write_text('[bench]\nholdfast = ["sh", "-c", "sleep 60", "sh"]\nstate = "/"\n')
+    bench = Physical(described)
+
+    def fail(_: object) -> str:
+        number = bench.start("health", "--watch")
+        raise AssertionError(str(number))
+
+    outcome = play(Scenario("watched", "good", fail), bench)
+    assert outcome.passed is False
+    number = int(outcome.seen.split()[-1])
+    with pytest.raises(ProcessLookupError):
+        os.kill(number, 0)
 
 
 def test_a_physical_bench_gives_only_the_disks_that_its_file_names(tmp_path: Path) -> None:

@@ -62,6 +62,18 @@ WRITING = _say_login(
     "baf803 b02e ee ebd3",  # mov dx, 0x3f8; mov al, '.'; out dx, al; jmp to the first
 )
 
+# It reads a sector of each of 16 MiB in turn, and sends a dot for each that came, else '!'.
+READS_FIRST_SECTOR = 64
+READING = _say_login(
+    "31c0 8ed8 8816f07d"  # xor ax, ax; mov ds, ax; mov [0x7df0], dl
+    "c706d07d1000 c706d47d007e c706d67d0000"  # the packet of int 0x13 at 0x7dd0: to 0:0x7e00
+    "66c706dc7d00000000 66c706e07d00000000",  # the number of the read is at 0x7de0
+    "66ff06e07d 66a1e07d 6683e00f 66c1e00b 6683c040 66a3d87d"  # sector: number % 16 * 2048 + 64
+    "c706d27d0100"  # 1 sector: the BIOS says there how many came
+    "bed07d b80042 8a16f07d cd13"  # read (int 0x13, ah 0x42)
+    "b02e 7302 b021 baf803 ee ebc9",  # mov al, '.'; jnc; mov al, '!'; to COM1; jmp to the first
+)
+
 # It waits for the power button, as an operating system does, and then switches itself off.
 OBEDIENT = _say_login(
     "ba0206 b80001 ef",  # mov dx, PM1_EN; mov ax, PWRBTN_EN; out dx, ax

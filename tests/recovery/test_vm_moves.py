@@ -156,6 +156,37 @@ def test_a_vm_that_is_not_there_cannot_be_protected(box: Box) -> None:
     assert "--machine" in box.holdfast("backup", box.folder / "x", expect=2).err
 
 
+# ---- a box without space ----
+
+
+@pytest.fixture
+def small_disk(box: Box) -> Iterator[Path]:
+    """A filesystem of 8 MiB on which the overlays lie; gives its folder."""
+    folder = box.holdfast.state / "vms"
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "overlays", folder], check=True)
+    yield folder
+    box.holdfast("stop", "vm", "--discard")
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_vm_whose_box_is_full_pauses_warns_and_goes_on(box: Box, small_disk: Path) -> None:
+    box.protect(WRITING)
+    box.boot()
+    filler = small_disk / "filler"
+    subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=64K"], check=False)
+    wait_for(lambda: box.state()["state"] == "io-error")
+    listed = box.holdfast("vms", expect=0)
+    assert "free space" in listed.err, listed
+    assert "free space" in box.holdfast("vms", "continue", "vm", expect=7).err
+    filler.unlink()
+    box.holdfast("vms", "continue", "vm", expect=0)
+    before = box.await_dots(1500)
+    made = box.holdfast("--json", "backup", "vm:vm", expect=0).json()
+    assert not find_lost_writes(box.restore(made["name"]), before)
+    assert box.state()["state"] == "running"
+
+
 # ---- failback -----------------------------------------------------------------------------------
 
 
@@ -228,12 +259,50 @@ def test_failback_goes_over_nbd_too(box: Box) -> None:
     assert done["written_bytes"] < 14 * MIB
 
 
+@pytest.fixture
+def block_device(tmp_path: Path) -> Iterator[str]:
+    """A block device as large as the disk, with other bytes on it."""
+    file = tmp_path / "device.raw"
+    file.write_bytes(random.Random(SEED + 1).randbytes(SIZE))
+    made = subprocess.run(
+        ["losetup", "--find", "--show", file], check=True, capture_output=True, text=True
+    )
+    device = made.stdout.strip()
+    yield device
+    subprocess.run(["losetup", "--detach", device], check=True)
+
+
+def test_a_vm_goes_home_to_a_block_device(box: Box, block_device: str) -> None:
+    box.protect(WRITING)
+    box.boot()
+    box.await_dots()
+    assert "--force" in box.holdfast("failback", "vm", block_device, expect=2).err
+    words = ("failback", "vm", block_device, "--force", "--grace", "0")
+    done = box.holdfast("--json", *words, expect=0).json()
+    assert done["written_bytes"] >= 12 * MIB
+    content = Path(block_device).read_bytes()
+    assert len(content) == SIZE
+    assert not find_lost_writes(content, box.dots())
+
+
+def test_a_vm_moves_to_a_block_device_while_it_writes(box: Box, block_device: str) -> None:
+    disk = box.protect(WRITING)
+    box.boot()
+    box.await_dots()
+    box.holdfast("migrate", "vm", block_device, "--force", expect=0)
+    box.await_dots()
+    box.holdfast("stop", "vm", "--grace", "0", expect=0)
+    content = Path(block_device).read_bytes()
+    assert not find_lost_writes(content, box.dots())
+    assert content[2 * MIB :] == disk[2 * MIB :]
+
+
 def test_targets_that_do_not_fit_are_refused(box: Box) -> None:
     box.protect(COUNTING)
     box.boot("--wait", "none")
-    assert "1 disks and 2 targets" in box.holdfast("failback", "vm", "a", "b", expect=2).err
+    assert "1 disk, not 2" in box.holdfast("failback", "vm", "a", "b", expect=2).err
     assert "neither" in box.holdfast("failback", "vm", "/dev/null", expect=2).err
-    assert "1 disks and 2 targets" in box.holdfast("migrate", "vm", "a", "b", expect=2).err
+    assert "1 disk, not 2" in box.holdfast("migrate", "vm", "a", "b", expect=2).err
     assert box.state()["state"] == "running"
 
 

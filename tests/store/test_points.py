@@ -160,6 +160,18 @@ def test_latest_passes_over_incomplete_and_damaged_points(layout: Layout, points
         points.latest("web1")
 
 
+def test_latest_as_of_a_moment_is_the_newest_that_is_not_after_it(points: Points) -> None:
+    for seconds in (1, 2, 4):
+        commit(points, seconds)
+    commit(points, 3, gaps=True)
+    for moment, expected in ((1, 1), (2, 2), (3, 2), (4, 4), (9, 4)):
+        assert points.latest("web1", name(moment).time) == name(expected)
+        assert points.resolve("web1@latest", name(moment).time) == name(expected)
+    assert points.resolve(str(name(4)), name(1).time) == name(4)
+    with pytest.raises(NotFoundError, match=r"at .* or before"):
+        points.latest("web1", name(0).time)
+
+
 def test_latest_passes_over_what_is_no_point(layout: Layout, points: Points) -> None:
     commit(points)
     folder = path_of(layout, points).parent
