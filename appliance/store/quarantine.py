@@ -40,7 +40,7 @@ from appliance.store.findings import (
     vault_findings,
     write_findings,
 )
-from appliance.store.impact import Assessment, Consequence, Impact, fate_of
+from appliance.store.impact import Assessment, Consequence, Impact, Missed, fate_of
 from appliance.store.ingest import Ingest, Stream
 from appliance.store.layout import Layout
 from appliance.store.leases import writer_lease
@@ -78,7 +78,7 @@ class Quarantine:
         self._now = format_time(now.replace(microsecond=0))
         self._progress = progress
         self.repaired: set[bytes] = set()
-        """The damaged containers in whose place sound ones are now."""
+        """The damaged or missing containers whose chunks are on the box again."""
 
     def treat(self, faults: Iterable[Fault]) -> Assessment:
         """Repair or set aside damaged containers, and find out what is hurt; durable on return.
@@ -89,6 +89,7 @@ class Quarantine:
         with contextlib.suppress(BusyError, NoSpaceError):
             self._set_aside([fault for fault in known.values() if fault.is_certain])
         assessment = Impact(self._store, known, self._progress).assess(self._store.points.files())
+        self._bring_back(assessment)
         in_place = {
             name: fault
             for name, fault in known.items()
@@ -119,6 +120,39 @@ class Quarantine:
             if fault.is_certain and self._store.repair.repair(fault.name, fault.reason):
                 self.repaired.add(fault.name)
         return fault.name in self.repaired
+
+    def _bring_back(self, assessment: Assessment) -> None:
+        """Bring missing containers from the second copy, or what is needed of them."""
+        parts = []
+        for name, missed in sorted(assessment.missed.items()):
+            with contextlib.suppress(HoldfastError):
+                if self._store.repair.repair(name, fate_of(self._store.layout, name)):
+                    self.repaired.add(name)
+                    continue
+            parts.append((name, missed))
+        if parts:
+            with contextlib.suppress(BusyError, NoSpaceError):
+                self._store_anew(parts)
+
+    def _store_anew(self, parts: list[tuple[bytes, list[Missed]]]) -> None:
+        """Store chunks of missing containers, which the second copy has elsewhere; durable."""
+        with writer_lease(self._store.layout):
+            index = self._store.load_index(self._progress)
+            for name, _ in parts:
+                index.native.kill_slot(index.native.slot_of(name))
+            with Ingest(self._store.layout, self._store.keys, index) as ingest:
+                data, pages = ingest.stream(), ingest.page_stream()
+                for name, missed in parts:
+                    chunks = [(self._read_elsewhere(one.reference), one.is_page) for one in missed]
+                    for chunk, is_page in chunks:
+                        if chunk is not None:
+                            (pages if is_page else data).ingest_chunk(chunk)
+                    if all(chunk is not None for chunk, _ in chunks):
+                        self.repaired.add(name)
+                data.seal()
+                pages.seal()
+                ingest.drain()
+            index.spill()
 
     def _set_aside(self, faults: list[Fault]) -> None:
         if not faults:

@@ -142,6 +142,7 @@ class Connection:
             uploader,
             publisher,
             settings=self.settings,
+            folder=folder,
             locks=locks,
             boots=boots,
         )

@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from appliance.base.errors import AccessError, HoldfastError, IntegrityError, NotFoundError
 from appliance.catalog.vault_ledger import Held, VaultLedger
@@ -30,6 +31,7 @@ from appliance.vault.locks import Locks
 from appliance.vault.needs import Needs, Walk
 from appliance.vault.publishing import Publisher
 from appliance.vault.standing import overdue_s
+from appliance.vault.strays import keep_bill
 from appliance.vault.streams import for_each
 from appliance.vault.survey import Surveyed
 from appliance.vault.travel import fingerprint, gather_files, recovery_wraps, seal_bundle
@@ -89,10 +91,13 @@ class Sync:
         publisher: Publisher,
         *,
         settings: VaultSettings,
+        folder: Path,
         locks: Locks,
         boots: BootSending | None = None,
     ) -> None:
+        """`folder`: where the box keeps what it derives of the vault."""
         self._settings = settings
+        self._folder = folder
         self._locks = locks
         self._store = store
         self._ledger = ledger
@@ -212,6 +217,8 @@ class Sync:
         point = name_object("points", data)
         bill_data = await asyncio.to_thread(self._make_bill, point.digest, needs)
         bill = name_object("bills", bill_data)
+        if needs.strays:
+            await asyncio.to_thread(keep_bill, self._folder, bill.digest, bill_data)
         await self._uploader.send_small(point, data)
         await self._uploader.send_small(bill, bill_data)
         until_s = await self._hold(needs, point.digest, bill.digest)
