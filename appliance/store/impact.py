@@ -17,6 +17,7 @@ from appliance.base.progress import Progress
 from appliance.formats.names import PointName
 from appliance.formats.page import EXTENT_BYTES, FANOUT, LeafPage, Reference
 from appliance.formats.point import Disk, Manifest
+from appliance.store.anew import Missed
 from appliance.store.checks import Fault
 from appliance.store.containers import list_names
 from appliance.store.extent_map import absolute
@@ -39,13 +40,6 @@ class Loss(NamedTuple):
     offset: int
     length: int
     container: bytes
-
-
-class Missed(NamedTuple):
-    """A chunk that only the second copy gives, of a point that is on the box."""
-
-    reference: Reference
-    is_page: bool
 
 
 @dataclass

@@ -25,6 +25,7 @@ from appliance.base.progress import Progress
 from appliance.formats.names import format_time
 from appliance.formats.page import Reference
 from appliance.native import KIND_PAGE, Reader
+from appliance.store.anew import store_anew
 from appliance.store.checks import Fault
 from appliance.store.chunk_index import ChunkIndex
 from appliance.store.condemned import commit_lock
@@ -40,7 +41,7 @@ from appliance.store.findings import (
     vault_findings,
     write_findings,
 )
-from appliance.store.impact import Assessment, Consequence, Impact, Missed, fate_of
+from appliance.store.impact import Assessment, Consequence, Impact, fate_of
 from appliance.store.ingest import Ingest, Stream
 from appliance.store.layout import Layout
 from appliance.store.leases import writer_lease
@@ -130,29 +131,13 @@ class Quarantine:
                     self.repaired.add(name)
                     continue
             parts.append((name, missed))
-        if parts:
-            with contextlib.suppress(BusyError, NoSpaceError):
-                self._store_anew(parts)
-
-    def _store_anew(self, parts: list[tuple[bytes, list[Missed]]]) -> None:
-        """Store chunks of missing containers, which the second copy has elsewhere; durable."""
-        with writer_lease(self._store.layout):
-            index = self._store.load_index(self._progress)
-            for name, _ in parts:
-                index.native.kill_slot(index.native.slot_of(name))
-            with Ingest(self._store.layout, self._store.keys, index) as ingest:
-                data, pages = ingest.stream(), ingest.page_stream()
-                for name, missed in parts:
-                    chunks = [(self._read_elsewhere(one.reference), one.is_page) for one in missed]
-                    for chunk, is_page in chunks:
-                        if chunk is not None:
-                            (pages if is_page else data).ingest_chunk(chunk)
-                    if all(chunk is not None for chunk, _ in chunks):
-                        self.repaired.add(name)
-                data.seal()
-                pages.seal()
-                ingest.drain()
-            index.spill()
+        wanted = [one for _, missed in parts for one in missed]
+        if wanted:
+            names = [name for name, _ in parts]
+            with contextlib.suppress(NoSpaceError):
+                _, lost = store_anew(self._store, wanted, self._progress, names)
+                unhealed = {one.reference.container for one in lost}
+                self.repaired.update(name for name in names if name not in unhealed)
 
     def _set_aside(self, faults: list[Fault]) -> None:
         if not faults:

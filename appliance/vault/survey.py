@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from appliance.base.errors import AccessError, IntegrityError, NotFoundError
 from appliance.base.progress import Progress
 from appliance.catalog.vault_ledger import VaultLedger
+from appliance.formats.bill import NEEDED_KINDS
 from appliance.formats.vault import BoxHead, Link
 from appliance.formats.vault_names import ADOPTED, HEADS, KINDS, HeadKey, parse_object_key
 from appliance.store.points import PointFile
@@ -120,7 +121,7 @@ class Survey:
                 if key is None:
                     continue
                 batch.append((key.digest, info.size_bytes))
-                if kind == "containers":
+                if kind in NEEDED_KINDS:
                     names.add(key.digest)
                 if len(batch) >= _BATCH:
                     self._ledger.note_listed(kind, batch, listing)
