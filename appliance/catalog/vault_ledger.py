@@ -30,6 +30,9 @@ CREATE TABLE IF NOT EXISTS subtrees (id BLOB PRIMARY KEY, needs BLOB NOT NULL) W
 CREATE TABLE IF NOT EXISTS points (
     machine TEXT NOT NULL, time TEXT NOT NULL, bill BLOB NOT NULL, until INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (machine, time)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sketches (
+    feature INTEGER PRIMARY KEY, number INTEGER NOT NULL, ordinal INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS sketched (number INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
@@ -189,6 +192,49 @@ class VaultLedger:
     def drop_subtrees(self) -> None:
         """Forget what is below pages: it is learned again by walking."""
         self._database_do("DELETE FROM subtrees", ())
+
+    def subtrees(self) -> Iterator[tuple[bytes, bytes]]:
+        """(page, needs) of all pages of which anything is remembered."""
+        last = b""
+        while rows := self._select(
+            "SELECT id, needs FROM subtrees WHERE id > ? ORDER BY id LIMIT ?", (last, _BATCH)
+        ):
+            for page_id, needs in rows:
+                yield bytes(page_id), bytes(needs)
+            last = bytes(rows[-1][0])
+
+    def drop_subtree(self, page_id: bytes) -> None:
+        """Forget what is below one page."""
+        self._database_do("DELETE FROM subtrees WHERE id = ?", (page_id,))
+
+    # ---- what chunks look like ----
+
+    def unsketched(self, most: int) -> list[Held]:
+        """Containers in the vault of which no sketches are kept, the newest first."""
+        rows = self._select(
+            "SELECT number, name, size, kind, present, until FROM objects WHERE present = 1 "
+            "AND kind = 'containers' AND number NOT IN sketched ORDER BY number DESC LIMIT ?",
+            (most,),
+        )
+        return list(map(_held, rows))
+
+    def put_sketches(self, number: int, sketches: Iterable[tuple[int, Iterable[int]]]) -> None:
+        """Keep (ordinal, features) of chunks of an object; newer ones take the place of older."""
+        rows = ((one, number, ordinal) for ordinal, features in sketches for one in features)
+        with self.batch():
+            self._database.executemany("INSERT OR REPLACE INTO sketches VALUES (?, ?, ?)", rows)
+            self._database.execute("INSERT OR IGNORE INTO sketched VALUES (?)", (number,))
+
+    def alike(self, features: Iterable[int]) -> list[tuple[int, int]]:
+        """(number, ordinal) of chunks that share a feature, those that share most first."""
+        wanted = tuple(features)
+        marks = ",".join("?" * len(wanted))
+        rows = self._select(
+            "SELECT number, ordinal FROM sketches "  # noqa: S608
+            f"WHERE feature IN ({marks}) GROUP BY number, ordinal ORDER BY count(*) DESC",
+            wanted,
+        )
+        return [(int(number), int(ordinal)) for number, ordinal in rows]
 
     # ---- what the newest heads say ----
 

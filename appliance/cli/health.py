@@ -28,7 +28,6 @@ from appliance.health.stakes import Stake, find_stakes
 from appliance.health.survey import Report, Survey, look_at_arrays
 from appliance.health.udev import Change, Changes, read_properties
 from appliance.health.watch import Watch, Watchdog
-from appliance.store.points import BOX
 
 _BROKEN = ("critical", "warning")
 
@@ -86,7 +85,7 @@ class StoreCopies:
             return [
                 point.name
                 for point in found.points
-                if points.where(points.file_of(PointName.parse(point.name))) == [BOX]
+                if not points.remote.where(points.file_of(PointName.parse(point.name)).key)
             ]
         except HoldfastError:
             return []

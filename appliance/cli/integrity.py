@@ -48,7 +48,7 @@ def _treat(session: Session, options: argparse.Namespace, store: Store, report: 
     repaired: set[bytes] = set()
     if not options.look_only:
         quarantine = Quarantine(store, session.clock.now(), session.console.progress)
-        if not report.is_sound:
+        if not report.is_sound or assessment.missed:
             assessment = quarantine.treat(report.faults)
             repaired = quarantine.repaired
         elif options.point is None:

@@ -112,7 +112,12 @@ async def _prune(
         wardrobe = connection.wardrobe()
         seen = await connection.survey(contents, publisher, wardrobe).run()
         pruning = Pruning(
-            session.store, contents, publisher, ledger=connection.ledger, progress=progress
+            session.store,
+            contents,
+            publisher,
+            ledger=connection.ledger,
+            folder=connection.registry.folder(settings.name),
+            progress=progress,
         )
         for folder, verdicts in plan.items():
             going = {verdict.name.file_time for verdict in verdicts if verdict.goes}

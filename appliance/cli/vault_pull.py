@@ -25,6 +25,7 @@ def pull(session: Session, options: argparse.Namespace) -> int:
             f"{name}: sound in no vault: {counted(pulled.lost, 'container')}; the other "
             f"{pulled.containers} are here: 'holdfast verify {name}' says what is lost"
         )
+    store.points.remote.note_here(store.points.file_of(name).key)
     session.console.result(
         {"point": str(name), "containers": pulled.containers, "bytes": pulled.bytes},
         f"{name} is on this box: {counted(pulled.containers, 'container')}, "

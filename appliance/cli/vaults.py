@@ -203,7 +203,8 @@ async def _sync_once(connection: Connection, *, is_all: bool, is_thorough: bool)
         raise
     finally:
         wardrobe.spill()
-        connection.note_sync(sync.result, connection.clock.monotonic_s() - began_s)
+        passed_s = connection.clock.monotonic_s() - began_s
+        connection.note_sync(sync.result, passed_s, sync.line_bytes_per_s)
 
 
 async def _pause(session: Session, seconds: float) -> None:

@@ -70,6 +70,15 @@ class MasterKey:
         """Seals the one container with this 16-byte id."""
         return self._derive(container_id, b"container")
 
+    def delta_key(self, container_id: bytes) -> bytes:
+        """Seals the one container of deltas with this 16-byte id."""
+        return self._derive(container_id, b"delta")
+
+    @cached_property
+    def sketch_key(self) -> bytes:
+        """Decides what chunks are recognised by that resemble each other."""
+        return self._derive(self.store_id, b"sketch")
+
     def machine_directory(self, machine: str) -> str:
         """The name of the directory in `points/` that holds the points of `machine`."""
         name = unicodedata.normalize("NFC", machine).encode()

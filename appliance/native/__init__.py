@@ -4,6 +4,7 @@ Every call that may take long runs without the interpreter's lock. Objects free 
 they are closed or collected. Errors of the library arrive as the error tree.
 """
 
+from appliance.native.delta import Delta
 from appliance.native.index import Index
 from appliance.native.library import (
     CHUNK_MAX_BYTES,
@@ -12,6 +13,7 @@ from appliance.native.library import (
     FRAME_MAX_BYTES,
     HEADER_BYTES,
     KIND_DATA,
+    KIND_DELTA,
     KIND_PAGE,
     TRAILER_BYTES,
     confine_process,
@@ -27,9 +29,11 @@ __all__ = [
     "FRAME_MAX_BYTES",
     "HEADER_BYTES",
     "KIND_DATA",
+    "KIND_DELTA",
     "KIND_PAGE",
     "TRAILER_BYTES",
     "Batch",
+    "Delta",
     "Directory",
     "ExtentResult",
     "Index",

@@ -20,11 +20,14 @@ HEADER_BYTES = 64
 TRAILER_BYTES = 32
 KIND_DATA = 1
 KIND_PAGE = 2
+KIND_DELTA = 3
+FEATURES = 6
 
 OK = 0
 E_IO = -5
 E_ID = -7
 E_FULL = -8
+E_BASE = -9
 _MESSAGES = {
     -1: "out of memory",
     -2: "the crypto or compression library failed",
@@ -34,8 +37,9 @@ _MESSAGES = {
     -6: "ends too early",
     -7: "holds another chunk there",
     -8: "is full",
+    -9: "decodes with its base only",
 }
-_DAMAGE = {-3, -4, -5, -6, -7}
+_DAMAGE = {-3, -4, -5, -6, -7, -9}
 
 
 def failure(code: int, what: str) -> HoldfastError:
@@ -128,6 +132,18 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "hf_writer_chunks": (c_uint32, [c_void_p]),
     "hf_writer_has_room": (c_int, [c_void_p, c_size_t]),
     "hf_writer_finish": (c_int, [c_void_p, c_char_p, POINTER(c_void_p), POINTER(c_size_t)]),
+    "hf_writer_put": (c_int, [c_void_p, c_char_p, c_char_p, c_uint32]),
+    "hf_writer_put_delta": (
+        c_int,
+        [c_void_p, c_char_p, c_uint32, c_char_p, c_char_p, c_uint32],
+    ),
+    "hf_delta_new": (c_void_p, [c_char_p, c_int]),
+    "hf_delta_free": (None, [c_void_p]),
+    "hf_delta_sketch": (None, [c_void_p, c_char_p, c_size_t, c_void_p]),
+    "hf_delta_pack": (
+        c_int,
+        [c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, c_char_p, c_size_t],
+    ),
     "hf_ingester_new": (c_void_p, [c_void_p, c_char_p, c_char_p, c_char_p]),
     "hf_ingester_free": (None, [c_void_p]),
     "hf_ingester_stats": (None, [c_void_p, POINTER(StatsStruct)]),
@@ -147,9 +163,11 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "hf_directory_kind": (c_int, [c_void_p]),
     "hf_directory_level": (c_int, [c_void_p]),
     "hf_directory_chunks": (c_uint32, [c_void_p]),
+    "hf_directory_frames": (c_uint32, [c_void_p]),
     "hf_directory_ids": (c_void_p, [c_void_p]),
     "hf_directory_lengths": (c_void_p, [c_void_p]),
     "hf_directory_frame": (c_int, [c_void_p, c_uint32, _U32P, _U32P]),
+    "hf_directory_base": (c_int, [c_void_p, c_uint32, c_char_p]),
     "hf_directory_locate": (c_int, [c_void_p, c_char_p, _U32P, _U32P, _U32P, _U32P, _U32P]),
     "hf_reader_new": (c_void_p, []),
     "hf_reader_free": (None, [c_void_p]),
@@ -158,6 +176,10 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
         [c_void_p, c_void_p, c_int, c_char_p, c_uint32, c_void_p, c_size_t, _U32P],
     ),
     "hf_read_frame": (c_int, [c_void_p, c_void_p, c_int, c_uint32, c_void_p, c_size_t]),
+    "hf_read_delta": (
+        c_int,
+        [c_void_p, c_void_p, c_int, c_uint32, c_char_p, c_size_t, c_void_p, c_size_t],
+    ),
     "hf_read": (c_int, [c_void_p, c_void_p, c_int, c_void_p, c_size_t]),
     "hf_verify": (c_int, [c_void_p, c_void_p, c_int, c_char_p, c_char_p]),
 }

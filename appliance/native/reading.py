@@ -92,6 +92,16 @@ class Directory:
         check(lib.hf_directory_frame(self.handle, frame, byref(offset), byref(length)), "frame")
         return offset.value, length.value
 
+    def base(self, frame: int) -> bytes | None:
+        """The id of the chunk that a frame decodes with; None where it needs none."""
+        base_id = create_string_buffer(32)
+        return base_id.raw if lib.hf_directory_base(self.handle, frame, base_id) else None
+
+    def bases(self) -> set[bytes]:
+        """The ids of the chunks that some frame decodes with."""
+        found = map(self.base, range(lib.hf_directory_frames(self.handle)))
+        return {base_id for base_id in found if base_id is not None}
+
     def locate(self, chunk_id: bytes, ordinal: int) -> Location | None:
         """Where the chunk is, `ordinal` being a hint; None if it is not in this container."""
         place, frame, offset = c_uint32(ordinal), c_uint32(), c_uint32()
@@ -182,6 +192,17 @@ class Reader:
         """The plain bytes of frame number `frame`. Raises IntegrityError if it is damaged."""
         out = create_string_buffer(length)
         code = lib.hf_read_frame(self._handle, directory.handle, descriptor, frame, out, length)
+        check(code, f"frame {frame}")
+        return out.raw
+
+    def read_delta(
+        self, directory: Directory, descriptor: int, frame: int, length: int, base: bytes
+    ) -> bytes:
+        """The chunk of a frame that has a base. Raises IntegrityError if it is damaged."""
+        out = create_string_buffer(length)
+        code = lib.hf_read_delta(
+            self._handle, directory.handle, descriptor, frame, base, len(base), out, length
+        )
         check(code, f"frame {frame}")
         return out.raw
 

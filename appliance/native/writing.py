@@ -113,6 +113,16 @@ class Writer:
         """Whether chunks of `size_bytes` together certainly fit."""
         return bool(lib.hf_writer_has_room(self.handle, size_bytes))
 
+    def put(self, chunk_id: bytes, data: bytes) -> bool:
+        """Add a chunk whose id is known; False when the container has no room for it."""
+        code = lib.hf_writer_put(self.handle, chunk_id, data, len(data))
+        return code != E_FULL and check(code, "chunk") == 0
+
+    def put_delta(self, chunk_id: bytes, length: int, base_id: bytes, packed: bytes) -> bool:
+        """Add a chunk of `length` bytes that `Delta.pack` packed; False as with `put`."""
+        code = lib.hf_writer_put_delta(self.handle, chunk_id, length, base_id, packed, len(packed))
+        return code != E_FULL and check(code, "chunk") == 0
+
     def finish(self) -> tuple[bytes, memoryview]:
         """Seal: (name, bytes). The bytes are valid until `close`."""
         name = create_string_buffer(32)

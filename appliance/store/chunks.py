@@ -109,14 +109,22 @@ class ChunkReader:
         self._second_copy.expect(self._absent(references))
 
     def _absent(self, references: Iterator[Reference]) -> Iterator[bytes]:
-        """The containers of `references` that are not here, each once."""
+        """Where the second copy has those of `references` that are not here, each name once."""
+        here: dict[bytes, bool] = {}
         seen: set[bytes] = set()
         for reference in references:
             name = reference.container
-            if name is not None and name not in seen:
-                seen.add(name)
-                if not self._containers.has(name):
-                    yield name
+            if name is None:
+                continue
+            if name not in here:
+                here[name] = self._containers.has(name)
+            if here[name]:
+                continue
+            place = self._second_copy.locate(reference.chunk_id)
+            there = name if place is None else place[0]
+            if there not in seen:
+                seen.add(there)
+                yield there
 
     def read_in(self, name: bytes, chunk_id: bytes, ordinal: int) -> bytes:
         """The chunk as container `name` holds it.

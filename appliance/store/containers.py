@@ -14,11 +14,18 @@ from typing import Protocol
 from appliance.base import durable
 from appliance.base.durable import named_os_errors
 from appliance.base.errors import HoldfastError, IntegrityError, NotFoundError
-from appliance.native import CONTAINER_MAX_BYTES, HEADER_BYTES, TRAILER_BYTES, Directory
+from appliance.native import (
+    CONTAINER_MAX_BYTES,
+    HEADER_BYTES,
+    KIND_DELTA,
+    TRAILER_BYTES,
+    Directory,
+)
 from appliance.store.layout import Layout
 
 _TRAILER_MAGIC = b"HFCEND01"
 _NAME_DIGITS = 64
+_KIND_AT = 10  # of the header
 
 
 class ContainerKeys(Protocol):
@@ -26,6 +33,9 @@ class ContainerKeys(Protocol):
 
     def container_key(self, container_id: bytes) -> bytes:
         """The key of one container."""
+
+    def delta_key(self, container_id: bytes) -> bytes:
+        """The key of one container of deltas."""
 
 
 class Container:
@@ -68,8 +78,10 @@ def read_directory(descriptor: int, size_bytes: int, keys: ContainerKeys, name: 
     sealed = _read(descriptor, length, offset)
     if len(header) != HEADER_BYTES or len(sealed) != length:
         raise IntegrityError(f"{what} ends too early")
+    is_delta = header[_KIND_AT] == KIND_DELTA
+    key = keys.delta_key(header[16:32]) if is_delta else keys.container_key(header[16:32])
     try:
-        return Directory(header, sealed, offset, keys.container_key(header[16:32]))
+        return Directory(header, sealed, offset, key)
     except IntegrityError as error:
         raise IntegrityError(f"{what}: {error}") from error
 

@@ -17,6 +17,7 @@ from appliance.base.progress import Progress
 from appliance.formats.names import PointName
 from appliance.formats.page import EXTENT_BYTES, FANOUT, LeafPage, Reference
 from appliance.formats.point import Disk, Manifest
+from appliance.store.anew import Missed
 from appliance.store.checks import Fault
 from appliance.store.containers import list_names
 from appliance.store.extent_map import absolute
@@ -87,6 +88,8 @@ class Assessment:
     """By container: damaged ones, and ones that are missing."""
     elsewhere: set[bytes] = field(default_factory=set)
     """Containers that only the second copy has."""
+    missed: dict[bytes, list[Missed]] = field(default_factory=dict)
+    """Those of them that should be here, and what points need of each."""
 
 
 class Impact:
@@ -101,6 +104,9 @@ class Impact:
         self._lost: set[bytes] = set()
         self._copies: dict[bytes, tuple[bytes, int]] = {}
         self._elsewhere: dict[bytes, bool] = {}
+        self._missed: dict[bytes, list[Missed]] = {}
+        self._missed_count = 0
+        self._is_away = False
 
     def assess(self, files: Iterable[PointFile]) -> Assessment:
         """Walk the points in `files`; those that are gone by then are left out.
@@ -115,6 +121,7 @@ class Impact:
             again = self._walk(hurt)
             assessment.hurts, assessment.consequences = again.hurts, again.consequences
         assessment.elsewhere = {name for name, is_there in self._elsewhere.items() if is_there}
+        assessment.missed = self._missed
         return assessment
 
     def containers_of(self, manifest: Manifest) -> set[bytes]:
@@ -146,7 +153,10 @@ class Impact:
 
     def _walk(self, files: Iterable[PointFile]) -> Assessment:
         assessment = Assessment()
-        for file in files:
+        is_away = self._store.points.remote.is_away
+        # A page is walked once: first for those points that should find it here.
+        for file in sorted(files, key=lambda file: is_away(file.key)):
+            self._is_away = is_away(file.key)
             try:
                 manifest = self._store.points.read(file)
             except NotFoundError:
@@ -189,7 +199,7 @@ class Impact:
         assert reference.container is not None
         start = number * int(FANOUT**level) * EXTENT_BYTES
         whole = min(int(FANOUT**level) * EXTENT_BYTES, disk.size_bytes - start)
-        found = self._find(reference)
+        found = self._find(reference, is_page=True)
         if found is None:
             yield start, whole, reference.container
             return
@@ -223,7 +233,7 @@ class Impact:
         for piece in page.pieces:
             if piece.reference is not None:
                 reference = absolute(piece.reference, container)
-                if self._find(reference) is None:
+                if self._find(reference, is_page=False) is None:
                     assert reference.container is not None
                     yield start, piece.length, reference.container
             start += piece.length
@@ -243,7 +253,7 @@ class Impact:
 
     # ---- chunks ----
 
-    def _find(self, reference: Reference) -> tuple[bytes, int] | None:
+    def _find(self, reference: Reference, *, is_page: bool) -> tuple[bytes, int] | None:
         """(container, ordinal) of a copy that is not known to be damaged, or None."""
         assert reference.container is not None
         found = self._locate(reference.container, reference.ordinal, reference.chunk_id)
@@ -255,16 +265,26 @@ class Impact:
             # A backup or a collection may have moved what is looked for.
             self._index = self._store.load_index(self._progress)
             found = self._find_by_index(reference.chunk_id)
-        if found is None and self._is_elsewhere(reference.container):
+        if found is None and self._is_elsewhere(reference):
             found = reference.container, reference.ordinal
+            self._note_missed(reference, is_page=is_page)
         if found is None:
             self._note_lost(reference)
         return found
 
-    def _is_elsewhere(self, name: bytes) -> bool:
+    def _is_elsewhere(self, reference: Reference) -> bool:
+        place = self._store.second_copy.locate(reference.chunk_id)
+        name = reference.container if place is None else place[0]
+        assert name is not None
         if name not in self._elsewhere:
             self._elsewhere[name] = self._store.second_copy.has(name)
         return self._elsewhere[name]
+
+    def _note_missed(self, reference: Reference, *, is_page: bool) -> None:
+        assert reference.container is not None
+        if not self._is_away and self._missed_count < LOST_IDS_MAX:
+            self._missed_count += 1
+            self._missed.setdefault(reference.container, []).append(Missed(reference, is_page))
 
     def _find_by_index(self, chunk_id: bytes) -> tuple[bytes, int] | None:
         known = self._index.find(chunk_id)

@@ -39,6 +39,7 @@ from appliance.store.trash import Trash
 
 SUFFIX = ".point"
 BOX = "box"
+PARTLY = "box, partly"
 # A sealed manifest is at most 64 MiB plain; a file far beyond that is not ours to read.
 _POINT_MAX_BYTES = 65 << 20
 
@@ -121,9 +122,16 @@ class Points:
         return sorted(found, key=lambda file: (file.folder, file.stem))
 
     def where(self, file: PointFile) -> list[str]:
-        """`box` and the vaults that have this point."""
-        here = [BOX] if (self._layout.points / file.key).exists() else []
-        return here + self.remote.where(file.key)
+        """`box`, if all of this point is on it, and the vaults that have it.
+
+        A point that was made on the box from a base in a vault is `box, partly` until it is in one.
+        """
+        vaults = self.remote.where(file.key)
+        if not (self._layout.points / file.key).exists():
+            return vaults
+        if self.remote.is_away(file.key):
+            return vaults or [PARTLY]
+        return [BOX, *vaults]
 
     def file_of(self, name: PointName) -> PointFile:
         """The file that holds point `name`, if there is one."""
@@ -231,6 +239,8 @@ class Points:
                 path = self._layout.points / file.key
                 data = self._keys.seal_point(encode_manifest(manifest))
                 base_key = None if manifest.base is None else self.file_of(manifest.base).key
+                if base_key is not None and self.remote.is_away(base_key):
+                    self.remote.note_away(file.key)  # what it took over unread is not here either
                 note_doubt(self._layout, file.key, base_key, is_needed)
                 try:
                     durable.write_file(path, data, replace=False, staging=self._layout.incoming)

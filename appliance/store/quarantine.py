@@ -25,6 +25,7 @@ from appliance.base.progress import Progress
 from appliance.formats.names import format_time
 from appliance.formats.page import Reference
 from appliance.native import KIND_PAGE, Reader
+from appliance.store.anew import store_anew
 from appliance.store.checks import Fault
 from appliance.store.chunk_index import ChunkIndex
 from appliance.store.condemned import commit_lock
@@ -78,7 +79,7 @@ class Quarantine:
         self._now = format_time(now.replace(microsecond=0))
         self._progress = progress
         self.repaired: set[bytes] = set()
-        """The damaged containers in whose place sound ones are now."""
+        """The damaged or missing containers whose chunks are on the box again."""
 
     def treat(self, faults: Iterable[Fault]) -> Assessment:
         """Repair or set aside damaged containers, and find out what is hurt; durable on return.
@@ -89,6 +90,7 @@ class Quarantine:
         with contextlib.suppress(BusyError, NoSpaceError):
             self._set_aside([fault for fault in known.values() if fault.is_certain])
         assessment = Impact(self._store, known, self._progress).assess(self._store.points.files())
+        self._bring_back(assessment)
         in_place = {
             name: fault
             for name, fault in known.items()
@@ -119,6 +121,23 @@ class Quarantine:
             if fault.is_certain and self._store.repair.repair(fault.name, fault.reason):
                 self.repaired.add(fault.name)
         return fault.name in self.repaired
+
+    def _bring_back(self, assessment: Assessment) -> None:
+        """Bring missing containers from the second copy, or what is needed of them."""
+        parts = []
+        for name, missed in sorted(assessment.missed.items()):
+            with contextlib.suppress(HoldfastError):
+                if self._store.repair.repair(name, fate_of(self._store.layout, name)):
+                    self.repaired.add(name)
+                    continue
+            parts.append((name, missed))
+        wanted = [one for _, missed in parts for one in missed]
+        if wanted:
+            names = [name for name, _ in parts]
+            with contextlib.suppress(NoSpaceError):
+                _, lost = store_anew(self._store, wanted, self._progress, names)
+                unhealed = {one.reference.container for one in lost}
+                self.repaired.update(name for name in names if name not in unhealed)
 
     def _set_aside(self, faults: list[Fault]) -> None:
         if not faults:

@@ -1,14 +1,15 @@
 """Chunks of containers that are not on the box, read through the second copy.
 
 Owns which ranges of a container are asked for: header, directory and trailer once, then the frames
-that are needed, those of one call all at once. What does not authenticate is asked for once more.
+that are needed, those of one call all at once, and those of the bases of deltas with them. What
+does not authenticate is asked for once more.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from appliance.base.errors import IntegrityError
@@ -19,6 +20,8 @@ from appliance.store.second_copy import RemoteFile, SecondCopy
 
 # Directories kept in memory, about 100 KiB each.
 _KEPT = 128
+# A base is no delta; what was written otherwise is read all the same, up to here.
+_DEPTH_MAX = 4
 
 
 class RemoteContainer:
@@ -40,6 +43,17 @@ class Found(NamedTuple):
     container: RemoteContainer
     ordinal: int
     frame: int
+    length: int
+    base_id: bytes | None = None
+    base: Found | None = None
+    """Where the chunk lies that this one decodes with."""
+
+    @property
+    def chain(self) -> Iterator[Found]:
+        """It and its bases."""
+        yield self
+        if self.base is not None:
+            yield from self.base.chain
 
 
 class RemoteChunks:
@@ -61,13 +75,11 @@ class RemoteChunks:
             if found is None:
                 return None
             self._fill([found])
-            container = found.container
             try:
-                return reader.read_chunk(
-                    container.directory, container.descriptor, reference.chunk_id, found.ordinal
-                )
+                return _decode(found, reference.chunk_id, reader)
             except IntegrityError:
-                if not self._forget(container):
+                again = [self._forget(one.container) for one in found.chain]
+                if not any(again):
                     return None
         return None
 
@@ -80,15 +92,23 @@ class RemoteChunks:
         """
         found = self._locate([reference for reference, _, _ in references])
         self._fill([one for one in found if one is not None])
-        items, numbers = [], []
+        items, numbers, bad = [], [], set[int]()
         for number, ((reference, length, offset), one) in enumerate(
             zip(references, found, strict=True)
         ):
-            if one is not None:
-                item = ReadItem(one.container, one.ordinal, reference.chunk_id, offset, length)
-                items.append(item)
-                numbers.append(number)
-        bad = {numbers[i] for i in reader.read(items, out)} if items else set()
+            if one is None:
+                continue
+            if one.base is not None:
+                chunk = _try_to_decode(one, reference.chunk_id, reader)
+                if len(chunk) == length and offset + length <= len(out):
+                    out[offset : offset + length] = chunk
+                else:
+                    bad.add(number)
+                continue
+            item = ReadItem(one.container, one.ordinal, reference.chunk_id, offset, length)
+            items.append(item)
+            numbers.append(number)
+        bad.update(numbers[i] for i in (reader.read(items, out) if items else ()))
         return [number for number, one in enumerate(found) if one is None or number in bad]
 
     def _resolve(self, reference: Reference) -> Reference:
@@ -96,6 +116,27 @@ class RemoteChunks:
         return reference if place is None else Reference(reference.chunk_id, *place)
 
     def _locate(self, references: Sequence[Reference]) -> list[Found | None]:
+        return self._add_bases(self._locate_alone(references), _DEPTH_MAX)
+
+    def _add_bases(self, found: list[Found | None], depth: int) -> list[Found | None]:
+        """Find the bases of deltas; a delta without its base is not found."""
+        wanted = {one.base_id: None for one in found if one is not None and one.base_id is not None}
+        if not wanted:
+            return found
+        bases: dict[bytes, Found | None] = {}
+        if depth:
+            places = [(one, self._second_copy.locate(one)) for one in wanted]
+            known = [Reference(one, *place) for one, place in places if place is not None]
+            located = self._add_bases(self._locate_alone(known), depth - 1)
+            bases = {one.chunk_id: base for one, base in zip(known, located, strict=True)}
+        return [
+            one
+            if one is None or one.base_id is None
+            else (one._replace(base=base) if (base := bases.get(one.base_id)) is not None else None)
+            for one in found
+        ]
+
+    def _locate_alone(self, references: Sequence[Reference]) -> list[Found | None]:
         references = [self._resolve(reference) for reference in references]
         names = list(dict.fromkeys(one.container for one in references if one.container))
         containers = self._containers(names)
@@ -108,12 +149,15 @@ class RemoteChunks:
             if container is None or location is None:
                 found.append(None)
             else:
-                found.append(Found(container, location.ordinal, location.frame))
+                base_id = container.directory.base(location.frame)
+                found.append(
+                    Found(container, location.ordinal, location.frame, location.length, base_id)
+                )
         return found
 
     def _fill(self, found: Iterable[Found]) -> None:
         frames: dict[bytes, tuple[RemoteContainer, set[int]]] = {}
-        for one in found:
+        for one in (part for whole in found for part in whole.chain):
             frames.setdefault(one.container.name, (one.container, set()))[1].add(one.frame)
         self._second_copy.fill(
             [
@@ -160,3 +204,20 @@ class RemoteChunks:
         with self._lock:
             self._open.pop(container.name, None)
         return self._second_copy.distrust(container.file)
+
+
+def _decode(found: Found, chunk_id: bytes, reader: Reader) -> bytes:
+    """A chunk whose ranges are here, with those of its bases. Raises IntegrityError."""
+    directory, descriptor = found.container.directory, found.container.descriptor
+    if found.base is None or found.base_id is None:
+        return reader.read_chunk(directory, descriptor, chunk_id, found.ordinal)
+    base = _decode(found.base, found.base_id, reader)
+    return reader.read_delta(directory, descriptor, found.frame, found.length, base)
+
+
+def _try_to_decode(found: Found, chunk_id: bytes, reader: Reader) -> bytes:
+    """As `_decode`; nothing where that fails."""
+    try:
+        return _decode(found, chunk_id, reader)
+    except IntegrityError:
+        return b""

@@ -1,7 +1,8 @@
 """Files of points that live in vaults: copies, so that points which left the box are still known.
 
 Owns `vaults/NAME.points/MACHINE/TIME.point` below the store. A copy says that the point was in the
-vault when the box last looked; whoever talks to the vault keeps them current.
+vault when the box last looked; whoever talks to the vault keeps them current. Owns as well the
+marks `vaults/away/MACHINE/TIME.point` of points that the box lists and cannot give without a vault.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from appliance.store.layout import Layout
 _FOLDER = "vaults"
 _ENDING = ".points"
 _POINT = ".point"
+_AWAY = "away"
 
 
 class RemotePoints:
@@ -60,6 +62,23 @@ class RemotePoints:
         """Nothing is known of a vault any more."""
         for key in list(self.keys(vault)):
             self.remove(vault, key)
+
+    # ---- points of the box whose data is not all here ----
+
+    def is_away(self, key: str) -> bool:
+        """Whether data of this point of the box may be in vaults only."""
+        return (self._root / _AWAY / key).exists()
+
+    def note_away(self, key: str) -> None:
+        """Data of this point is in vaults only; durable on return."""
+        path = self._root / _AWAY / key
+        durable.make_directory(path.parent)
+        durable.write_file(path, b"")
+
+    def note_here(self, key: str) -> None:
+        """All data of this point is on the box now; durable on return."""
+        if self.is_away(key):
+            durable.remove_file(self._root / _AWAY / key)
 
 
 def _list(folder: Path) -> list[str]:

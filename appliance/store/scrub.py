@@ -122,7 +122,7 @@ class Scrub:
             in_place = self._read_again()
             try:
                 is_finished = self._read(until_s)
-                assessment = self._treat(in_place)
+                assessment = self._treat(in_place, is_all=is_all)
             except BaseException:
                 # Damage that was seen and not treated must be seen again.
                 for name in self._faults:
@@ -223,10 +223,10 @@ class Scrub:
         checked = check_all(known, self._check.check, self._progress)
         return [one.fault for one in checked if one.fault is not None]
 
-    def _treat(self, in_place: list[Fault]) -> Assessment | None:
+    def _treat(self, in_place: list[Fault], *, is_all: bool) -> Assessment | None:
         found = [*self._faults.values(), *in_place]
         record = read_findings(self._store.layout)
-        is_walk_due = self._now_s() - self._memory.walked_s >= self._days * _DAY_S
+        is_walk_due = is_all or self._now_s() - self._memory.walked_s >= self._days * _DAY_S
         if found or is_walk_due or record.hurt is None:
             assessment = self._quarantine.treat(found)
             self._memory = replace(self._memory, walked_s=self._now_s())

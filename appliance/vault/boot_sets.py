@@ -30,6 +30,7 @@ from appliance.vault.second_copy import VaultCopy
 Send = Callable[[HashedKey, bytes], Awaitable[None]]
 FOLDER = "boots"
 _MARK = "boot of "
+_LIST = "boot list of "
 _NAME_BYTES = 32
 
 
@@ -44,28 +45,32 @@ class BootSending:
         self._send = send
 
     async def bring(self, file: PointFile, manifest: Manifest) -> bytes | None:
-        """Send the boot set of a point; gives the name of its list, None for as it was.
+        """Send the boot set of a point; gives the name of its list, None without any.
 
         Raises TransientError where the vault cannot be reached.
         """
         touched = read_boot_note(self._store.layout.state, manifest.machine)
         if not touched:
             return None
-        old = self._known(file.folder)
+        old, there = self._known(file.folder)
         try:
             made = await asyncio.to_thread(
                 self._making.make, file.folder, file.stem, manifest, touched, old
             )
         except IntegrityError:
             return None  # the point itself says what is lost
-        return None if made is None else await self._send_made(made)
+        return there if made is None else await self._send_made(made)
 
-    def _known(self, machine: str) -> BootSet:
-        known = self._ledger.note(_MARK + machine)
+    def _known(self, machine: str) -> tuple[BootSet, bytes | None]:
+        """The set that the vault has whole, and its list's name; else an empty one."""
+        known, digest = self._ledger.note(_MARK + machine), self._ledger.note(_LIST + machine)
         with contextlib.suppress(IntegrityError):
-            if known is not None:
-                return decode_boot_set(str(known).encode(), machine)
-        return BootSet(machine, "", ())
+            if known is not None and digest is not None:
+                boot_set = decode_boot_set(str(known).encode(), machine)
+                names = [bytes.fromhex(str(digest)), *(name for name, _ in boot_set.containers)]
+                if all((held := self._ledger.find(one)) and held.is_present for one in names):
+                    return boot_set, names[0]
+        return BootSet(machine, "", ()), None
 
     async def _send_made(self, made: Made) -> bytes:
         for name, data in made.containers:
@@ -75,6 +80,7 @@ class BootSending:
         key = name_object("boots", data)
         await self._send(key, data)
         self._ledger.set_note(_MARK + made.boot_set.machine, plain.decode())
+        self._ledger.set_note(_LIST + made.boot_set.machine, key.digest.hex())
         return key.digest
 
 

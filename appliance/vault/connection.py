@@ -26,6 +26,8 @@ from appliance.vault.address import DirectoryAddress, parse_address
 from appliance.vault.boot_sets import BootSending
 from appliance.vault.bucket import Bucket
 from appliance.vault.contents import Contents, open_contents
+from appliance.vault.delta_making import DeltaMaking
+from appliance.vault.delta_sending import LINE_RATE, DeltaSending
 from appliance.vault.gate import Gate
 from appliance.vault.locks import Locks
 from appliance.vault.needs import Walk
@@ -134,6 +136,9 @@ class Connection:
         walk = Walk(self.store, self.ledger, wardrobe, self.progress)
         locks = Locks(self.bucket, self.ledger, self.clock, self.settings.lock_days)
         folder = self.registry.folder(self.settings.name)
+        making = DeltaMaking(self.store, self.ledger, wardrobe, self.progress)
+        is_local = self.bucket.abilities.is_local
+        deltas = DeltaSending(making, uploader, self.ledger, wardrobe, is_local=is_local)
         boots = BootSending(self.store, self.ledger, folder, uploader.send_small)
         return Sync(
             self.store,
@@ -142,8 +147,10 @@ class Connection:
             uploader,
             publisher,
             settings=self.settings,
+            folder=folder,
             locks=locks,
             boots=boots,
+            deltas=deltas,
         )
 
     def survey(self, contents: Contents, publisher: Publisher, wardrobe: Wardrobe) -> Survey:
@@ -157,8 +164,10 @@ class Connection:
             progress=self.progress,
         )
 
-    def note_sync(self, done: Synced, seconds: float) -> None:
+    def note_sync(self, done: Synced, seconds: float, line_rate: float | None) -> None:
         """Remember how a sync ended, and what the line carried."""
+        if line_rate is not None:
+            self.ledger.set_note(LINE_RATE, line_rate)
         sent_bytes = self.bucket.traffic.sent_bytes
         if sent_bytes >= _TELLING_BYTES and seconds > 0:
             self.ledger.set_note("bytes_per_s", sent_bytes / seconds)

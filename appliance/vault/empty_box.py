@@ -41,12 +41,12 @@ from appliance.vault.boot_sets import keep_boot
 from appliance.vault.bucket import list_objects
 from appliance.vault.contents import Contents
 from appliance.vault.registry import Registry
+from appliance.vault.strays import keep_bill
 from appliance.vault.streams import for_each
 from appliance.vault.travel import unpack_bundle
 
 _FETCHES = 16
 _DEFAULT_NAME = "vault"
-STRAYS = "strays"
 
 
 @dataclass
@@ -175,7 +175,6 @@ class Opening:
             make_directory(store.layout.points / machine)
             if head.boot is not None:
                 keep_boot(folder, machine, head.boot)
-        make_directory(folder / STRAYS)
         with contextlib.closing(VaultLedger(folder / LEDGER)) as ledger:
             for machine, (head, _) in heads.items():
                 ledger.set_points(machine, head.points)
@@ -190,9 +189,10 @@ class Opening:
                 return
             if bill.strays:
                 raw = await self._contents.read("bills", bill_name)
-                write_file(folder / STRAYS / bill_name.hex(), raw)
+                keep_bill(folder, bill_name, raw)
             key = f"{head.machine}/{time}{SUFFIX}"
             store.points.remote.put(opened.name, key, data)
+            store.points.remote.note_away(key)
             write_file(store.layout.points / key, data)
             opened.points += 1
             self._progress.advance(1)

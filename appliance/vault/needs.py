@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from appliance.base.errors import HoldfastError, IntegrityError, NotFoundError
+from appliance.base.errors import HoldfastError, IntegrityError
 from appliance.base.progress import Progress
 from appliance.catalog.vault_ledger import VaultLedger
 from appliance.formats.page import FANOUT, Reference
@@ -76,6 +76,8 @@ class Walk:
         self._index: ChunkIndex | None = None
         # Container -> its number if it serves under its own name; None if it does not.
         self._named: dict[bytes, int | None] = {}
+        # Container of deltas -> what their bases need; None if the vault lost one of them.
+        self._bases: dict[bytes, Needs | None] = {}
 
     def of_point(self, manifest: Manifest) -> Needs:
         """What all disks of a point need.
@@ -83,11 +85,18 @@ class Walk:
         Raises IntegrityError if something that the point refers to is lost on the box.
         """
         self._named.clear()  # the vault may have got or lost objects since
+        self._bases.clear()
         needs = Needs()
         for disk in manifest.disks:
             if disk.root is not None:
                 self._add_page(needs, disk, disk.root, disk.level, 0)
         return needs
+
+    def forget(self, numbers: set[int]) -> None:
+        """These objects are not needed under their names any more: walk again what named them."""
+        for page_id, known in self._ledger.subtrees():
+            if not numbers.isdisjoint(Needs.unpack(known).numbers):
+                self._ledger.drop_subtree(page_id)
 
     def _add_page(
         self, needs: Needs, disk: Disk, reference: Reference, level: int, number: int
@@ -121,6 +130,7 @@ class Walk:
             place = needs.strays.get(reference.chunk_id) or self._place(reference)
             needs.strays[reference.chunk_id] = place
             number = place[0]
+            self._add_bases(needs, number)
         needs.numbers.add(number)
 
     def _number(self, name: bytes) -> int | None:
@@ -143,14 +153,51 @@ class Walk:
             ids = self._store.containers.get(name).directory.ids()
         except HoldfastError:
             return False  # damaged here: whoever reads it next says so
-        return bool(ids) and all(self._wardrobe.find(chunk_id) for chunk_id in ids)
+        return bool(ids) and all(self._find_there(chunk_id) for chunk_id in ids)
+
+    def _find_there(self, chunk_id: bytes) -> Place | None:
+        """Where the vault has a chunk, with all that is needed to read it."""
+        found = self._wardrobe.find(chunk_id)
+        held = None if found is None else self._ledger.find(found[0])
+        if found is None or held is None or not held.is_present:
+            return None
+        if held.kind == "deltas" and self._bases_of(held.name) is None:
+            return None
+        return held.number, found[1]
+
+    # ---- deltas ----
+
+    def _add_bases(self, needs: Needs, number: int) -> None:
+        """Whoever needs one delta of a container needs the bases of all of them."""
+        if number not in needs.numbers:
+            for held in self._ledger.objects([number]):
+                below = self._bases_of(held.name) if held.kind == "deltas" else None
+                if below is not None:
+                    needs.add(below)
+
+    def _bases_of(self, name: bytes) -> Needs | None:
+        if name not in self._bases:
+            needs = Needs()
+            for base_id in self._wardrobe.bases(name):
+                found = self._wardrobe.find_base(base_id)
+                held = None if found is None else self._ledger.find(found[0])
+                if found is None or held is None or not held.is_present:
+                    self._bases[name] = None
+                    break
+                needs.numbers.add(held.number)
+                needs.strays[base_id] = (held.number, found[1])
+            else:
+                self._bases[name] = needs
+        return self._bases[name]
+
+    # ---- strays ----
 
     def _place(self, reference: Reference) -> Place:
         """Where a chunk lies whose hint does not serve: in the vault, or here in another file."""
+        there = self._find_there(reference.chunk_id)
+        if there is not None:
+            return there
         for name, ordinal in self._candidates(reference.chunk_id):
-            held = self._ledger.find(name)
-            if held is not None and held.is_present:
-                return held.number, ordinal
             try:
                 size_bytes = self._store.layout.container(name).stat().st_size
             except FileNotFoundError:
@@ -159,18 +206,9 @@ class Walk:
         raise IntegrityError(f"chunk {reference.chunk_id.hex()[:16]} is lost on this box")
 
     def _candidates(self, chunk_id: bytes) -> Iterator[tuple[bytes, int]]:
-        found = self._wardrobe.find(chunk_id)
-        if found is not None:
-            yield found
         for is_fresh in (False, True):
             if self._index is None or (is_fresh and not self._index.is_current()):
                 self._index = self._store.load_index(self._progress)
             found = self._index.find(chunk_id)
             if found is not None:
                 yield found
-
-
-def refuse_if_lost(store: Store, name: bytes) -> None:
-    """Raise NotFoundError if container `name` is no longer on the box."""
-    if not store.layout.container(name).exists():
-        raise NotFoundError(f"container {name.hex()} is gone from the box")

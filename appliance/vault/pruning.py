@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from appliance.base.errors import IntegrityError, NotFoundError
 from appliance.base.progress import Progress
@@ -28,6 +29,7 @@ from appliance.vault.bucket import (
 )
 from appliance.vault.contents import Contents
 from appliance.vault.publishing import Publisher
+from appliance.vault.strays import drop_bills
 
 _LISTING = 1
 
@@ -53,8 +55,11 @@ class Pruning:
         publisher: Publisher,
         *,
         ledger: VaultLedger,
+        folder: Path,
         progress: Progress,
     ) -> None:
+        """`folder`: where the box keeps what it derives of the vault."""
+        self._folder = folder
         self._store = store
         self._contents = contents
         self._publisher = publisher
@@ -76,6 +81,7 @@ class Pruning:
             return
         left = {time: bill for time, bill in points.items() if time not in going}
         await self._publisher.publish(machine, left)
+        drop_bills(self._folder, [points[time] for time in going & points.keys()])
         for time in going & points.keys():
             self._store.points.remote.remove(self._publisher.name, PointFile(machine, time).key)
             self.pruned.points += 1

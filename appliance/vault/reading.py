@@ -37,7 +37,7 @@ class VaultReading:
             Cache(cache_folder(state)),
             clock,
             note_damage=self._note_damage,
-            strays=strays.find,
+            strays=strays,
         )
 
     async def _open_sources(self) -> Sequence[Source]:

@@ -11,10 +11,11 @@ import hashlib
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from appliance.base.clock import Clock, SystemClock
 from appliance.base.errors import HoldfastError
-from appliance.formats.vault_names import HashedKey, object_key
+from appliance.formats.vault_names import HashedKey, Kind, object_key
 from appliance.native import CONTAINER_MAX_BYTES
 from appliance.store.containers import directory_range
 from appliance.store.second_copy import Range, RemoteFile
@@ -34,7 +35,16 @@ _REST_S = 30.0
 OpenSources = Callable[[], Awaitable[Sequence[Source]]]
 NoteDamage = Callable[[str, str], Awaitable[None]]
 Wanted = Sequence[tuple[RemoteFile, Sequence[Range]]]
-FindStray = Callable[[bytes], tuple[bytes, int] | None]
+
+
+class Places(Protocol):
+    """Where chunks lie in the vaults whose hints do not serve there."""
+
+    def find(self, chunk_id: bytes) -> tuple[bytes, int] | None:
+        """(container, ordinal) of a stray; None for a chunk whose hint serves."""
+
+    def kind(self, name: bytes) -> Kind:
+        """Below which kind of key a container lies."""
 
 
 def cache_folder(state: Path) -> Path:
@@ -51,12 +61,12 @@ class VaultCopy:
         cache: Cache,
         clock: Clock | None = None,
         note_damage: NoteDamage | None = None,
-        strays: FindStray = lambda _: None,
+        strays: Places | None = None,
     ) -> None:
         """`open_sources` runs in the loop of this object and gives the vaults, best first.
 
         `note_damage` is told (label of the vault, key) of objects that are not what they are named.
-        `strays` gives (container, ordinal) of chunks whose hints do not serve in the vaults.
+        `strays`: where chunks lie whose hints do not serve in the vaults.
         """
         self._open_sources = open_sources
         self._cache = cache
@@ -193,7 +203,14 @@ class VaultCopy:
 
     def locate(self, chunk_id: bytes) -> tuple[bytes, int] | None:
         """Where a chunk of a boot set lies, or one whose hint does not serve in the vaults."""
-        return self._preferred.get(chunk_id) or self._strays(chunk_id)
+        preferred = self._preferred.get(chunk_id)
+        if preferred is not None or self._strays is None:
+            return preferred
+        return self._strays.find(chunk_id)
+
+    def is_delta(self, name: bytes) -> bool:
+        """Whether chunks in container `name` may need others to be read."""
+        return self._kind(name) == "deltas"
 
     # ---- boot sets ----
 
@@ -234,7 +251,12 @@ class VaultCopy:
             loop.submit(fetching.need(file, self._key(file.name), range(file.blocks)))
 
     def _key(self, name: bytes) -> str:
-        return object_key("boots" if name in self._boots else "containers", name)
+        return object_key(self._kind(name), name)
+
+    def _kind(self, name: bytes) -> Kind:
+        if name in self._boots:
+            return "boots"
+        return "containers" if self._strays is None else self._strays.kind(name)
 
     # ---- what was wrong ----
 

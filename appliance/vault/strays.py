@@ -1,19 +1,21 @@
 """Where chunks lie in a vault whose hints do not serve there (docs/format/vault.md, "Bill").
 
-Owns what is remembered of the bills that a box keeps since it was opened from a vault. Read when
-the first chunk is looked for. Memory: about 200 bytes for each stray.
+Owns the bills with strays that a box keeps, of points that it sent or opened, and what it remembers
+of them. They are read when the first chunk is looked for. Memory: about 200 bytes for each stray.
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from appliance.base.durable import make_directory, remove_file, write_file
 from appliance.base.errors import IntegrityError
 from appliance.formats.bill import decode_bill, decode_strays
+from appliance.formats.vault_names import Kind
 
 FOLDER = "strays"
 
@@ -34,6 +36,7 @@ class Strays:
         self._keys = keys
         self._lock = threading.Lock()
         self._places: dict[bytes, tuple[bytes, int]] | None = None
+        self._deltas: set[bytes] = set()
 
     def find(self, chunk_id: bytes) -> tuple[bytes, int] | None:
         """(container, ordinal) of a stray; None for a chunk whose hint serves."""
@@ -45,6 +48,10 @@ class Strays:
                         self._places.update(self._read(path))
             return self._places.get(chunk_id)
 
+    def kind(self, name: bytes) -> Kind:
+        """Below which kind of key an object that `find` named lies."""
+        return "deltas" if name in self._deltas else "containers"
+
     def _read(self, path: Path) -> Iterator[tuple[bytes, tuple[bytes, int]]]:
         """What one bill says. A damaged one says nothing: hints and other bills go on serving."""
         data = path.read_bytes()
@@ -53,8 +60,23 @@ class Strays:
         try:
             bill = decode_bill(data)
             if bill.strays:
+                self._deltas.update(need.name for need in bill.needs if need.kind == "deltas")
                 plain = self._keys.open_record(bill.place, bill.strays)
                 for stray in decode_strays(plain, len(bill.needs)):
                     yield stray.chunk_id, (bill.needs[stray.need].name, stray.ordinal)
         except IntegrityError:
             return
+
+
+def keep_bill(folder: Path, name: bytes, data: bytes) -> None:
+    """Keep a bill that has strays; durable on return."""
+    make_directory(folder / FOLDER)
+    write_file(folder / FOLDER / name.hex(), data)
+
+
+def drop_bills(folder: Path, names: Collection[bytes]) -> None:
+    """These points are in the vault no more."""
+    for name in names:
+        path = folder / FOLDER / name.hex()
+        if path.exists():
+            remove_file(path)

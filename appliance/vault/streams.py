@@ -36,6 +36,7 @@ class Streams:
         self._rest = 0
         self._quickest_s: float | None = None
         self._rate: float | None = None
+        self._line_rate: float | None = None
         self._changed = asyncio.Condition()
 
     @property
@@ -47,6 +48,11 @@ class Streams:
     def bytes_per_s(self) -> float | None:
         """What one stream carries lately; None while nobody knows."""
         return self._rate
+
+    @property
+    def line_bytes_per_s(self) -> float | None:
+        """What all streams together carry lately; None while nobody knows."""
+        return self._line_rate
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[None]:
@@ -73,6 +79,10 @@ class Streams:
         if request.seconds > 0:
             rate = request.sent_bytes / request.seconds
             self._rate = rate if self._rate is None else _mix(self._rate, rate)
+            together = rate * max(1, self._busy)
+            self._line_rate = (
+                together if self._line_rate is None else _mix(self._line_rate, together)
+            )
         self._quickest_s = min(self._quickest_s or request.wait_s, request.wait_s)
         if request.wait_s > max(_WAIT_FLOOR_S, self._quickest_s) * _WAIT_INFLATION:
             self._decrease()

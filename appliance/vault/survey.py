@@ -13,6 +13,7 @@ from appliance.base.errors import AccessError, IntegrityError, NotFoundError
 from appliance.base.progress import Progress
 from appliance.base.text import counted
 from appliance.catalog.vault_ledger import VaultLedger
+from appliance.formats.bill import NEEDED_KINDS
 from appliance.formats.vault import BoxHead, Link
 from appliance.formats.vault_names import ADOPTED, HEADS, KINDS, HeadKey, parse_object_key
 from appliance.store.points import PointFile
@@ -121,7 +122,7 @@ class Survey:
                 if key is None:
                     continue
                 batch.append((key.digest, info.size_bytes))
-                if kind == "containers":
+                if kind in NEEDED_KINDS:
                     names.add(key.digest)
                 if len(batch) >= _BATCH:
                     self._ledger.note_listed(kind, batch, listing)

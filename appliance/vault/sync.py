@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from appliance.base.errors import AccessError, HoldfastError, IntegrityError, NotFoundError
 from appliance.catalog.vault_ledger import Held, VaultLedger
@@ -25,11 +26,13 @@ from appliance.store.points import PointFile
 from appliance.store.store import Store
 from appliance.vault.boot_sets import BootSending
 from appliance.vault.bucket import TransientError
+from appliance.vault.delta_sending import DeltaSending
 from appliance.vault.gate import NotNowError
 from appliance.vault.locks import Locks
 from appliance.vault.needs import Needs, Walk
 from appliance.vault.publishing import Publisher
 from appliance.vault.standing import overdue_s
+from appliance.vault.strays import keep_bill
 from appliance.vault.streams import for_each
 from appliance.vault.survey import Surveyed
 from appliance.vault.travel import fingerprint, gather_files, recovery_wraps, seal_bundle
@@ -89,10 +92,14 @@ class Sync:
         publisher: Publisher,
         *,
         settings: VaultSettings,
+        folder: Path,
         locks: Locks,
         boots: BootSending | None = None,
+        deltas: DeltaSending | None = None,
     ) -> None:
+        """`folder`: where the box keeps what it derives of the vault."""
         self._settings = settings
+        self._folder = folder
         self._locks = locks
         self._store = store
         self._ledger = ledger
@@ -100,10 +107,16 @@ class Sync:
         self._uploader = uploader
         self._publisher = publisher
         self._boots = boots
+        self._deltas = deltas
         self._progress = uploader.progress
         self._walking = asyncio.Lock()
         self._total_bytes = 0
         self.result = Synced()
+
+    @property
+    def line_bytes_per_s(self) -> float | None:
+        """What the line carried lately; None while nobody knows."""
+        return self._uploader.streams.line_bytes_per_s
 
     async def run(self, seen: Surveyed, *, is_all: bool = False) -> Synced:
         """Send what is due. Raises Cancelled, and what no repetition mends."""
@@ -212,6 +225,8 @@ class Sync:
         point = name_object("points", data)
         bill_data = await asyncio.to_thread(self._make_bill, point.digest, needs)
         bill = name_object("bills", bill_data)
+        if needs.strays:
+            await asyncio.to_thread(keep_bill, self._folder, bill.digest, bill_data)
         await self._uploader.send_small(point, data)
         await self._uploader.send_small(bill, bill_data)
         until_s = await self._hold(needs, point.digest, bill.digest)
@@ -231,10 +246,9 @@ class Sync:
 
     async def _bring(self, manifest: Manifest) -> Needs:
         """Send what the vault lacks of a point; all it needs is there on return."""
+        await self._bring_deltas(manifest)
         for attempt in range(1, _WALKS + 1):
-            async with self._walking:
-                needs = await asyncio.to_thread(self._walk.of_point, manifest)
-            missing = await asyncio.to_thread(self._missing, needs)
+            needs, missing = await self._look(manifest)
             if not missing:
                 return needs
             self._total_bytes += sum(held.size_bytes for held in missing)
@@ -251,6 +265,25 @@ class Sync:
                 return needs
         raise AssertionError("not reached")
 
+    async def _bring_deltas(self, manifest: Manifest) -> None:
+        """Send of what the vault lacks of a point what is smaller as deltas, if anybody waits."""
+        if self._deltas is None:
+            return
+        async with self._deltas.turn:
+            _, missing = await self._look(manifest)
+            if not self._deltas.is_wanted(missing):
+                return
+            self._progress.phase(f"looking what resembles {manifest.name}")
+            covered = await self._deltas.send(missing)
+            async with self._walking:
+                await asyncio.to_thread(self._walk.forget, covered)
+
+    async def _look(self, manifest: Manifest) -> tuple[Needs, list[Held]]:
+        """What a point needs, and what of that the vault lacks."""
+        async with self._walking:
+            needs = await asyncio.to_thread(self._walk.of_point, manifest)
+        return needs, await asyncio.to_thread(self._missing, needs)
+
     def _missing(self, needs: Needs) -> list[Held]:
         found = (held for held in self._ledger.objects(needs.numbers) if not held.is_present)
         return sorted(found, key=lambda held: held.number)
@@ -259,7 +292,7 @@ class Sync:
         objects = sorted(self._ledger.objects(needs.numbers), key=lambda held: held.name)
         places = {held.number: place for place, held in enumerate(objects)}
         strays = b""
-        bill = Bill(point, tuple(Need(held.name, held.size_bytes) for held in objects))
+        bill = Bill(point, tuple(_need(held) for held in objects))
         if needs.strays:
             entries = (
                 Stray(chunk, places[number], ordinal)
@@ -341,3 +374,7 @@ class Sync:
             raise
         finally:
             watcher.cancel()
+
+
+def _need(held: Held) -> Need:
+    return Need(held.name, held.size_bytes, "deltas" if held.kind == "deltas" else "containers")

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from appliance.base import durable
 from appliance.base.durable import named_os_errors
+from appliance.base.errors import HoldfastError
 from appliance.base.progress import Progress
 from appliance.keys.hierarchy import MasterKey
-from appliance.native import HEADER_BYTES, TRAILER_BYTES
+from appliance.native import HEADER_BYTES, TRAILER_BYTES, Directory
 from appliance.store.chunk_index import ChunkIndex
-from appliance.store.containers import Container, list_names
+from appliance.store.containers import Container, ContainerCache, list_names
 from appliance.store.layout import Layout
 
 
@@ -31,10 +32,45 @@ class Wardrobe:
         self._keys = keys
         self._progress = progress
         self._index: ChunkIndex | None = None
+        self._containers = ContainerCache(self._layout, keys)
 
     def find(self, chunk_id: bytes) -> tuple[bytes, int] | None:
         """(container, ordinal) where the vault holds a chunk, or None."""
         return self._opened().find(chunk_id)
+
+    def find_base(self, chunk_id: bytes) -> tuple[bytes, int] | None:
+        """As `find`, for a chunk that is no delta: what deltas may need."""
+        found = self.find(chunk_id)
+        directory = None if found is None else self._directory(found[0])
+        location = (
+            None if directory is None or found is None else directory.locate(chunk_id, found[1])
+        )
+        if location is None or directory is None or directory.base(location.frame) is not None:
+            return None
+        return found
+
+    def id_at(self, name: bytes, ordinal: int) -> bytes | None:
+        """The id of a chunk of a container by its ordinal."""
+        directory = self._directory(name)
+        ids = () if directory is None else directory.ids()
+        return ids[ordinal] if ordinal < len(ids) else None
+
+    def bases(self, name: bytes) -> set[bytes]:
+        """The chunks that the deltas in a container need."""
+        directory = self._directory(name)
+        return set() if directory is None else directory.bases()
+
+    def forget(self, name: bytes) -> None:
+        """What a container holds does not serve any more."""
+        self._layout.container(name).unlink(missing_ok=True)
+        self._containers.drop(name)
+        self._index = None
+
+    def _directory(self, name: bytes) -> Directory | None:
+        try:
+            return self._containers.get(name).directory
+        except HoldfastError:
+            return None
 
     def learn(self, path: Path, name: bytes) -> None:
         """The vault has the container that lies at `path` on the box.
@@ -72,6 +108,7 @@ class Wardrobe:
         for name in list_names(self._layout):
             if name not in names:
                 self._layout.container(name).unlink(missing_ok=True)
+                self._containers.drop(name)
         self._index = None
 
     def spill(self) -> None:

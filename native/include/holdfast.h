@@ -42,10 +42,12 @@ enum {
     HF_E_SHORT = -6,  /* the file ends too early */
     HF_E_ID = -7,     /* another chunk lies at that ordinal */
     HF_E_FULL = -8,   /* no room in the container or the caller's array */
+    HF_E_BASE = -9,   /* the frame decodes with its base chunk only: hf_read_delta */
 };
 
-enum { HF_KIND_DATA = 1, HF_KIND_PAGE = 2 };
-enum { HF_CODEC_STORED = 0, HF_CODEC_ZSTD = 1 };
+enum { HF_KIND_DATA = 1, HF_KIND_PAGE = 2, HF_KIND_DELTA = 3 };
+enum { HF_CODEC_STORED = 0, HF_CODEC_ZSTD = 1, HF_CODEC_DELTA = 2 };
+enum { HF_FEATURES = 6 };
 enum {
     HF_EXTENT_PENDING = 0, /* in: to be done; every other status is passed over */
     HF_EXTENT_ZERO = 1,
@@ -165,6 +167,26 @@ HF_API int hf_cut(const uint8_t cut_key[32], const uint8_t *data, size_t length,
  * those that failed their self-test and are therefore not used. */
 HF_API int hf_kernels(char *text, size_t size);
 
+/* Into a container of kind HF_KIND_DELTA: a chunk that the caller knows the id of, alone or packed
+ * by hf_delta_pack against a base. */
+HF_API int hf_writer_put(hf_writer *writer, const uint8_t id[32], const uint8_t *data,
+                         uint32_t length);
+HF_API int hf_writer_put_delta(hf_writer *writer, const uint8_t id[32], uint32_t length,
+                               const uint8_t base_id[32], const uint8_t *packed,
+                               uint32_t packed_length);
+
+/* ---- what resembles what; see delta.c ---- */
+typedef struct hf_delta hf_delta;
+HF_API hf_delta *hf_delta_new(const uint8_t key[32], int level);
+HF_API void hf_delta_free(hf_delta *delta);
+/* Chunks that share one of these features probably have much in common. */
+HF_API void hf_delta_sketch(const hf_delta *delta, const uint8_t *data, size_t length,
+                            uint64_t features[HF_FEATURES]);
+/* Compresses `data` with `base` (NULL: without any) as prefix; gives the packed length, HF_E_FULL
+ * if it takes more than `capacity`. */
+HF_API int hf_delta_pack(hf_delta *delta, const uint8_t *base, size_t base_length,
+                         const uint8_t *data, size_t length, uint8_t *out, size_t capacity);
+
 /* ---- reading ---- */
 typedef struct hf_directory hf_directory;
 HF_API hf_directory *hf_directory_open(const uint8_t header[64], const uint8_t *sealed,
@@ -181,6 +203,8 @@ HF_API const uint32_t *hf_directory_lengths(const hf_directory *directory);
 /* Where a frame lies in the file of its container. */
 HF_API int hf_directory_frame(const hf_directory *directory, uint32_t frame, uint32_t *offset,
                               uint32_t *stored_length);
+/* 1 = the frame has a base, whose id is given; 0 = it has none. */
+HF_API int hf_directory_base(const hf_directory *directory, uint32_t frame, uint8_t id[32]);
 /* Where chunk `id` lies; `ordinal` is tried first (pass UINT32_MAX to search). */
 HF_API int hf_directory_locate(const hf_directory *directory, const uint8_t id[32],
                                uint32_t *ordinal, uint32_t *frame, uint32_t *offset,
@@ -192,6 +216,9 @@ HF_API void hf_reader_free(hf_reader *reader);
 /* Decodes one frame into `out` (frame_length bytes, as located). */
 HF_API int hf_read_frame(hf_reader *reader, const hf_directory *directory, int fd, uint32_t frame,
                          uint8_t *out, size_t capacity);
+/* The same for a frame that has a base: its chunk, of which nothing was checked here. */
+HF_API int hf_read_delta(hf_reader *reader, const hf_directory *directory, int fd, uint32_t frame,
+                         const uint8_t *base, size_t base_length, uint8_t *out, size_t capacity);
 
 /* One chunk, wherever its container has it (`ordinal` is tried first), into `out`. */
 HF_API int hf_read_chunk(hf_reader *reader, const hf_directory *directory, int fd,

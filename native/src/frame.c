@@ -4,7 +4,8 @@
 #include "internal.h"
 
 size_t frame_aad(uint8_t *aad, const uint8_t container_id[16], int kind, uint32_t index,
-                 const frame_entry *entry, const uint8_t *ids, const uint32_t *lengths) {
+                 const frame_entry *entry, const uint8_t *ids, const uint32_t *lengths,
+                 const uint8_t *bases) {
     memset(aad, 0, FRAME_AAD_HEAD_BYTES);
     memcpy(aad, "HFFRAME1", 8);
     memcpy(aad + 8, container_id, 16);
@@ -13,6 +14,8 @@ size_t frame_aad(uint8_t *aad, const uint8_t container_id[16], int kind, uint32_
     put_u32(aad + 28, index);
     put_u32(aad + 32, entry->offset);
     put_u32(aad + 36, entry->plain_length);
+    if (entry->base != NO_BASE)
+        memcpy(aad + 40, bases + (size_t)entry->base * HF_ID_BYTES, HF_ID_BYTES);
     size_t id_bytes = (size_t)HF_ID_BYTES * entry->chunk_count;
     size_t length_bytes = sizeof(uint32_t) * entry->chunk_count;
     memcpy(aad + FRAME_AAD_HEAD_BYTES, ids, id_bytes);

@@ -87,11 +87,15 @@ typedef struct {
     uint32_t first_chunk;
     uint16_t chunk_count;
     uint8_t codec;
+    uint32_t base; /* number in the directory's list, or NO_BASE */
 } frame_entry;
+#define NO_BASE UINT32_MAX
 enum { FRAME_AAD_HEAD_BYTES = 72, DIRECTORY_AAD_BYTES = HF_HEADER_BYTES + 16 };
-/* Size of the associated data; `aad` has room for 72 + 36 * chunk_count bytes. */
+/* Size of the associated data; `aad` has room for 72 + 36 * chunk_count bytes. `bases` is the
+ * directory's list. */
 size_t frame_aad(uint8_t *aad, const uint8_t container_id[16], int kind, uint32_t index,
-                 const frame_entry *entry, const uint8_t *ids, const uint32_t *lengths);
+                 const frame_entry *entry, const uint8_t *ids, const uint32_t *lengths,
+                 const uint8_t *bases);
 void frame_nonce(uint8_t nonce[12], uint32_t index);
 void directory_nonce(uint8_t nonce[12]);
 void directory_aad(uint8_t aad[DIRECTORY_AAD_BYTES], const uint8_t header[HF_HEADER_BYTES],

@@ -16,8 +16,9 @@ struct hf_directory {
     uint8_t container_id[16];
     uint8_t key[HF_KEY_BYTES];
     int kind, level;
-    uint32_t frame_count, chunk_count;
+    uint32_t frame_count, chunk_count, base_count;
     frame_entry *frames;
+    uint8_t *bases; /* 32 bytes each */
     uint8_t *ids;
     uint32_t *lengths;
     uint32_t *frame_of; /* chunk -> frame */
@@ -30,6 +31,7 @@ void hf_directory_free(hf_directory *directory) {
         return;
     OPENSSL_cleanse(directory->key, sizeof directory->key);
     free(directory->frames);
+    free(directory->bases);
     free(directory->ids);
     free(directory->lengths);
     free(directory->frame_of);
@@ -44,7 +46,16 @@ static void parse_frame(const uint8_t *at, frame_entry *entry) {
         .first_chunk = get_u32(at + 12),
         .chunk_count = get_u16(at + 16),
         .codec = at[18],
+        .base = get_u32(at + 20),
     };
+}
+
+/* A base goes with its codec, and both with one chunk in a container of deltas. */
+static bool base_valid(const hf_directory *directory, const frame_entry *entry) {
+    if (entry->codec != HF_CODEC_DELTA)
+        return entry->base == NO_BASE;
+    return directory->kind == HF_KIND_DELTA && entry->base < directory->base_count &&
+           entry->chunk_count == 1 && entry->stored_length < entry->plain_length + HF_TAG_BYTES;
 }
 
 /* Rules 3 to 5 of docs/format/container.md for one frame. */
@@ -53,7 +64,7 @@ static bool frame_valid(const hf_directory *directory, const frame_entry *entry,
     if (entry->offset != offset || entry->first_chunk != first_chunk || entry->chunk_count == 0 ||
         entry->chunk_count > directory->chunk_count - first_chunk ||
         entry->plain_length > HF_FRAME_MAX || entry->stored_length <= HF_TAG_BYTES ||
-        entry->codec > HF_CODEC_ZSTD ||
+        entry->codec > HF_CODEC_DELTA || !base_valid(directory, entry) ||
         entry->stored_length > ZSTD_compressBound(HF_FRAME_MAX) + HF_TAG_BYTES)
         return false;
     uint64_t sum = 0;
@@ -73,8 +84,7 @@ static int parse_frames(hf_directory *directory, const uint8_t *at, uint64_t dir
     for (uint32_t i = 0; i < directory->frame_count; i++, at += FRAME_ENTRY_BYTES) {
         frame_entry *entry = &directory->frames[i];
         parse_frame(at, entry);
-        if (at[19] != 0 || get_u32(at + 20) != UINT32_MAX ||
-            !frame_valid(directory, entry, offset, chunk))
+        if (at[19] != 0 || !frame_valid(directory, entry, offset, chunk))
             return HF_E_FORMAT;
         offset += entry->stored_length;
         for (uint32_t n = 0; n < entry->chunk_count; n++)
@@ -102,31 +112,35 @@ static int parse_directory(hf_directory *directory, const uint8_t *plain, size_t
         return HF_E_FORMAT;
     uint64_t frames = get_u32(plain), chunks = get_u32(plain + 4);
     uint64_t bases = get_u32(plain + 8), extension = get_u32(plain + 12);
-    if (chunks == 0 || bases != 0 ||
+    if (chunks == 0 || (bases != 0 && directory->kind != HF_KIND_DELTA) ||
         DIRECTORY_HEAD_BYTES + frames * FRAME_ENTRY_BYTES + chunks * (HF_ID_BYTES + 4) +
-                extension !=
+                bases * HF_ID_BYTES + extension !=
             length)
         return HF_E_FORMAT;
     directory->frame_count = (uint32_t)frames;
     directory->chunk_count = (uint32_t)chunks;
+    directory->base_count = (uint32_t)bases;
     directory->frames = calloc(frames + 1, sizeof *directory->frames);
+    directory->bases = malloc(bases * HF_ID_BYTES + 1);
     directory->ids = malloc(chunks * HF_ID_BYTES);
     directory->lengths = malloc(chunks * sizeof *directory->lengths);
     directory->frame_of = malloc(chunks * sizeof *directory->frame_of);
-    if (directory->frames == NULL || directory->ids == NULL || directory->lengths == NULL ||
-        directory->frame_of == NULL)
+    if (directory->frames == NULL || directory->bases == NULL || directory->ids == NULL ||
+        directory->lengths == NULL || directory->frame_of == NULL)
         return HF_E_MEMORY;
     const uint8_t *ids = plain + DIRECTORY_HEAD_BYTES + frames * FRAME_ENTRY_BYTES;
     memcpy(directory->ids, ids, chunks * HF_ID_BYTES);
     memcpy(directory->lengths, ids + chunks * HF_ID_BYTES, chunks * sizeof(uint32_t));
-    directory->level = parse_level(ids + chunks * (HF_ID_BYTES + 4), extension);
+    const uint8_t *base_ids = ids + chunks * (HF_ID_BYTES + 4);
+    memcpy(directory->bases, base_ids, bases * HF_ID_BYTES);
+    directory->level = parse_level(base_ids + bases * HF_ID_BYTES, extension);
     return parse_frames(directory, plain + DIRECTORY_HEAD_BYTES, directory_offset);
 }
 
 static int open_directory(hf_directory *directory, const uint8_t header[64], const uint8_t *sealed,
                           size_t sealed_length, uint64_t directory_offset) {
     if (memcmp(header, "HFCONT01", 8) != 0 || get_u16(header + 8) != 1 ||
-        (header[10] != HF_KIND_DATA && header[10] != HF_KIND_PAGE) || header[11] != 0)
+        header[10] < HF_KIND_DATA || header[10] > HF_KIND_DELTA || header[11] != 0)
         return HF_E_FORMAT;
     if (sealed_length < HF_TAG_BYTES || sealed_length > HF_CONTAINER_BYTES)
         return HF_E_FORMAT;
@@ -180,6 +194,13 @@ int hf_directory_frame(const hf_directory *directory, uint32_t frame, uint32_t *
     *offset = directory->frames[frame].offset;
     *stored_length = directory->frames[frame].stored_length;
     return HF_OK;
+}
+
+int hf_directory_base(const hf_directory *directory, uint32_t frame, uint8_t id[32]) {
+    if (frame >= directory->frame_count || directory->frames[frame].base == NO_BASE)
+        return 0;
+    memcpy(id, directory->bases + (size_t)directory->frames[frame].base * HF_ID_BYTES, HF_ID_BYTES);
+    return 1;
 }
 
 static bool id_at(const hf_directory *directory, uint32_t ordinal, const uint8_t id[32]) {
@@ -274,24 +295,18 @@ static int read_exactly(int fd, uint8_t *to, size_t length, uint64_t offset) {
     return HF_OK;
 }
 
-static int unpack(hf_reader *reader, const frame_entry *entry, const uint8_t *opened,
-                  uint8_t *out) {
+static int decompress(hf_reader *reader, const frame_entry *entry, uint8_t *out) {
     size_t length = entry->stored_length - HF_TAG_BYTES;
-    if (entry->codec == HF_CODEC_STORED) {
-        memcpy(out, opened, length);
-        return HF_OK;
-    }
     /* Alone, the decoder would take several frames in a row. */
-    if (ZSTD_findFrameCompressedSize(opened, length) != length)
+    if (ZSTD_findFrameCompressedSize(reader->opened, length) != length)
         return HF_E_FORMAT;
-    size_t got = ZSTD_decompressDCtx(reader->zstd, out, entry->plain_length, opened, length);
+    size_t got =
+        ZSTD_decompressDCtx(reader->zstd, out, entry->plain_length, reader->opened, length);
     return got == entry->plain_length ? HF_OK : HF_E_FORMAT;
 }
 
-int hf_read_frame(hf_reader *reader, const hf_directory *directory, int fd, uint32_t frame,
-                  uint8_t *out, size_t capacity) {
-    if (frame >= directory->frame_count || capacity < directory->frames[frame].plain_length)
-        return HF_E_FULL;
+/* Reads and authenticates a frame into `opened`. */
+static int open_frame(hf_reader *reader, const hf_directory *directory, int fd, uint32_t frame) {
     const frame_entry *entry = &directory->frames[frame];
     size_t aad_needed = FRAME_AAD_HEAD_BYTES + (size_t)entry->chunk_count * (HF_ID_BYTES + 4);
     if (reserve(&reader->sealed, &reader->sealed_capacity, entry->stored_length) < 0 ||
@@ -305,10 +320,43 @@ int hf_read_frame(hf_reader *reader, const hf_directory *directory, int fd, uint
     frame_nonce(nonce, frame);
     size_t aad_length = frame_aad(reader->aad, directory->container_id, directory->kind, frame,
                                   entry, directory->ids + (size_t)entry->first_chunk * HF_ID_BYTES,
-                                  directory->lengths + entry->first_chunk);
-    result = gcm_open(reader->gcm, directory->key, nonce, reader->aad, aad_length, reader->sealed,
-                      entry->stored_length, reader->opened);
-    return result < 0 ? result : unpack(reader, entry, reader->opened, out);
+                                  directory->lengths + entry->first_chunk, directory->bases);
+    return gcm_open(reader->gcm, directory->key, nonce, reader->aad, aad_length, reader->sealed,
+                    entry->stored_length, reader->opened);
+}
+
+int hf_read_frame(hf_reader *reader, const hf_directory *directory, int fd, uint32_t frame,
+                  uint8_t *out, size_t capacity) {
+    if (frame >= directory->frame_count || capacity < directory->frames[frame].plain_length)
+        return HF_E_FULL;
+    const frame_entry *entry = &directory->frames[frame];
+    if (entry->codec == HF_CODEC_DELTA)
+        return HF_E_BASE;
+    int result = open_frame(reader, directory, fd, frame);
+    if (result < 0)
+        return result;
+    if (entry->codec == HF_CODEC_ZSTD)
+        return decompress(reader, entry, out);
+    memcpy(out, reader->opened, entry->plain_length);
+    return HF_OK;
+}
+
+int hf_read_delta(hf_reader *reader, const hf_directory *directory, int fd, uint32_t frame,
+                  const uint8_t *base, size_t base_length, uint8_t *out, size_t capacity) {
+    if (frame >= directory->frame_count || capacity < directory->frames[frame].plain_length)
+        return HF_E_FULL;
+    const frame_entry *entry = &directory->frames[frame];
+    if (entry->codec != HF_CODEC_DELTA)
+        return HF_E_FORMAT;
+    int result = open_frame(reader, directory, fd, frame);
+    if (result < 0)
+        return result;
+    if (ZSTD_isError(ZSTD_DCtx_refPrefix(reader->zstd, base, base_length)))
+        return HF_E_CRYPTO;
+    result = decompress(reader, entry, out);
+    ZSTD_DCtx_reset(reader->zstd, ZSTD_reset_session_only);
+    ZSTD_DCtx_refDDict(reader->zstd, NULL); /* no prefix is left for what comes next */
+    return result;
 }
 
 static int cached(hf_reader *reader, const hf_directory *directory, int fd, uint32_t frame,

@@ -26,7 +26,8 @@ struct hf_writer {
     uint8_t *ids; /* 32 bytes per chunk */
     uint32_t *lengths;
     frame_entry *frames;
-    uint32_t chunk_count, chunk_capacity, frame_count, frame_capacity;
+    uint8_t *bases; /* 32 bytes each */
+    uint32_t chunk_count, chunk_capacity, frame_count, frame_capacity, base_count, base_capacity;
     uint8_t *pending; /* plain bytes of the frame being filled */
     uint32_t pending_bytes, pending_chunks;
     uint8_t *scratch;
@@ -77,6 +78,7 @@ void hf_writer_free(hf_writer *writer) {
     free(writer->ids);
     free(writer->lengths);
     free(writer->frames);
+    free(writer->bases);
     free(writer->aad);
     free(writer);
 }
@@ -85,9 +87,9 @@ uint32_t hf_writer_chunks(const hf_writer *writer) { return writer->chunk_count;
 
 uint32_t writer_slot(const hf_writer *writer) { return writer->slot; }
 
-static size_t directory_bytes(size_t frames, size_t chunks) {
+static size_t directory_bytes(size_t frames, size_t chunks, size_t bases) {
     return DIRECTORY_HEAD_BYTES + frames * FRAME_ENTRY_BYTES + chunks * (HF_ID_BYTES + 4) +
-           EXTENSION_LEVEL_BYTES;
+           bases * HF_ID_BYTES + EXTENSION_LEVEL_BYTES;
 }
 
 int hf_writer_has_room(const hf_writer *writer, size_t plain_bytes) {
@@ -96,7 +98,8 @@ int hf_writer_has_room(const hf_writer *writer, size_t plain_bytes) {
     if (writer->is_sealed || writer->chunk_count + chunks > CHUNKS_MAX)
         return false;
     size_t worst = writer->used + writer->pending_bytes + plain_bytes + frames * HF_TAG_BYTES +
-                   directory_bytes(writer->frame_count + frames, writer->chunk_count + chunks) +
+                   directory_bytes(writer->frame_count + frames, writer->chunk_count + chunks,
+                                   writer->base_count + 1) +
                    HF_TRAILER_BYTES + SEAL_SLACK;
     return worst <= HF_CONTAINER_BYTES;
 }
@@ -125,42 +128,50 @@ static int reserve_aad(hf_writer *writer, uint32_t chunks) {
     return HF_OK;
 }
 
+/* Seals `length` bytes as the next frame, of the last `chunks` chunks. */
+static int seal_frame(hf_writer *writer, frame_entry entry, const uint8_t *packed, size_t length) {
+    if (grow((void **)&writer->frames, &writer->frame_capacity, writer->frame_count + 1,
+             sizeof(frame_entry)) < 0 ||
+        reserve_aad(writer, entry.chunk_count) < 0)
+        return HF_E_MEMORY;
+    entry.offset = (uint32_t)writer->used;
+    entry.stored_length = (uint32_t)(length + HF_TAG_BYTES);
+    entry.first_chunk = writer->chunk_count - entry.chunk_count;
+    writer->frames[writer->frame_count] = entry;
+    size_t aad_length =
+        frame_aad(writer->aad, writer->header + 16, writer->kind, writer->frame_count, &entry,
+                  writer->ids + (size_t)entry.first_chunk * HF_ID_BYTES,
+                  writer->lengths + entry.first_chunk, writer->bases);
+    uint8_t nonce[12];
+    frame_nonce(nonce, writer->frame_count);
+    int result = gcm_seal(writer->gcm, writer->key, nonce, writer->aad, aad_length, packed, length,
+                          writer->buffer + writer->used);
+    writer->frame_count++; /* the number is burned even if sealing failed */
+    writer->used += length + HF_TAG_BYTES;
+    return result;
+}
+
 /* Compresses and seals the pending frame. A frame that does not shrink is stored. */
 static int flush_frame(hf_writer *writer, hf_stats *stats) {
     if (writer->pending_chunks == 0)
         return HF_OK;
-    if (grow((void **)&writer->frames, &writer->frame_capacity, writer->frame_count + 1,
-             sizeof(frame_entry)) < 0 ||
-        reserve_aad(writer, writer->pending_chunks) < 0)
-        return HF_E_MEMORY;
     uint64_t began = now_ns();
     size_t packed = ZSTD_compress2(writer->zstd, writer->scratch, writer->scratch_bytes,
                                    writer->pending, writer->pending_bytes);
     if (ZSTD_isError(packed))
         return HF_E_CRYPTO;
     bool stored = packed >= writer->pending_bytes;
-    size_t length = stored ? writer->pending_bytes : packed;
     uint64_t compressed = now_ns();
-    frame_entry *entry = &writer->frames[writer->frame_count];
-    *entry = (frame_entry){
-        .offset = (uint32_t)writer->used,
-        .stored_length = (uint32_t)(length + HF_TAG_BYTES),
+    frame_entry entry = {
         .plain_length = writer->pending_bytes,
-        .first_chunk = writer->chunk_count - writer->pending_chunks,
         .chunk_count = (uint16_t)writer->pending_chunks,
         .codec = stored ? HF_CODEC_STORED : HF_CODEC_ZSTD,
+        .base = NO_BASE,
     };
-    size_t aad_length =
-        frame_aad(writer->aad, writer->header + 16, writer->kind, writer->frame_count, entry,
-                  writer->ids + (size_t)entry->first_chunk * HF_ID_BYTES,
-                  writer->lengths + entry->first_chunk);
-    uint8_t nonce[12];
-    frame_nonce(nonce, writer->frame_count);
-    int result =
-        gcm_seal(writer->gcm, writer->key, nonce, writer->aad, aad_length,
-                 stored ? writer->pending : writer->scratch, length, writer->buffer + writer->used);
-    writer->frame_count++; /* the number is burned even if sealing failed */
-    writer->used += length + HF_TAG_BYTES;
+    int result = seal_frame(writer, entry, stored ? writer->pending : writer->scratch,
+                            stored ? writer->pending_bytes : packed);
+    if (result == HF_E_MEMORY)
+        return result;
     writer->pending_bytes = 0;
     writer->pending_chunks = 0;
     if (stats != NULL) {
@@ -170,15 +181,8 @@ static int flush_frame(hf_writer *writer, hf_stats *stats) {
     return result;
 }
 
-int writer_add(hf_writer *writer, const uint8_t id[32], const uint8_t *data, uint32_t length,
-               hf_stats *stats) {
-    if (length == 0 || length > HF_FRAME_MAX)
-        return HF_E_FORMAT;
-    if (writer->pending_bytes + length > HF_FRAME_MAX) {
-        int result = flush_frame(writer, stats);
-        if (result < 0)
-            return result;
-    }
+/* Lists a chunk in the directory. */
+static int list_chunk(hf_writer *writer, const uint8_t id[32], uint32_t length) {
     uint32_t capacity = writer->chunk_capacity;
     if (grow((void **)&writer->ids, &capacity, writer->chunk_count + 1, HF_ID_BYTES) < 0 ||
         grow((void **)&writer->lengths, &writer->chunk_capacity, writer->chunk_count + 1,
@@ -186,6 +190,20 @@ int writer_add(hf_writer *writer, const uint8_t id[32], const uint8_t *data, uin
         return HF_E_MEMORY;
     memcpy(writer->ids + (size_t)writer->chunk_count * HF_ID_BYTES, id, HF_ID_BYTES);
     writer->lengths[writer->chunk_count++] = length;
+    return HF_OK;
+}
+
+int writer_add(hf_writer *writer, const uint8_t id[32], const uint8_t *data, uint32_t length,
+               hf_stats *stats) {
+    if (length == 0 || length > HF_FRAME_MAX)
+        return HF_E_FORMAT;
+    int result = HF_OK;
+    if (writer->pending_bytes + length > HF_FRAME_MAX)
+        result = flush_frame(writer, stats);
+    if (result == HF_OK)
+        result = list_chunk(writer, id, length);
+    if (result < 0)
+        return result;
     memcpy(writer->pending + writer->pending_bytes, data, length);
     writer->pending_bytes += length;
     writer->pending_chunks++;
@@ -193,10 +211,40 @@ int writer_add(hf_writer *writer, const uint8_t id[32], const uint8_t *data, uin
     return writer->pending_bytes >= target ? flush_frame(writer, stats) : HF_OK;
 }
 
+int hf_writer_put(hf_writer *writer, const uint8_t id[32], const uint8_t *data, uint32_t length) {
+    return hf_writer_has_room(writer, length) ? writer_add(writer, id, data, length, NULL)
+                                              : HF_E_FULL;
+}
+
+int hf_writer_put_delta(hf_writer *writer, const uint8_t id[32], uint32_t length,
+                        const uint8_t base_id[32], const uint8_t *packed, uint32_t packed_length) {
+    if (writer->kind != HF_KIND_DELTA || length == 0 || length > HF_FRAME_MAX ||
+        packed_length == 0 || packed_length >= length)
+        return HF_E_FORMAT;
+    if (!hf_writer_has_room(writer, length))
+        return HF_E_FULL;
+    if (grow((void **)&writer->bases, &writer->base_capacity, writer->base_count + 1, HF_ID_BYTES) <
+        0)
+        return HF_E_MEMORY;
+    int result = flush_frame(writer, NULL);
+    if (result == HF_OK)
+        result = list_chunk(writer, id, length);
+    if (result < 0)
+        return result;
+    memcpy(writer->bases + (size_t)writer->base_count * HF_ID_BYTES, base_id, HF_ID_BYTES);
+    frame_entry entry = {
+        .plain_length = length,
+        .chunk_count = 1,
+        .codec = HF_CODEC_DELTA,
+        .base = writer->base_count++,
+    };
+    return seal_frame(writer, entry, packed, packed_length);
+}
+
 static size_t write_directory(const hf_writer *writer, uint8_t *to) {
     put_u32(to, writer->frame_count);
     put_u32(to + 4, writer->chunk_count);
-    put_u32(to + 8, 0);
+    put_u32(to + 8, writer->base_count);
     put_u32(to + 12, EXTENSION_LEVEL_BYTES);
     uint8_t *at = to + DIRECTORY_HEAD_BYTES;
     for (uint32_t i = 0; i < writer->frame_count; i++, at += FRAME_ENTRY_BYTES) {
@@ -208,16 +256,19 @@ static size_t write_directory(const hf_writer *writer, uint8_t *to) {
         put_u16(at + 16, entry->chunk_count);
         at[18] = entry->codec;
         at[19] = 0;
-        put_u32(at + 20, UINT32_MAX);
+        put_u32(at + 20, entry->base);
     }
     memcpy(at, writer->ids, (size_t)writer->chunk_count * HF_ID_BYTES);
     at += (size_t)writer->chunk_count * HF_ID_BYTES;
     memcpy(at, writer->lengths, (size_t)writer->chunk_count * sizeof(uint32_t));
     at += (size_t)writer->chunk_count * sizeof(uint32_t);
+    if (writer->base_count > 0)
+        memcpy(at, writer->bases, (size_t)writer->base_count * HF_ID_BYTES);
+    at += (size_t)writer->base_count * HF_ID_BYTES;
     put_u16(at, EXTENSION_LEVEL);
     put_u16(at + 2, 1);
     at[4] = writer->level;
-    return directory_bytes(writer->frame_count, writer->chunk_count);
+    return directory_bytes(writer->frame_count, writer->chunk_count, writer->base_count);
 }
 
 int hf_writer_finish(hf_writer *writer, uint8_t name[32], const uint8_t **data, size_t *length) {
@@ -226,7 +277,8 @@ int hf_writer_finish(hf_writer *writer, uint8_t name[32], const uint8_t **data, 
         return result;
     if (writer->chunk_count == 0 || writer->is_sealed)
         return HF_E_FORMAT;
-    size_t plain_length = directory_bytes(writer->frame_count, writer->chunk_count);
+    size_t plain_length =
+        directory_bytes(writer->frame_count, writer->chunk_count, writer->base_count);
     size_t sealed_length = plain_length + HF_TAG_BYTES;
     if (writer->used + sealed_length + HF_TRAILER_BYTES > HF_CONTAINER_BYTES)
         return HF_E_FULL;

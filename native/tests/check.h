@@ -22,7 +22,7 @@ typedef struct {
 /* One table per file, ended by an entry without a name. */
 extern const test CUT_TESTS[], KERNEL_TESTS[], FINGERPRINT_TESTS[], CONTAINER_TESTS[],
     FORGED_TESTS[], INGEST_TESTS[], CHANGES_TESTS[], INDEX_TESTS[], INDEX_RUN_TESTS[],
-    INDEX_FILTER_TESTS[], SMART_TESTS[], FUZZ_TESTS[];
+    INDEX_FILTER_TESTS[], DELTA_TESTS[], SMART_TESTS[], FUZZ_TESTS[];
 
 /* splitmix64: the same numbers everywhere from one seed. */
 typedef struct {

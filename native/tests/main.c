@@ -51,7 +51,8 @@ uint64_t fuzz_count(void) { return setting("HF_FUZZ_COUNT", 100000); }
 int main(int count, char **arguments) {
     const test *tables[] = {CUT_TESTS,       KERNEL_TESTS,       FINGERPRINT_TESTS, CONTAINER_TESTS,
                             FORGED_TESTS,    INGEST_TESTS,       CHANGES_TESTS,     INDEX_TESTS,
-                            INDEX_RUN_TESTS, INDEX_FILTER_TESTS, SMART_TESTS,       FUZZ_TESTS};
+                            INDEX_RUN_TESTS, INDEX_FILTER_TESTS, DELTA_TESTS,       SMART_TESTS,
+                            FUZZ_TESTS};
     const char *wanted = count > 1 ? arguments[1] : "";
     int ran = 0;
     uint64_t began = now_ns();

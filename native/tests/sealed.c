@@ -157,6 +157,8 @@ static size_t describe(const forged *forged, uint8_t *plain) {
     at += (size_t)forged->chunk_count * HF_ID_BYTES;
     memcpy(at, forged->lengths, (size_t)forged->chunk_count * sizeof(uint32_t));
     at += (size_t)forged->chunk_count * sizeof(uint32_t);
+    memset(at, 0xBB, (size_t)forged->base_count * HF_ID_BYTES);
+    at += (size_t)forged->base_count * HF_ID_BYTES;
     memset(at, 0xEE, forged->extension + forged->surplus);
     return (size_t)(at - plain) + forged->extension + forged->surplus;
 }
@@ -169,13 +171,15 @@ size_t forge(const forged *forged, uint8_t *out) {
     for (uint32_t i = 0; i < forged->frame_count; i++) {
         frame_entry entry = forged->frames[i].entry;
         entry.offset = (uint32_t)used;
+        entry.base = NO_BASE;
         uint32_t first = entry.first_chunk;
         bool fits = first <= FORGED_CHUNKS && entry.chunk_count <= FORGED_CHUNKS - first;
         if (!fits) /* the directory is refused before anybody opens this frame */
             entry.chunk_count = 0, first = 0;
         frame_nonce(nonce, i);
-        size_t aad_length = frame_aad(aad, forged->header + 16, forged->header[10], i, &entry,
-                                      forged->ids + first * HF_ID_BYTES, forged->lengths + first);
+        size_t aad_length =
+            frame_aad(aad, forged->header + 16, forged->header[10], i, &entry,
+                      forged->ids + first * HF_ID_BYTES, forged->lengths + first, NULL);
         size_t length = forged->frames[i].payload_length;
         CHECK(gcm_seal(gcm, CONTAINER_KEY, nonce, aad, aad_length, forged->frames[i].payload,
                        length, out + used) == HF_OK);

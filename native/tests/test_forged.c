@@ -9,7 +9,8 @@ static void with_an_extension(forged *forged) { forged->extension = 77; }
 static void of_pages(forged *forged) { forged->header[10] = HF_KIND_PAGE; }
 
 static void of_kind_0(forged *forged) { forged->header[10] = 0; }
-static void of_kind_3(forged *forged) { forged->header[10] = 3; }
+static void of_kind_4(forged *forged) { forged->header[10] = 4; }
+static void of_deltas(forged *forged) { forged->header[10] = HF_KIND_DELTA; }
 static void of_a_later_version(forged *forged) { forged->header[8] = 2; }
 static void of_a_later_key(forged *forged) { forged->header[11] = 1; }
 static void with_a_foreign_magic(forged *forged) { forged->header[7] = '2'; }
@@ -24,7 +25,20 @@ static void with_an_overlap(forged *forged) { forged->frames[1].entry.first_chun
 static void with_a_frame_elsewhere(forged *forged) { forged->frames[1].offset_error = 1; }
 static void with_a_gap_at_the_end(forged *forged) { forged->gap = 1; }
 static void with_a_surplus(forged *forged) { forged->surplus = 1; }
-static void with_a_reserved_codec(forged *forged) { forged->frames[1].entry.codec = 2; }
+static void with_codec_2(forged *forged) { forged->frames[1].entry.codec = 2; }
+static void with_a_lone_base(forged *forged) {
+    of_deltas(forged);
+    with_bases(forged);
+    forged->frames[1].base = 0;
+}
+static void with_a_delta_of_nothing(forged *forged) {
+    of_deltas(forged);
+    with_codec_2(forged);
+}
+static void with_a_delta_of_many(forged *forged) {
+    with_a_lone_base(forged);
+    with_codec_2(forged);
+}
 static void with_a_flag(forged *forged) { forged->frames[1].flags = 1; }
 static void with_a_base(forged *forged) { forged->frames[1].base = 0; }
 static void with_another_sum(forged *forged) { forged->frames[0].entry.plain_length++; }
@@ -87,7 +101,11 @@ static const rule RULES[] = {
     {"an extension is skipped", with_an_extension, HF_OK, 0},
     {"pages", of_pages, HF_OK, 0},
     {"kind 0", of_kind_0, HF_E_FORMAT, 0},
-    {"kind 3", of_kind_3, HF_E_FORMAT, 0},
+    {"kind 4", of_kind_4, HF_E_FORMAT, 0},
+    {"deltas without any", of_deltas, HF_OK, 0},
+    {"a base without a delta", with_a_lone_base, HF_E_FORMAT, 0},
+    {"a delta without a base", with_a_delta_of_nothing, HF_E_FORMAT, 0},
+    {"a delta of several chunks", with_a_delta_of_many, HF_E_FORMAT, 0},
     {"version", of_a_later_version, HF_E_FORMAT, 0},
     {"key epoch", of_a_later_key, HF_E_FORMAT, 0},
     {"magic", with_a_foreign_magic, HF_E_FORMAT, 0},
@@ -102,7 +120,7 @@ static const rule RULES[] = {
     {"a frame elsewhere", with_a_frame_elsewhere, HF_E_FORMAT, 0},
     {"a gap before the directory", with_a_gap_at_the_end, HF_E_FORMAT, 0},
     {"bytes behind the directory", with_a_surplus, HF_E_FORMAT, 0},
-    {"codec", with_a_reserved_codec, HF_E_FORMAT, 0},
+    {"codec", with_codec_2, HF_E_FORMAT, 0},
     {"flags", with_a_flag, HF_E_FORMAT, 0},
     {"base", with_a_base, HF_E_FORMAT, 0},
     {"sum of lengths", with_another_sum, HF_E_FORMAT, 0},

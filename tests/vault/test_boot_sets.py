@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,6 +146,22 @@ def test_a_lost_or_damaged_set_costs_speed_only(office: Office) -> None:
         else:
             path.write_bytes(b"damaged" + path.read_bytes()[7:])
     office.check(office.open("other"), name)
+
+
+def test_a_set_that_the_vault_lost_is_sent_again(office: Office) -> None:
+    name = office.back_up(MACHINE, size_mib=SIZE_MIB)
+    boot(office, name, OFFSETS)
+    office.add_vault()
+    office.sync()
+    before = {path.name for path in office.objects("boots")}
+    shutil.rmtree(office.vault)
+    office.vault.mkdir()
+    office.sync(expect=1)
+    after = {path.name for path in office.objects("boots")}
+    assert len(after) == len(before)
+    other = office.open("other").state
+    asked, _ = read_like_a_boot(office, other, name, with_set=True)
+    assert set(asked) <= after
 
 
 def test_the_note_of_a_running_boot_may_be_torn(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from appliance.store.findings import read_findings
 from appliance.store.store import Store
 from appliance.vault.directory import DirectoryBucket
 from appliance.vault.mending import Mending
+from tests.images import write_image
 from tests.vault.office import Office, points_of
 
 
@@ -96,6 +97,51 @@ def test_a_container_that_was_lost_here_is_read_from_the_vault(office: Office) -
     office.check(office.box)
     said = office.box("--json", "verify", expect=0).json()
     assert said["only_off_site_containers"] > 0
+    assert len(said["repaired_containers"]) == len(local(office)) > 0
+    office.vault.rename(office.folder / "elsewhere")
+    office.check(office.box)
+
+
+def test_a_lost_container_whose_chunks_lie_elsewhere_in_the_vault_is_stored_anew(
+    office: Office,
+) -> None:
+    first = office.back_up("web1", size_mib=8)
+    office.add_vault()
+    office.sync()
+    # Its chunks move to other containers, which the vault never gets: it has them already.
+    office.box("recompress", expect=0)
+    second = office.back_up("twin", image=office.images[first])
+    containers = len(office.objects("containers"))
+    office.sync()
+    for path in local(office):
+        path.unlink()
+    said = office.box("--json", "scrub", "--all", expect=0).json()
+    assert said["repaired_containers"]
+    assert len(office.objects("containers")) <= containers + 2, "pages only"
+    office.vault.rename(office.folder / "elsewhere")
+    office.check(office.box, second)
+
+
+def test_what_an_opened_box_lists_is_in_the_vault_until_it_is_pulled(office: Office) -> None:
+    fill(office)
+    other = office.open("other")
+
+    def where() -> dict[str, list[str]]:
+        listed = other("--json", "points", expect=0).json()["points"]
+        return {str(point["name"]): point["where"] for point in listed}
+
+    first, second = office.images
+    assert where() == {first: ["vault"], second: ["vault"]}
+    other("verify", expect=0)
+    assert not list((other.state / "store" / "containers").glob("*/*")), (
+        "nothing is brought unasked"
+    )
+    other("vault", "pull", first, expect=0)
+    assert where() == {first: ["box", "vault"], second: ["vault"]}
+    # What is backed up beside a base that is not here is not all here either.
+    path = write_image(office.folder / "next.raw", bytearray(office.images[second]))
+    made = other("--json", "backup", path, "--machine", "file1", expect=0).json()["name"]
+    assert where()[made] == ["box, partly"]
 
 
 def flip(path: Path, offset: int) -> bytes:

@@ -1,0 +1,173 @@
+"""Deltas: what resembles what the vault holds goes as the difference, and comes back whole."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.formats.bill import Bill, decode_bill
+from tests.command import Holdfast
+from tests.vault.office import MIB, Office, points_of
+
+SIZE_MIB = 12
+
+
+def first_image(seed: int) -> bytes:
+    """Bytes that compress to a half, without repetitions."""
+    return bytes(byte & 0x0F for byte in random.Random(seed).randbytes(SIZE_MIB * MIB))
+
+
+def next_image(seed: int, image: bytes) -> bytes:
+    """The same with a byte changed in every 10,000: each chunk is another one, and alike."""
+    chooser, copy = random.Random(seed), bytearray(image)
+    for at in range(0, len(copy), 10_000):
+        copy[at + chooser.randrange(10_000) if at + 10_000 < len(copy) else at] ^= 0x10
+    return bytes(copy)
+
+
+@pytest.fixture
+def office(tmp_path: Path, seed: int) -> Iterator[Office]:
+    made = Office(tmp_path, seed)
+    first = made.back_up(image=first_image(seed))
+    made.add_vault()
+    # A directory has no line in between; a limit says that there is something to save.
+    made.box("vault", "limit", "--rate", "15", expect=0)
+    made.sync()
+    made.back_up(image=next_image(seed, made.images[first]))
+    yield made
+    made.close()
+
+
+def size_of(office: Office, kind: str) -> int:
+    return sum(path.stat().st_size for path in office.objects(kind))
+
+
+def bills(office: Office) -> list[Bill]:
+    return [decode_bill(path.read_bytes()) for path in office.objects("bills")]
+
+
+def empty(box: Holdfast) -> None:
+    for path in (box.state / "store" / "containers").glob("*/*"):
+        path.unlink()
+
+
+def test_what_is_alike_costs_little_and_comes_back(office: Office) -> None:
+    before = size_of(office, "containers")
+    office.sync()
+    deltas = office.objects("deltas")
+    assert deltas
+    for path in deltas:
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
+    pages = size_of(office, "containers") - before
+    assert size_of(office, "deltas") + pages < before / 4
+    other = office.open("other")
+    office.check(other)
+    assert points_of(other) == points_of(office.box)
+    office.box("vault", "verify", "--without-key", office.url, expect=0)
+    assert office.sync()["traffic"]["sent_bytes"] == 0
+
+
+def test_a_bill_names_deltas_and_their_bases(office: Office) -> None:
+    office.sync()
+    (second,) = (bill for bill in bills(office) if bill.strays)
+    names = {path.name for path in office.objects("deltas")}
+    assert {need.name.hex() for need in second.needs if need.kind == "deltas"} == names
+    (first,) = (bill for bill in bills(office) if not bill.strays)
+    data = max(first.needs, key=lambda need: need.size_bytes)
+    assert data.name in {need.name for need in second.needs}, "the base goes with it"
+
+
+def test_bases_stay_when_only_deltas_need_them(office: Office) -> None:
+    office.sync()
+    first, second = office.images
+    office.box("vault", "retain", "--keep-last", "1", expect=0)
+    office.box("vault", "prune", "--grace", "0", expect=0)
+    office.box("vault", "verify", expect=0)
+    other = office.open("other")
+    assert points_of(other) == [second]
+    office.check(other, second)
+    # The box drops the bills of what is gone, and keeps those of what lives.
+    strays = list((office.box.state / "vaults" / "vault" / "strays").glob("*"))
+    assert len(strays) == 1
+    assert first in points_of(office.box)
+
+
+def test_a_pulled_delta_needs_the_vault_no_more(office: Office) -> None:
+    office.sync()
+    second = list(office.images)[1]
+    other = office.open("other")
+    pulled = other("--json", "vault", "pull", second, expect=0).json()
+    assert pulled["bytes"] > 0
+    again = other("--json", "vault", "pull", second, expect=0).json()
+    assert (again["containers"], again["bytes"]) == (0, 0)
+    office.vault.rename(office.folder / "elsewhere")
+    office.check(other, second)
+    other("collect", expect=0)
+    office.check(other, second)
+    other("verify", second, expect=0)
+
+
+def test_chunks_that_are_lost_on_the_box_are_repaired_from_deltas(office: Office) -> None:
+    office.sync()
+    empty(office.box)
+    office.check(office.box)
+    said = office.box("--json", "verify", expect=0).json()
+    assert said["repaired_containers"]
+    office.vault.rename(office.folder / "elsewhere")
+    office.check(office.box)
+
+
+def test_a_flipped_byte_in_deltas_or_bases_is_found_and_never_believed(office: Office) -> None:
+    office.sync()
+    second = list(office.images)[1]
+    for kind in ("deltas", "containers"):
+        victim = max(office.objects(kind), key=lambda path: path.stat().st_size)
+        whole = victim.read_bytes()
+        at = len(whole) // 2
+        victim.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        said = office.box("vault", "verify", "--without-key", office.url, expect=4)
+        assert victim.name in said.out + said.err
+        other = office.open(f"other-{kind}")
+        refused = other("restore", second, "-")
+        assert refused.code != 0
+        assert len(refused.stdout) == SIZE_MIB * MIB, "the rest is there, damage reads as zeros"
+        victim.write_bytes(whole)
+
+
+def test_a_base_that_the_vault_lost_makes_the_next_sync_send_what_it_needs(office: Office) -> None:
+    office.sync()
+    victim = max(office.objects("containers"), key=lambda path: path.stat().st_size)
+    victim.unlink()
+    office.sync("--thorough", expect=1)
+    assert office.sync()["done"]
+    office.check(office.open("other"))
+
+
+def test_a_third_generation_finds_bases_too(office: Office) -> None:
+    office.sync()
+    before = size_of(office, "containers") + size_of(office, "deltas")
+    second = list(office.images)[1]
+    office.back_up(image=next_image(office.seed + 7, office.images[second]))
+    office.sync()
+    grown = size_of(office, "containers") + size_of(office, "deltas") - before
+    assert grown < SIZE_MIB * MIB / 2 / 4
+    office.check(office.open("other"))
+
+
+def test_without_a_line_that_is_slow_containers_go_as_they_are(office: Office) -> None:
+    office.box("vault", "limit", "--rate", "0", expect=0)
+    office.sync()
+    assert not office.objects("deltas")
+
+
+def test_what_resembles_nothing_goes_as_it_is(office: Office) -> None:
+    office.back_up("other", image=random.Random(office.seed + 9).randbytes(4 * MIB))
+    office.sync("--all")
+    deltas = size_of(office, "deltas")
+    office.back_up("third", image=random.Random(office.seed + 10).randbytes(4 * MIB))
+    office.sync()
+    assert size_of(office, "deltas") == deltas
