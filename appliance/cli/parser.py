@@ -290,3 +290,6 @@ COMMANDS: dict[str, _Command] = {
         drill_options.add_failover,
     ),
 }
+
+# They are about the daemon itself, and nothing that it could be asked to do.
+DAEMON_COMMANDS: frozenset[str] = frozenset()
