@@ -210,6 +210,9 @@ class Verbs:
     def __iter__(self) -> Iterator[Verb]:
         return iter(self._verbs.values())
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._verbs
+
     def get(self, name: str) -> Verb:
         """The verb of that name. Raises NotFoundError."""
         verb = self._verbs.get(name)
