@@ -63,7 +63,7 @@ class Passwords:
                 self._hasher.verify(stored or self._nobody, text)
             except (VerificationError, InvalidHashError):
                 return False
-        return stored is not None
+        return bool(stored)
 
     def is_outdated(self, stored: str) -> bool:
         """Whether `stored` was made at another cost than is usual now."""
