@@ -22,6 +22,8 @@ from appliance.catalog.access_file import AccessFile
 
 WINDOW = timedelta(hours=1)
 _NOBODY = "setup"
+BEGUN_ANEW = "begun_anew"
+"""Setting: the users were lost and somebody showed the recovery key; see `Access.seal`."""
 State = Literal["done", "open", "closed"]
 
 
@@ -60,7 +62,7 @@ class SetupWindow:
     @property
     def needs_recovery_key(self) -> bool:
         """Whether the users were lost: a code alone makes no administrator then."""
-        return not self._accounts.has_admin() and (self._had_admin() or self._file.was_damaged)
+        return not self._accounts.has_admin() and self._had_admin()
 
     def open(self) -> str | None:
         """Open the window and give the code to show at the box; None if there is an admin.
@@ -100,7 +102,7 @@ class SetupWindow:
         """
         if not caller.is_present:
             caller.require(SETUP)
-        self._check_recovery_key(caller, recovery_key)
+        self.prove_owner(caller, recovery_key)
         with self._file.transaction():
             if self._accounts.has_admin():
                 raise Forbidden("this box is set up: log in")
@@ -112,12 +114,18 @@ class SetupWindow:
             self._audit.note(name, "setup admin", target=name, address=caller.address)
             return self._sessions.begin(name, address=caller.address, confirmed_for=AFTER_PROOF)
 
-    def _check_recovery_key(self, caller: Caller, recovery_key: str | None) -> None:
+    def prove_owner(self, caller: Caller, recovery_key: str | None) -> None:
+        """Where users were lost, an administrator is made with the recovery key only.
+
+        Raises Forbidden without the right one, RateLimited for one who guesses it.
+        """
         if not self.needs_recovery_key:
             return
         if recovery_key:
             self._attempts.check(SETUP, caller.address)
             if self._opens_store(recovery_key):
+                self._file.set_setting(BEGUN_ANEW, "yes")
+                self._audit.note(caller.name, "setup", detail="recovery key: the log begins anew")
                 return
             self._attempts.fail(SETUP, caller.address)
         self._refuse(caller, "without the recovery key")

@@ -110,6 +110,7 @@ def test_lost_users_never_reopen_setup_to_strangers(
         mark.write_bytes(b"sealed")
         lose_users(tmp_path)
     else:
+        (tmp_path / "store" / "store.json").write_text("{}")
         (tmp_path / "access.sqlite").write_bytes(b"garbage" * 1000)
     with Access(
         tmp_path, clock, passwords=cheap_passwords(), opens_store=lambda text: text == "the key"
