@@ -39,6 +39,11 @@ _IMPORT = """\
 Check a certificate and its key, and serve them: the key has to fit, the chain to be whole, and the
 certificate to be valid now and to name this box. When it ends, the box's own is served again.
 """
+_BUNDLE = """\
+Put together what helps somebody who helps: versions, settings, findings, jobs, the audit log, logs
+of this product. No data of machines, no file names from inside them, and no secrets: passwords,
+keys, tokens and codes are replaced by [hidden]. Nothing is sent anywhere; look inside first.
+"""
 _AUDIT = """\
 The audit log: every login, every write and every refusal, in a chain that shows every change. Its
 head is sealed in the store, so that an end that is cut off shows too.
@@ -137,6 +142,17 @@ def add_certificates(parser: argparse.ArgumentParser) -> None:
         "vouch for this box and for private networks only.",
     )
     export.add_argument("--out", metavar="F", type=Path, help="a new file (default: print it)")
+
+
+def add_bundle(parser: argparse.ArgumentParser) -> None:
+    """Arguments of bundle."""
+    parser.description = _BUNDLE
+    parser.add_argument(
+        "target",
+        metavar="TARGET",
+        nargs="?",
+        help="a new file, or - for standard output (default: holdfast-bundle-TIME.tar.gz here)",
+    )
 
 
 def _named(
