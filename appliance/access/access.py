@@ -7,7 +7,9 @@ through `gate` alone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from appliance.access.accounts import Accounts
 from appliance.access.approvals import Approvals
@@ -26,6 +28,9 @@ from appliance.catalog.access_file import AccessFile, UserRow
 from appliance.formats.audit import MARK_PLACE
 from appliance.formats.recovery_key import parse_recovery_key
 from appliance.keys import keyring
+
+if TYPE_CHECKING:
+    from appliance.access.passkeys import Passkeys
 
 
 class Access:
@@ -77,6 +82,20 @@ class Access:
             attempts=self.attempts,
             second_factor=self.second_factor,
             codes=self.codes,
+            audit=self.audit,
+        )
+
+    @cached_property
+    def passkeys(self) -> Passkeys:
+        """WebAuthn; made when it is first asked for, because its library loads slowly."""
+        from appliance.access.passkeys import Passkeys  # noqa: PLC0415
+
+        return Passkeys(
+            self.file,
+            self.clock,
+            gate=self.gate,
+            sessions=self.sessions,
+            attempts=self.attempts,
             audit=self.audit,
         )
 
