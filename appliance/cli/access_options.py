@@ -115,7 +115,9 @@ def add_setup(parser: argparse.ArgumentParser) -> None:
     """Arguments of setup and what it can do."""
     parser.description = "How far the setup of this box is, and the code for its first page."
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    add_action(actions, "status", "how far setup is", "")
+    add_action(actions, "status", "how far setup is, and what this host cannot do", "")
+    skip = add_action(actions, "skip", "go on without a step", "")
+    skip.add_argument("step", metavar="STEP", help="as 'setup status' calls it")
     add_action(
         actions,
         "code",
