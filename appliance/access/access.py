@@ -1,0 +1,93 @@
+"""Everything about who gets in, built once over one file.
+
+Owns how the parts are put together. `daemon` and `cli` ask for parts by name; the API admits
+through `gate` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from appliance.access.accounts import Accounts
+from appliance.access.attempts import Attempts
+from appliance.access.audit import Audit
+from appliance.access.codes import Codes
+from appliance.access.gate import Gate
+from appliance.access.passwords import Passwords
+from appliance.access.second_factor import SecondFactor
+from appliance.access.sessions import SessionLimits, Sessions
+from appliance.access.setup_window import SetupWindow
+from appliance.access.tokens import Tokens
+from appliance.base.clock import Clock, SystemClock
+from appliance.base.errors import HoldfastError
+from appliance.catalog.access_file import AccessFile
+from appliance.formats.audit import MARK_PLACE
+from appliance.formats.recovery_key import parse_recovery_key
+from appliance.keys import keyring
+
+
+class Access:
+    """Who gets into one box. Close it when done; call `gate.keep` every minute."""
+
+    def __init__(
+        self,
+        state: Path,
+        clock: Clock | None = None,
+        *,
+        passwords: Passwords | None = None,
+        limits: SessionLimits | None = None,
+        opens_store: Callable[[str], bool] | None = None,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self.file = AccessFile(state)
+        self.passwords = passwords or Passwords()
+        self.audit = Audit(self.file, self.clock)
+        self.attempts = Attempts(self.file, self.clock)
+        self.codes = Codes(self.file, self.clock)
+        self.sessions = Sessions(self.file, self.clock, limits)
+        self.tokens = Tokens(self.file, self.clock)
+        self.second_factor = SecondFactor(self.file, self.clock, self.codes)
+        self.accounts = Accounts(
+            self.file, self.clock, self.passwords, self.sessions, self.second_factor
+        )
+        self.setup = SetupWindow(
+            self.file,
+            self.codes,
+            self.accounts,
+            self.sessions,
+            had_admin=(state / "store" / MARK_PLACE).exists,
+            opens_store=opens_store or (lambda text: opens(state, text)),
+        )
+        self.gate = Gate(
+            self.file,
+            self.clock,
+            passwords=self.passwords,
+            sessions=self.sessions,
+            tokens=self.tokens,
+            attempts=self.attempts,
+            second_factor=self.second_factor,
+            codes=self.codes,
+            setup=self.setup,
+            audit=self.audit,
+        )
+
+    def close(self) -> None:
+        """Write down what was used when, and let go of the file."""
+        self.gate.keep()
+        self.file.close()
+
+    def __enter__(self) -> Access:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def opens(state: Path, text: str) -> bool:
+    """Whether `text` is a recovery key of the store in `state`."""
+    try:
+        keyring.open_with_recovery_key(state, parse_recovery_key(text))
+    except HoldfastError:
+        return False
+    return True
