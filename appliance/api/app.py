@@ -16,6 +16,7 @@ from aiohttp import web
 
 from appliance.access.browser_rules import API_HEADERS
 from appliance.api.openapi import ROOT, describe_api
+from appliance.api.pages import Pages
 from appliance.api.parts import Parts
 from appliance.api.problem import describe, describe_error
 from appliance.api.route import Ask, Reply, Route
@@ -27,8 +28,8 @@ _LOG = logging.getLogger("holdfast.api")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(parts: Parts, routes: Iterable[Route]) -> web.Application:
-    """The application with these routes; the description of them is one more."""
+def make_app(parts: Parts, routes: Iterable[Route], pages: Pages) -> web.Application:
+    """The application with these routes and pages; the description of routes is one more."""
     routes = list(routes)
     app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=[_answer_problems])
     document = msgspec.json.encode(describe_api(routes))
@@ -39,8 +40,19 @@ def make_app(parts: Parts, routes: Iterable[Route]) -> web.Application:
     described = Route("GET", "/openapi.json", "This description", get_document, "nobody")
     for route in [described, *routes]:
         app.router.add_route(route.method, ROOT + route.path, _guard(parts, route))
+    app.router.add_get("/{name:.*}", _open_page(parts, pages))
     app.on_response_prepare.append(_add_headers)
     return app
+
+
+def _open_page(parts: Parts, pages: Pages) -> _Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if request.path.startswith("/api/"):
+            raise web.HTTPNotFound
+        parts.door.check_page(request)
+        return await pages.answer(request)
+
+    return handle
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -5,8 +5,6 @@ Owns the order of the checks. Passwords, sessions and tokens are `appliance.acce
 
 from __future__ import annotations
 
-import socket
-import struct
 from collections.abc import Collection
 
 from aiohttp import web
@@ -18,7 +16,6 @@ from appliance.access.sessions import COOKIE
 from appliance.api.route import Route
 
 NOBODY = Caller("nobody", "nobody", frozenset())
-_PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
 def facts_of(request: web.Request) -> Facts:
@@ -47,28 +44,25 @@ def take_cookie(response: web.Response) -> web.Response:
 class Door:
     """Lets requests in."""
 
-    def __init__(self, gate: Gate, names: Collection[str], owner: int) -> None:
-        """`names`: what the box is called, beside its addresses. `owner`: uid of the daemon."""
+    def __init__(self, gate: Gate, names: Collection[str]) -> None:
+        """`names`: what the box is called, beside its addresses."""
         self._gate = gate
-        self._names = {name.lower().rstrip(".") for name in names} | {"localhost"}
-        self._owner = owner
+        self._names = frozenset(name.lower().rstrip(".") for name in names) | {"localhost"}
 
     async def admit(self, request: web.Request, route: Route) -> Caller:
         """The caller, allowed to use `route`. Raises AccessError."""
-        peer = _local_peer(request)
-        if peer is None:
-            self._check_page(request)
+        self._check_browser(request, is_page=False)
         if route.role == "nobody":
             return NOBODY
-        caller = (
-            self._gate.admit(facts_of(request))
-            if peer is None
-            else self._gate.admit_peer(peer in (0, self._owner))
-        )
+        caller = self._gate.admit(facts_of(request))
         self._check_caller(request, route, caller)
         return caller
 
-    def _check_page(self, request: web.Request) -> None:
+    def check_page(self, request: web.Request) -> None:
+        """Raises Forbidden for a page that was not opened by a name of this box."""
+        self._check_browser(request, is_page=True)
+
+    def _check_browser(self, request: web.Request, *, is_page: bool) -> None:
         headers = request.headers
         check_browser(
             BrowserFacts(
@@ -79,6 +73,7 @@ class Door:
                 headers.get("Sec-Fetch-Mode"),
                 headers.get(WRITE_HEADER),
                 is_socket="Upgrade" in headers,
+                is_page=is_page,
                 # Whoever logs in has none yet, and would get one.
                 has_cookie="Authorization" not in headers,
             ),
@@ -95,13 +90,3 @@ class Door:
             caller.require_machine(machine)
         if route.is_destructive:
             self._gate.require_confirmed(caller)
-
-
-def _local_peer(request: web.Request) -> int | None:
-    """The uid at the other end of the local socket; None for the network."""
-    transport = request.transport
-    connection = None if transport is None else transport.get_extra_info("socket")
-    if connection is None or connection.family != socket.AF_UNIX:
-        return None
-    data: bytes = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    return int(_PEER.unpack(data)[1])

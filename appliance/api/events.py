@@ -94,6 +94,10 @@ class EventLog:
             return [self._reset()]
         return [happening for happening in self._kept if happening.number > int(number)]
 
+    def close(self) -> None:
+        """Nothing comes any more: who waits looks whether the box is stopping."""
+        self._send(self._reset())
+
     def encode(self, happening: Happening) -> bytes:
         """As it goes over the line."""
         head = f"id: {self._run}-{happening.number}\nevent: {happening.kind}\ndata: "

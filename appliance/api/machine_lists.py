@@ -25,8 +25,6 @@ _EMPTY: Json = {
     "points": 0,
     "damaged_points": 0,
     "size_bytes": 0,
-    "vaults": [],
-    "last_drill": None,
 }
 
 
@@ -55,10 +53,20 @@ NOTHING = Promise()
 class MachineLists:
     """Reads of machines and points. For the event loop; what reads files does so in a thread."""
 
-    def __init__(self, listing: Listing, clock: Clock, promises: Promises) -> None:
+    def __init__(
+        self,
+        listing: Listing,
+        clock: Clock,
+        promises: Promises,
+        vaults: Callable[[], Mapping[str, list[Json]]] = dict,
+        drills: Callable[[], Mapping[str, Json]] = dict,
+    ) -> None:
+        """`vaults` and `drills` say what is known of them by machine."""
         self._listing = listing
         self._clock = clock
         self._promises = promises
+        self._vaults = vaults
+        self._drills = drills
         self._version: object = None
         self._rows: list[Json] = []
         self._read_s = float("-inf")
@@ -78,9 +86,10 @@ class MachineLists:
 
     def _read(self) -> list[Json]:
         listed = {row["name"]: row for row in self._listing.machines()}
-        promises = self._promises()
+        promises, vaults, drills = self._promises(), self._vaults(), self._drills()
         return [
             self._join(name, listed.get(name, _EMPTY), promises.get(name, NOTHING))
+            | {"vaults": vaults.get(name, []), "last_drill": drills.get(name)}
             for name in sorted(listed.keys() | promises.keys())
         ]
 

@@ -9,33 +9,23 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from appliance.access.access import Access
-from appliance.access.callers import Caller
 from appliance.base.clock import Clock
 from appliance.jobs.jobs import Jobs
 from appliance.jobs.verb import Verbs
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
     from appliance.api.answers import Answers
+    from appliance.api.door import Door
     from appliance.api.events import EventLog
     from appliance.api.machine_lists import MachineLists
-    from appliance.api.route import Route
     from appliance.api.screen import Screens
     from appliance.api.snapshots import Snapshots
     from appliance.api.workers import Workers
 
 Json = dict[str, Any]
-
-
-class Door(Protocol):
-    """Who gets in (`appliance.access`)."""
-
-    async def admit(self, request: web.Request, route: Route) -> Caller:
-        """The caller, allowed to use `route`. Raises AccessError."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +45,6 @@ class Parts:
     screens: Screens
     events: EventLog
     answers: Answers
-    box: Callable[[], Awaitable[Json]]
+    box: Callable[[], Awaitable[Any]]
     has_store: Callable[[], bool]
     is_stopping: Callable[[], bool]

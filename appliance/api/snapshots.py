@@ -56,7 +56,12 @@ class Snapshot:
         return self.asked_s is not None and now_s - self.asked_s < old_s
 
 
+_POINTS = (
+    *("backup", "forget", "unforget", "hold", "release", "prune", "verify", "scrub", "vault"),
+    *("drill", "unlock", "init", "learn", "failback", "key"),
+)
 LOOKS = (
+    Look("learn", ("learn",), 600.0, _POINTS, "machine", "/api/v1/machines"),
     Look("status", ("status",), 300.0, ("backup", "forget", "prune", "collect", "init", "unlock")),
     Look(
         "disks",
@@ -126,6 +131,11 @@ class Snapshots:
         for look in self._looks.values():
             if any(verb == one or verb.startswith(f"{one} ") for one in look.after):
                 self._wanted[look.name].set()
+
+    def look_everywhere(self) -> None:
+        """Everything may have changed."""
+        for wanted in self._wanted.values():
+            wanted.set()
 
     def look_again(self, name: str) -> None:
         """Something happened."""

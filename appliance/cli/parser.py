@@ -255,6 +255,7 @@ COMMANDS: dict[str, _Command] = {
         "arrays", "array", "RAID: list, check, create, grow", health_options.add_array
     ),
     "vault": _Command("vaults", "vault", "the off-site copy", vault_options.add_vault),
+    "learn": _Command("learn", "learn", "bring the daemon's lists of points up to date", _none),
     "restore": _Command("recover", "restore", "write a disk back", _restore),
     "ls": _Command("browse", "ls", "list the files inside a point", browse_options.add_ls),
     "cat": _Command("browse", "cat", "a file inside a point", browse_options.add_cat),

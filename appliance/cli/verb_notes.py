@@ -100,6 +100,7 @@ NOTES: dict[str, VerbNote] = {
     "vault mirror": _work("admin"),
     "vault seed": _work("admin"),
     "vault adopt": _work("admin"),
+    "learn": VerbNote("operator", is_repeatable=True, group="learn"),
     "restore": _FORCED,
     "ls": _look("operator"),
     "cat": VerbNote("operator", output="bytes"),
