@@ -10,18 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from appliance.access.accounts import Accounts
+from appliance.access.approvals import Approvals
 from appliance.access.attempts import Attempts
-from appliance.access.audit import Audit
+from appliance.access.audit import Audit, Records
 from appliance.access.codes import Codes
 from appliance.access.gate import Gate
 from appliance.access.passwords import Passwords
 from appliance.access.second_factor import SecondFactor
 from appliance.access.sessions import SessionLimits, Sessions
-from appliance.access.setup_window import SetupWindow
+from appliance.access.setup_window import BEGUN_ANEW, SetupWindow
 from appliance.access.tokens import Tokens
 from appliance.base.clock import Clock, SystemClock
 from appliance.base.errors import HoldfastError
-from appliance.catalog.access_file import AccessFile
+from appliance.catalog.access_file import AccessFile, UserRow
 from appliance.formats.audit import MARK_PLACE
 from appliance.formats.recovery_key import parse_recovery_key
 from appliance.keys import keyring
@@ -43,20 +44,28 @@ class Access:
         self.file = AccessFile(state)
         self.passwords = passwords or Passwords()
         self.audit = Audit(self.file, self.clock)
+        self.approvals = Approvals(self.file, self.clock, self.audit)
         self.attempts = Attempts(self.file, self.clock)
         self.codes = Codes(self.file, self.clock)
         self.sessions = Sessions(self.file, self.clock, limits)
         self.tokens = Tokens(self.file, self.clock)
         self.second_factor = SecondFactor(self.file, self.clock, self.codes)
         self.accounts = Accounts(
-            self.file, self.clock, self.passwords, self.sessions, self.second_factor
+            self.file,
+            self.clock,
+            passwords=self.passwords,
+            sessions=self.sessions,
+            second_factor=self.second_factor,
+            attempts=self.attempts,
         )
         self.setup = SetupWindow(
             self.file,
-            self.codes,
-            self.accounts,
-            self.sessions,
-            had_admin=(state / "store" / MARK_PLACE).exists,
+            codes=self.codes,
+            accounts=self.accounts,
+            sessions=self.sessions,
+            attempts=self.attempts,
+            audit=self.audit,
+            had_admin=lambda: self._had_admin(state / "store"),
             opens_store=opens_store or (lambda text: opens(state, text)),
         )
         self.gate = Gate(
@@ -68,9 +77,31 @@ class Access:
             attempts=self.attempts,
             second_factor=self.second_factor,
             codes=self.codes,
-            setup=self.setup,
             audit=self.audit,
         )
+
+    def find_user(self, name: str) -> UserRow | None:
+        """The user of this name; a token has none."""
+        return self.file.users.get(name)
+
+    def _had_admin(self, store: Path) -> bool:
+        """Whether the users were there and are lost; before there is a store nothing is."""
+        is_damaged = self.file.was_damaged and (store / "store.json").exists()
+        return is_damaged or (store / MARK_PLACE).exists()
+
+    def seal(self, records: Records) -> None:
+        """Seal that there is an administrator and how far the audit log is, durably.
+
+        The daemon calls this every minute while the store is unlocked. Where users were lost and
+        the recovery key was shown, the log that began then is taken for the right one, once.
+        """
+        if not self.accounts.has_admin():
+            return
+        if self.file.setting(BEGUN_ANEW):
+            self.audit.reseal(records)
+            self.file.set_setting(BEGUN_ANEW, "")
+        else:
+            self.audit.seal(records)
 
     def close(self) -> None:
         """Write down what was used when, and let go of the file."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 
+from appliance.access.attempts import Attempts
 from appliance.access.callers import ADMIN, PEOPLE, parse_role
 from appliance.access.passwords import Passwords
 from appliance.access.second_factor import SecondFactor
@@ -28,15 +29,18 @@ class Accounts:
         self,
         file: AccessFile,
         clock: Clock,
+        *,
         passwords: Passwords,
         sessions: Sessions,
         second_factor: SecondFactor,
+        attempts: Attempts,
     ) -> None:
         self._file = file
         self._clock = clock
         self._passwords = passwords
         self._sessions = sessions
         self._second_factor = second_factor
+        self._attempts = attempts
 
     def list(self) -> list[UserRow]:
         """All users, by name."""
@@ -111,10 +115,12 @@ class Accounts:
     def choose_password(self, name: str, old: str, new: str, *, session: str = "") -> None:
         """Change one's own password, durably; other sessions than `session` end.
 
-        Raises UsageError if the old one is wrong, or the new one weak or the same.
+        Raises UsageError if the old one is wrong, or the new one weak or the same; RateLimited.
         """
         user = self.get(name)
+        self._attempts.check(name, session)
         if not self._passwords.matches(user.password, old):
+            self._attempts.fail(name, session)
             raise UsageError("the old password is wrong")
         if old == new:
             raise UsageError("the new password is the old one")

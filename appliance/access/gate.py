@@ -24,8 +24,7 @@ from appliance.access.callers import (
 from appliance.access.codes import Codes
 from appliance.access.passwords import Passwords
 from appliance.access.second_factor import SecondFactor
-from appliance.access.sessions import Sessions
-from appliance.access.setup_window import CONFIRMED, SetupWindow
+from appliance.access.sessions import AFTER_PROOF, Sessions
 from appliance.access.tokens import BOX, PREFIX, Tokens
 from appliance.base.clock import Clock
 from appliance.catalog.access_file import AccessFile, SessionRow, UserRow
@@ -66,7 +65,6 @@ class Gate:
         attempts: Attempts,
         second_factor: SecondFactor,
         codes: Codes,
-        setup: SetupWindow,
         audit: Audit,
     ) -> None:
         self._file = file
@@ -77,7 +75,6 @@ class Gate:
         self._attempts = attempts
         self._second_factor = second_factor
         self._codes = codes
-        self._setup = setup
         self._audit = audit
 
     def admit(self, facts: Facts) -> Caller:
@@ -149,41 +146,10 @@ class Gate:
             browser=facts.browser,
             replaces=facts.cookie,
             # The one moment to set up a second factor without having one.
-            confirmed_for=CONFIRMED if user.is_initial else CONFIRMED * 0,
+            confirmed_for=AFTER_PROOF if user.is_initial else AFTER_PROOF * 0,
         )
         self._file.users.change(user.name, last_login_s=self._clock.now().timestamp())
         self._audit.note(user.name, "login", detail=how, address=facts.address)
-        return secret
-
-    def enter_setup(self, code: str, facts: Facts) -> str:
-        """The secret of a session that may set up, for the code that the box shows.
-
-        Raises Unauthenticated, Forbidden when the window is closed, RateLimited.
-        """
-        self._attempts.check(SETUP, facts.address)
-        try:
-            secret = self._setup.enter(code, facts.address, facts.browser)
-        except Unauthenticated:
-            self._attempts.fail(SETUP, facts.address)
-            self._refuse("", "setup", facts.address, "wrong code")
-            raise
-        self._audit.note(SETUP, "setup", detail="code", address=facts.address)
-        return secret
-
-    def make_first_admin(
-        self, caller: Caller, name: str, password: str, *, recovery_key: str | None = None
-    ) -> str:
-        """The first administrator; gives the secret of its session. As `SetupWindow.make_admin`."""
-        if recovery_key:
-            self._attempts.check(SETUP, caller.address)
-        try:
-            secret = self._setup.make_admin(caller, name, password, recovery_key=recovery_key)
-        except Forbidden:
-            if recovery_key:
-                self._attempts.fail(SETUP, caller.address)
-            self._refuse(caller.name, "setup admin", caller.address, "not allowed")
-            raise
-        self._audit.note(name, "setup admin", target=name, address=caller.address)
         return secret
 
     def log_out(self, facts: Facts) -> None:
@@ -219,7 +185,7 @@ class Gate:
 
     def show_presence_code(self, user: str) -> str:
         """A code for `user` that proves that somebody is at the box, for ten minutes."""
-        return self._codes.make(PRESENCE, user, lifetime=CONFIRMED / 6)
+        return self._codes.make(PRESENCE, user, lifetime=AFTER_PROOF / 6)
 
     def _check_password(self, name: str, password: str, facts: Facts, action: str) -> UserRow:
         self._attempts.check(name, facts.address)

@@ -19,6 +19,9 @@ from appliance.catalog.access_file import AccessFile, SessionRow
 _SECRET_BYTES = 32
 _TEXT_MAX = 200
 COOKIE = "__Host-holdfast"
+AFTER_PROOF = timedelta(hours=1)
+"""Whoever typed the setup code was at the box, and whoever has an initial password was just given
+it: so long they are not asked to confirm, and can set up a second factor."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from appliance.cli import (
+    access_options,
     browse_options,
     drill_options,
     health_options,
@@ -219,6 +220,10 @@ def _scrub(parser: argparse.ArgumentParser) -> None:
 
 
 COMMANDS: dict[str, _Command] = {
+    "setup": _Command("users", "setup", "the first steps of a box", access_options.add_setup),
+    "users": _Command("users", "users", "people who may log in", access_options.add_users),
+    "tokens": _Command("users", "tokens", "programs that may come in", access_options.add_tokens),
+    "audit": _Command("users", "audit", "who did what", access_options.add_audit),
     "init": _Command("keys", "init", "make the store and its keys", _init),
     "unlock": _Command("keys", "unlock", "keep the key in memory until reboot", _unlock),
     "lock": _Command("keys", "lock", "forget the key that unlock keeps", _none),

@@ -20,6 +20,8 @@ from appliance.access.callers import (
 from appliance.access.setup_window import WINDOW
 from tests.access.conftest import PASSWORD, HandClock, cheap_passwords, facts, log_in
 
+ADDRESS = "192.0.2.7"
+
 
 def open_window(access: Access) -> str:
     code = access.setup.open()
@@ -28,7 +30,7 @@ def open_window(access: Access) -> str:
 
 
 def enter(access: Access, code: str) -> Caller:
-    return access.gate.admit(facts(cookie=access.gate.enter_setup(code, facts())))
+    return access.gate.admit(facts(cookie=access.setup.enter(code, ADDRESS)))
 
 
 def test_the_code_at_the_box_makes_the_first_administrator(access: Access) -> None:
@@ -37,7 +39,7 @@ def test_the_code_at_the_box_makes_the_first_administrator(access: Access) -> No
     assert caller.role == SETUP
     with pytest.raises(Forbidden):
         caller.require(VIEWER)
-    secret = access.gate.make_first_admin(caller, "ann", PASSWORD)
+    secret = access.setup.make_admin(caller, "ann", PASSWORD)
     ann = access.gate.admit(facts(cookie=secret))
     assert (ann.name, ann.role) == ("ann", ADMIN)
     access.gate.require_confirmed(ann)  # the rest of setup
@@ -47,11 +49,11 @@ def test_the_code_at_the_box_makes_the_first_administrator(access: Access) -> No
 def test_the_window_closes_with_the_first_administrator(access: Access) -> None:
     code = open_window(access)
     first, second = enter(access, code), enter(access, code)
-    access.gate.make_first_admin(first, "ann", PASSWORD)
+    access.setup.make_admin(first, "ann", PASSWORD)
     with pytest.raises(Forbidden):
-        access.gate.make_first_admin(second, "eve", PASSWORD)
+        access.setup.make_admin(second, "eve", PASSWORD)
     with pytest.raises(Forbidden):
-        access.gate.enter_setup(code, facts())
+        access.setup.enter(code, ADDRESS)
     assert access.setup.open() is None
     assert [user.name for user in access.accounts.list()] == ["ann"]
 
@@ -63,7 +65,7 @@ def test_the_window_closes_after_an_hour_and_opens_at_the_box_only(
     clock.sleep_s(WINDOW.total_seconds() + 1)
     assert access.setup.state == "closed"
     with pytest.raises(Forbidden, match="setup code"):
-        access.gate.enter_setup(code, facts())
+        access.setup.enter(code, ADDRESS)
     assert enter(access, open_window(access)).role == SETUP
 
 
@@ -71,9 +73,9 @@ def test_ten_wrong_codes_close_the_window_from_however_many_addresses(access: Ac
     code = open_window(access)
     for number in range(10):
         with pytest.raises(Unauthenticated):
-            access.gate.enter_setup("0" * 20, facts(f"198.51.100.{number}"))
+            access.setup.enter("0" * 20, f"198.51.100.{number}")
     with pytest.raises(Forbidden):
-        access.gate.enter_setup(code, facts())
+        access.setup.enter(code, ADDRESS)
     assert access.setup.state == "closed"
 
 
@@ -81,7 +83,7 @@ def test_a_new_code_ends_the_old_one(access: Access) -> None:
     old = open_window(access)
     open_window(access)
     with pytest.raises(Unauthenticated):
-        access.gate.enter_setup(old, facts())
+        access.setup.enter(old, ADDRESS)
 
 
 def test_the_code_is_not_kept(access: Access, tmp_path: Path) -> None:
@@ -108,6 +110,7 @@ def test_lost_users_never_reopen_setup_to_strangers(
         mark.write_bytes(b"sealed")
         lose_users(tmp_path)
     else:
+        (tmp_path / "store" / "store.json").write_text("{}")
         (tmp_path / "access.sqlite").write_bytes(b"garbage" * 1000)
     with Access(
         tmp_path, clock, passwords=cheap_passwords(), opens_store=lambda text: text == "the key"
@@ -116,9 +119,9 @@ def test_lost_users_never_reopen_setup_to_strangers(
         caller = enter(access, open_window(access))
         for given in (None, "", "another key"):
             with pytest.raises(Forbidden, match="recovery key"):
-                access.gate.make_first_admin(caller, "eve", PASSWORD, recovery_key=given)
+                access.setup.make_admin(caller, "eve", PASSWORD, recovery_key=given)
         assert not access.accounts.list()
-        access.gate.make_first_admin(caller, "ann", PASSWORD, recovery_key="the key")
+        access.setup.make_admin(caller, "ann", PASSWORD, recovery_key="the key")
         log_in(access, "ann")
 
 
@@ -128,7 +131,7 @@ def test_a_recovery_key_cannot_be_guessed_without_end(access: Access, tmp_path: 
     caller = enter(access, open_window(access))
 
     def guess() -> None:
-        access.gate.make_first_admin(caller, "eve", PASSWORD, recovery_key="guess")
+        access.setup.make_admin(caller, "eve", PASSWORD, recovery_key="guess")
 
     for _ in range(5):
         with pytest.raises(Forbidden):
@@ -138,7 +141,7 @@ def test_a_recovery_key_cannot_be_guessed_without_end(access: Access, tmp_path: 
 
 
 def test_a_setup_session_ends_like_any_other(access: Access, clock: HandClock) -> None:
-    cookie = access.gate.enter_setup(open_window(access), facts())
+    cookie = access.setup.enter(open_window(access), ADDRESS)
     clock.sleep_s(timedelta(minutes=31).total_seconds())
     with pytest.raises(Unauthenticated):
         access.gate.admit(facts(cookie=cookie))
