@@ -224,6 +224,9 @@ COMMANDS: dict[str, _Command] = {
     "setup": _Command("users", "setup", "the first steps of a box", access_options.add_setup),
     "users": _Command("users", "users", "people who may log in", access_options.add_users),
     "tokens": _Command("users", "tokens", "programs that may come in", access_options.add_tokens),
+    "certificates": _Command(
+        "certificates", "certificates", "what browsers are shown", access_options.add_certificates
+    ),
     "audit": _Command("users", "audit", "who did what", access_options.add_audit),
     "init": _Command("keys", "init", "make the store and its keys", _init),
     "unlock": _Command("keys", "unlock", "keep the key in memory until reboot", _unlock),
