@@ -304,4 +304,4 @@ COMMANDS: dict[str, _Command] = {
 }
 
 # Nothing that one could ask the daemon for: about itself, or only for whoever is at the box.
-DAEMON_COMMANDS = frozenset({"audit", "jobs", "serve", "setup", "tokens", "users"})
+DAEMON_COMMANDS = frozenset({"audit", "certificates", "jobs", "serve", "setup", "tokens", "users"})
