@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -72,8 +72,12 @@ def spawn(
     log: Path,
     cwd: Path | None = None,
     keep_descriptors: Sequence[int] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start `argv` in a session of its own so that it outlives us; its output goes to `log`."""
+    """Start `argv` in a session of its own so that it outlives us; its output goes to `log`.
+
+    `environment` is added to ours.
+    """
     with named_os_errors(log):
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
@@ -84,6 +88,7 @@ def spawn(
             stderr=descriptor,
             cwd=cwd,
             pass_fds=keep_descriptors,
+            env=None if environment is None else {**os.environ, **environment},
             start_new_session=True,
         )
     except OSError as error:

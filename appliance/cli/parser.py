@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from appliance.cli import (
     browse_options,
+    daemon_options,
     drill_options,
     health_options,
     key_options,
@@ -266,6 +267,8 @@ COMMANDS: dict[str, _Command] = {
         "arrays", "array", "RAID: list, check, create, grow", health_options.add_array
     ),
     "vault": _Command("vaults", "vault", "the off-site copy", vault_options.add_vault),
+    "serve": _Command("serve", "serve", "run the box: the daemon", daemon_options.add_serve),
+    "jobs": _Command("jobs", "jobs", "what the daemon does and did", daemon_options.add_jobs),
     "restore": _Command("recover", "restore", "write a disk back", _restore),
     "ls": _Command("browse", "ls", "list the files inside a point", browse_options.add_ls),
     "cat": _Command("browse", "cat", "a file inside a point", browse_options.add_cat),
@@ -301,3 +304,6 @@ COMMANDS: dict[str, _Command] = {
         drill_options.add_failover,
     ),
 }
+
+# They are about the daemon itself, and nothing that it could be asked to do.
+DAEMON_COMMANDS = frozenset({"serve", "jobs"})
