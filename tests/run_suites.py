@@ -66,7 +66,10 @@ SUITES = (
     Suite("vault", paths=("tests/vault",)),
     Suite(
         "box",
-        paths=("tests/jobs", "tests/daemon", "tests/access", "tests/support", "tests/api"),
+        paths=(
+            *("tests/jobs", "tests/daemon", "tests/access", "tests/support", "tests/policies"),
+            *("tests/notices", "tests/api"),
+        ),
     ),
     Suite("main job", paths=("tests/e2e",)),
     Suite("power cuts", paths=("tests/powercut",)),
