@@ -66,6 +66,13 @@ SUITES = (
     Suite("vault", paths=("tests/vault",)),
     Suite("box", paths=("tests/jobs", "tests/daemon")),
     Suite("box", paths=("tests/access", "tests/support")),
+    Suite(
+        "box",
+        paths=(
+            *("tests/jobs", "tests/daemon", "tests/access", "tests/support", "tests/policies"),
+            *("tests/notices", "tests/api"),
+        ),
+    ),
     Suite("main job", paths=("tests/e2e",)),
     Suite("power cuts", paths=("tests/powercut",)),
 )

@@ -15,6 +15,8 @@ from appliance.cli import (
     drill_options,
     health_options,
     key_options,
+    notice_options,
+    policy_options,
     retain_options,
     vault_options,
     vm_options,
@@ -249,7 +251,13 @@ COMMANDS: dict[str, _Command] = {
     "hold": _Command("retain", "hold", "forbid that a point is forgotten", retain_options.add_hold),
     "release": _Command("retain", "release", "end a hold", retain_options.add_exact_point),
     "policy": _Command(
-        "retain", "policy", "show or set which points prune keeps", retain_options.add_policy
+        "policies",
+        "policy",
+        "what machines are promised, and what is kept",
+        policy_options.add_policy,
+    ),
+    "machines": _Command(
+        "machines", "machines", "machines: list, add, pause, retire", policy_options.add_machines
     ),
     "prune": _Command("retain", "prune", "forget what no policy keeps", retain_options.add_prune),
     "collect": _Command("reclaim", "collect", "free what no point needs", _collect),
@@ -263,6 +271,9 @@ COMMANDS: dict[str, _Command] = {
     "acknowledge": _Command(
         "health", "acknowledge", "be quiet about a known finding", health_options.add_acknowledge
     ),
+    "notices": _Command(
+        "notices", "notices", "mail and webhooks for findings", notice_options.add_notices
+    ),
     "disks": _Command(
         "disks", "disks", "disks: list, show, locate, replace", health_options.add_disks
     ),
@@ -270,6 +281,7 @@ COMMANDS: dict[str, _Command] = {
         "arrays", "array", "RAID: list, check, create, grow", health_options.add_array
     ),
     "vault": _Command("vaults", "vault", "the off-site copy", vault_options.add_vault),
+    "learn": _Command("learn", "learn", "bring the daemon's lists of points up to date", _none),
     "serve": _Command("serve", "serve", "run the box: the daemon", daemon_options.add_serve),
     "jobs": _Command("jobs", "jobs", "what the daemon does and did", daemon_options.add_jobs),
     "restore": _Command("recover", "restore", "write a disk back", _restore),
@@ -308,5 +320,5 @@ COMMANDS: dict[str, _Command] = {
     ),
 }
 
-# They are about the daemon itself, and nothing that it could be asked to do.
-DAEMON_COMMANDS = frozenset({"serve", "jobs"})
+# Nothing that one could ask the daemon for: about itself, or only for whoever is at the box.
+DAEMON_COMMANDS = frozenset({"audit", "certificates", "jobs", "serve", "setup", "tokens", "users"})

@@ -11,7 +11,7 @@ from appliance.cli import global_options, parser
 from appliance.cli.verb_notes import NOTES
 from appliance.jobs.verb import Kind, Parameter, Value, Verb, Verbs
 
-SECRET_FILES = ("credentials_file", "new_passphrase_file", "recovery_key")
+SECRET_FILES = ("credentials_file", "new_passphrase_file", "recovery_key", "secret_file")
 _KINDS: dict[object, Kind] = {Path: "path", int: "integer", float: "number"}
 _MANY = ("+", "*")
 

@@ -233,6 +233,10 @@ class Jobs:
         lines = await self._read(self._table.log, job_id, after, limit)
         return [LogLine(place, line) for place, line in lines]
 
+    async def counts(self) -> Mapping[str, int]:
+        """How many are in each state that is not over."""
+        return await self._read(self._table.counts)
+
     def blockers(self, job_id: int) -> Sequence[int]:
         """The jobs that a queued one waits for."""
         return self._queue.blockers(job_id)
