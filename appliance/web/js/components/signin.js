@@ -1,0 +1,58 @@
+// Signing in: as a page, and as a dialog over a page that must not be lost.
+
+import { t } from "../i18n.js";
+import { confirmAgain, question, session, signIn } from "../session.js";
+import { useStore } from "../store.js";
+import { html } from "../view.js";
+import { Dialog } from "./dialog.js";
+import { Form, PasswordField, TextField, useForm } from "./form.js";
+
+const isCodeWanted = (form) => form.problem?.code === "code-needed" || form.problem?.code === "wrong-code";
+
+/** Name, password and, once the server asks for it, the code of the authenticator. */
+function Credentials({ form, action, isNameFixed }) {
+  return html`<${Form} form=${form} action=${action} icon="key">
+    ${!isNameFixed && html`<${TextField} form=${form} name="user" label=${t("signin.user")} autocomplete="username" autofocus />`}
+    <${PasswordField} form=${form} name="password" label=${t("signin.password")} autocomplete="current-password" />
+    ${(form.values.code || isCodeWanted(form)) && html`<${TextField} form=${form} name="code" label=${t("signin.code")}
+      hint=${t("signin.code_hint")} inputmode="numeric" autocomplete="one-time-code" />`}
+  <//>`;
+}
+
+const given = ({ user, password, code }) => (code ? { user, password, code } : { user, password });
+
+export function SignIn() {
+  const form = useForm({ user: "", password: "", code: "" }, {
+    secrets: ["password", "code"], onSubmit: (values) => signIn(given(values)),
+  });
+  return html`<main class="alone">
+    <div class="card sign-in">
+      <h1><span>Holdfast</span></h1>
+      <p class="lead">${t("signin.lead")}</p>
+      <${Credentials} form=${form} action=${t("signin.action")} />
+      <p class="note">${t("signin.forgotten")}</p>
+    </div>
+  </main>`;
+}
+
+/** The dialog for requests that wait: the session ended, or the action wants the password again. */
+export function Interruption() {
+  const asked = useStore(question);
+  return asked && html`<${Question} key=${asked.kind} asked=${asked} />`;
+}
+
+function Question({ asked }) {
+  const { user } = useStore(session);
+  const isLogin = asked.kind === "login";
+  const form = useForm({ user, password: "", code: "" }, {
+    secrets: ["password", "code"],
+    onSubmit: async (values) => {
+      await (isLogin ? signIn(given(values)) : confirmAgain(given(values)));
+      asked.answer(true);
+    },
+  });
+  return html`<${Dialog} title=${t(isLogin ? "signin.again_title" : "signin.confirm_title")} onClose=${() => asked.answer(false)}>
+    <p>${t(isLogin ? "signin.again_text" : "signin.confirm_text")}</p>
+    <${Credentials} form=${form} action=${t(isLogin ? "signin.action" : "signin.confirm_action")} isNameFixed=${!isLogin} />
+  <//>`;
+}
