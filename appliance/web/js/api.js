@@ -19,8 +19,9 @@ export class Problem extends Error {
 }
 
 function codeOf(status) {
-  const known = { 0: "offline", 401: "signed-out", 403: "forbidden", 404: "not-found", 409: "busy",
-    412: "changed", 413: "too-large", 429: "slow-down", 503: "unavailable", 507: "no-space" };
+  const known = { 0: "offline", 401: "unauthenticated", 403: "forbidden", 404: "not-found",
+    409: "busy", 412: "changed", 413: "too-large", 429: "rate-limited", 503: "unavailable",
+    507: "no-space" };
   return known[status] || (status >= 500 ? "server" : "refused");
 }
 
@@ -78,7 +79,7 @@ async function problemOf(response) {
 async function recovered(problem, options) {
   if (options.isFinal) return false;
   if (problem.status === 401 && recoveries.signedOut) return recoveries.signedOut();
-  if (problem.code === "confirm" && recoveries.unconfirmed) {
+  if (problem.code === "needs-confirmation" && recoveries.unconfirmed) {
     return recoveries.unconfirmed();
   }
   return false;
@@ -105,7 +106,7 @@ export async function get(path, options) {
 }
 
 /** POST. The idempotency key is made once, so a repeat after signing in does nothing twice. */
-export async function post(path, body = {}, options = {}) {
+export async function post(path, body, options = {}) {
   return answerOf(
     await exchange("POST", path, { ...options, body, key: options.key || crypto.randomUUID() }),
   );

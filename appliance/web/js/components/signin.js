@@ -7,7 +7,7 @@ import { html } from "../view.js";
 import { Dialog } from "./dialog.js";
 import { Form, PasswordField, TextField, useForm } from "./form.js";
 
-const isCodeWanted = (form) => form.problem?.code === "code-needed" || form.problem?.code === "wrong-code";
+const isCodeWanted = (form) => form.problem?.code === "needs-code";
 
 /** Name, password and, once the server asks for it, the code of the authenticator. */
 function Credentials({ form, action, isNameFixed }) {

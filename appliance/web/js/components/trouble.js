@@ -8,8 +8,8 @@ import { Icon } from "./icon.js";
 /** The sentence for a problem of the API, in the reader's language. */
 export function sentenceOf(problem) {
   const key = `problem.${problem.code}`;
-  if (problem.code === "slow-down" && problem.retryAfterS) {
-    return t("problem.slow-down-until", { wait: duration(problem.retryAfterS) });
+  if (problem.code === "rate-limited" && problem.retryAfterS) {
+    return t("problem.rate-limited-until", { wait: duration(problem.retryAfterS) });
   }
   if (has(key)) return t(key);
   return t(problem.status >= 500 ? "problem.server" : "problem.refused");
