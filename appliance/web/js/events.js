@@ -2,10 +2,10 @@
 
 import { Store } from "./store.js";
 
-const KINDS = ["job", "finding", "machine", "box"];
+// "reset" is the server's word that more happened than it could tell.
+const KINDS = ["job", "finding", "machine", "box", "reset"];
 const FIRST_WAIT_MS = 1000;
 const LONGEST_WAIT_MS = 30_000;
-// A stream that has been quiet for longer than three of the server's heartbeats is dead.
 
 const listeners = new Set();
 let source = null;
@@ -37,8 +37,14 @@ export function openEvents() {
   };
   source.onerror = openLater;
   for (const kind of KINDS) {
-    source.addEventListener(kind, (event) => tell(kind, parse(event.data)));
+    source.addEventListener(kind, (event) => report(kind, parse(event.data)));
   }
+}
+
+/** Only a job comes along whole; of everything else the event says that it changed. */
+function report(kind, data) {
+  if (kind === "reset") tell("again", null);
+  else tell(kind, kind === "job" ? data?.job : data);
 }
 
 function parse(text) {

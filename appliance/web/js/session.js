@@ -1,12 +1,12 @@
 // Who is looking: signing in and out, and the two questions that may interrupt any action.
 
-import { get, post, recoverWith, remove } from "./api.js";
+import { get, post, put, recoverWith, remove } from "./api.js";
 import { closeEvents, openEvents } from "./events.js";
 import { Store } from "./store.js";
 
 const RANKS = { viewer: 0, operator: 1, admin: 2 };
 
-/** {state: "unknown" | "setup" | "out" | "in" | "unreachable", user, role, ...} */
+/** {state: "unknown" | "setup" | "out" | "initial" | "in" | "unreachable", name, role, ...} */
 export const session = new Store({ state: "unknown" });
 /** What a waiting request asks: null, {kind: "login" | "confirm", answer(isAllowed)}. */
 export const question = new Store(null);
@@ -28,20 +28,36 @@ export async function startSession() {
 
 async function isSetupOpen() {
   try {
-    return !(await get("/setup", { isFinal: true })).is_done;
+    return (await get("/setup", { isFinal: true })).state !== "done";
   } catch {
     return false;
   }
 }
 
 function enter(facts) {
-  session.set({ ...facts, state: "in" });
+  if (facts.role === "setup") {
+    session.set({ ...facts, state: "setup" });
+    return;
+  }
+  session.set({ ...facts, state: facts.must_choose_password ? "initial" : "in" });
   openEvents();
+}
+
+/** Ask again who this is: after the session changed. */
+export async function renewSession() {
+  enter(await get("/session", { isFinal: true }));
 }
 
 /** Signs in; throws the problem. `values`: user, password, code where asked for. */
 export async function signIn(values) {
-  enter(await post("/session", values, { isFinal: true }));
+  await post("/session", values, { isFinal: true });
+  await renewSession();
+}
+
+/** Instead of an initial password, one of one's own. */
+export async function choosePassword(values) {
+  await put("/session/password", values, { isFinal: true });
+  await renewSession();
 }
 
 export async function signOut() {

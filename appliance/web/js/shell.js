@@ -12,7 +12,7 @@ import { classes, html, useEffect, useRef, useState } from "./view.js";
 import { Button } from "./components/button.js";
 import { Confirmation } from "./components/dialog.js";
 import { Icon } from "./components/icon.js";
-import { Interruption, SignIn } from "./components/signin.js";
+import { Interruption, NewPassword, SignIn } from "./components/signin.js";
 import { Toasts } from "./components/toast.js";
 import { Empty, Trouble } from "./components/trouble.js";
 
@@ -21,6 +21,7 @@ export function Shell() {
   const { state, problem } = useStore(session);
   useStore(language);
   if (state === "in") return html`<${Frame} />`;
+  if (state === "initial") return html`<${NewPassword} /><${Preferences} />`;
   if (state === "setup") return html`<${Wizard} />`;
   if (state === "unreachable") {
     return html`<main class="alone"><div class="card">
@@ -117,10 +118,10 @@ export const Mark = () => html`<svg class="mark" viewBox="0 0 32 32" width="28" 
   <rect width="32" height="32" rx="8" /><path d="M16 11.5V25M7 17.5c0 5 4 8 9 8s9-3 9-8M11.5 15.5h9M18.6 8.5a2.6 2.6 0 1 1-5.2 0 2.6 2.6 0 0 1 5.2 0z" /></svg>`;
 
 function Account() {
-  const { user, role } = useStore(session);
+  const { name, role } = useStore(session);
   return html`<div class="account">
     <${Icon} name="user" />
-    <span><span class="account-name">${user}</span><span class="note">${t(`role.${role}`)}</span></span>
+    <span><span class="account-name">${name}</span><span class="note">${t(`role.${role}`)}</span></span>
     <${Button} tone="quiet" onPress=${signOut}>${t("action.sign_out")}<//>
   </div>`;
 }

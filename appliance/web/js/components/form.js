@@ -83,9 +83,9 @@ function errorOf(form, name) {
   return form.problem?.fields.find((field) => field.name === name)?.message;
 }
 
-/** A line of text of `form.values[name]`; other properties go to the input. */
-export function TextField({ form, name, label, hint, isOptional, ...rest }) {
-  return html`<${Field} label=${label} hint=${hint} isOptional=${isOptional} error=${errorOf(form, name)}>
+/** A line of text of `form.values[name]`; `wrong` says what is not right with it; other properties go to the input. */
+export function TextField({ form, name, label, hint, isOptional, wrong, ...rest }) {
+  return html`<${Field} label=${label} hint=${hint} isOptional=${isOptional} error=${wrong || errorOf(form, name)}>
     ${(given) => html`<input type="text" autocomplete="off" spellcheck=${false} ...${rest} ...${given} name=${name}
       value=${form.values[name] ?? ""} onInput=${(event) => form.set(name, event.currentTarget.value)} />`}
   <//>`;

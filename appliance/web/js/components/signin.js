@@ -1,9 +1,10 @@
 // Signing in: as a page, and as a dialog over a page that must not be lost.
 
 import { t } from "../i18n.js";
-import { confirmAgain, question, session, signIn } from "../session.js";
+import { choosePassword, confirmAgain, question, session, signIn, signOut } from "../session.js";
 import { useStore } from "../store.js";
 import { html } from "../view.js";
+import { Button } from "./button.js";
 import { Dialog } from "./dialog.js";
 import { Form, PasswordField, TextField, useForm } from "./form.js";
 
@@ -15,7 +16,7 @@ function Credentials({ form, action, isNameFixed }) {
     ${!isNameFixed && html`<${TextField} form=${form} name="user" label=${t("signin.user")} autocomplete="username" autofocus />`}
     <${PasswordField} form=${form} name="password" label=${t("signin.password")} autocomplete="current-password" />
     ${(form.values.code || isCodeWanted(form)) && html`<${TextField} form=${form} name="code" label=${t("signin.code")}
-      hint=${t("signin.code_hint")} inputmode="numeric" autocomplete="one-time-code" />`}
+      hint=${isNameFixed && !session.value.has_second_factor ? t("signin.presence_hint") : t("signin.code_hint")} inputmode="numeric" autocomplete="one-time-code" />`}
   <//>`;
 }
 
@@ -35,6 +36,29 @@ export function SignIn() {
   </main>`;
 }
 
+/** After an initial password: nothing else is possible before there is one of one's own. */
+export function NewPassword() {
+  const form = useForm({ old: "", new: "", again: "" }, {
+    secrets: ["old", "new", "again"],
+    onSubmit: (values) => choosePassword({ old: values.old, new: values.new }),
+  });
+  const isSame = form.values.again === "" || form.values.again === form.values.new;
+  return html`<main class="alone">
+    <div class="card sign-in">
+      <h1>${t("signin.new_title")}</h1>
+      <p class="lead">${t("signin.new_lead")}</p>
+      <${Form} form=${form} action=${t("action.save")} icon="key"
+        isReady=${form.values.new !== "" && form.values.again === form.values.new}
+        more=${html`<${Button} onPress=${signOut}>${t("action.sign_out")}<//>`}>
+        <${PasswordField} form=${form} name="old" label=${t("signin.old")} autocomplete="current-password" />
+        <${PasswordField} form=${form} name="new" label=${t("signin.new")} hint=${t("signin.new_hint")} autocomplete="new-password" />
+        <${PasswordField} form=${form} name="again" label=${t("signin.again")} autocomplete="new-password"
+          wrong=${isSame ? null : t("signin.differs")} />
+      <//>
+    </div>
+  </main>`;
+}
+
 /** The dialog for requests that wait: the session ended, or the action wants the password again. */
 export function Interruption() {
   const asked = useStore(question);
@@ -42,12 +66,13 @@ export function Interruption() {
 }
 
 function Question({ asked }) {
-  const { user } = useStore(session);
+  const { name } = useStore(session);
   const isLogin = asked.kind === "login";
-  const form = useForm({ user, password: "", code: "" }, {
+  const form = useForm({ user: name, password: "", code: "" }, {
     secrets: ["password", "code"],
     onSubmit: async (values) => {
-      await (isLogin ? signIn(given(values)) : confirmAgain(given(values)));
+      const { password, code } = values;
+      await (isLogin ? signIn(given(values)) : confirmAgain(code ? { password, code } : { password }));
       asked.answer(true);
     },
   });
