@@ -40,7 +40,7 @@ function Wizard() {
     Promise.all([import("./pages/setup.js"), loadWords("setup")])
       .then(([module]) => setPage(() => module.default));
   }, []);
-  return page && html`<${page} /><${Preferences} /><${Toasts} /><${Confirmation} /><${Interruption} />`;
+  return page && html`<${page} /><${Toasts} /><${Confirmation} /><${Interruption} />`;
 }
 
 function Frame() {
@@ -129,7 +129,7 @@ function Account() {
 }
 
 /** Language and theme: two small selects, the same at the sign-in page and in the frame. */
-function Preferences() {
+export function Preferences() {
   const tongue = useStore(language);
   const look = useStore(theme);
   return html`<div class="preferences">

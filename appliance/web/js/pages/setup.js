@@ -7,7 +7,7 @@ import { useStore } from "../store.js";
 import { addStyle } from "../components/style.js";
 import { html, useEffect, useRef } from "../view.js";
 import { Icon } from "../components/icon.js";
-import { Mark } from "../shell.js";
+import { Mark, Preferences } from "../shell.js";
 import { Admin } from "./setup/admin.js";
 import { Begin } from "./setup/begin.js";
 import { Clock } from "./setup/clock.js";
@@ -54,6 +54,7 @@ export default function Setup() {
     <header class="wizard-head">
       <span class="wizard-brand"><${Mark} /><strong>Holdfast</strong></span>
       <${Steps} steps=${steps} index=${index} />
+      <${Preferences} />
     </header>
     <main class="wizard-main" ref=${top}>
       <${current.part} key=${current.name} next=${to(1)} back=${canGoBack ? to(-1) : null} />
