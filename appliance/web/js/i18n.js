@@ -169,4 +169,8 @@ export const clockTime = (time) =>
   time ? format("DateTimeFormat", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })
     .format(new Date(time)) : "–";
 
+/** A time as Intl's `options` say, on a clock of 24 hours. */
+export const written = (time, options) =>
+  format("DateTimeFormat", { ...options, hourCycle: "h23" }).format(new Date(time));
+
 export const list = (names) => format("ListFormat", { type: "conjunction" }).format(names);

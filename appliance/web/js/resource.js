@@ -77,7 +77,7 @@ export function usePages(path, { query = {}, on = [], limit = 50 } = {}) {
       setState((old) => {
         const items = [...old.items, ...page.items];
         count.current = Math.min(items.length, 500);
-        return { items, next: page.next, problem: null, isLoading: false };
+        return { ...old, items, next: page.next, problem: null, isLoading: false };
       });
     } catch (problem) {
       setState((old) => ({ ...old, problem, isLoading: false }));
