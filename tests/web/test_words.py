@@ -13,7 +13,7 @@ import pytest
 WEB = Path(__file__).resolve().parents[2] / "appliance/web"
 LANGUAGES = ("en", "zh")
 # What is written alike everywhere: names, symbols, and what somebody types.
-NAMES = r"Proxmox|KVM|VMware|Hyper-V|VirtualBox|qcow2|vmdk|vhdx|vdi|e1000|virtio|NVMe|webhook"
+NAMES = r"Proxmox|KVM|VMware|Hyper-V|VirtualBox|qcow2|vmdk|vhdx|vdi|e1000|virtio|NVMe|webhook|zip"
 ALIKE = re.compile(r"[\W\d]*|[A-Z0-9 .,/()+&:-]*|(https?|s3)://\S+")
 
 

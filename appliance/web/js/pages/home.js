@@ -87,7 +87,7 @@ function Unlock() {
 function FirstMachine() {
   return html`<${Card} title=${t("home.first_title")}>
     <div class="prose"><p>${t("home.first_text")}</p></div>
-    <div class="actions"><${LinkButton} tone="main" icon="add" href="#/machines/protect">${t("home.first_action")}<//></div>
+    <div class="actions"><${LinkButton} tone="main" icon="add" href="#/protect">${t("home.first_action")}<//></div>
   <//>`;
 }
 
