@@ -31,7 +31,7 @@ export function useJob(id) {
     ask();
     return listen((kind, data) => {
       if (kind === "again") ask();
-      else if (kind === "job" && data?.id === id) setState({ job: data, problem: null });
+      else if (kind === "job" && data && String(data.id) === String(id)) setState({ job: data, problem: null });
     });
   }, [id]);
   return state;
