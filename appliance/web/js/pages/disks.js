@@ -30,7 +30,7 @@ export default function Disks({ params }) {
       ${all.length === 0 && html`<p class="muted">${t("disks.none")}</p>`}
       ${groups.map((group) => html`<${Chassis} name=${nameOf(group)} bays=${group.bays} selected=${bay?.key} onSelect=${setChosen} key=${group.name} />`)}
       <${Legend} />
-      ${bay && html`<${DiskPanel} bay=${bay} disks=${disks.data.items} onChange=${reload} key=${bay.key} />`}
+      ${bay && html`<${DiskPanel} bay=${bay} disks=${disks.data?.items ?? []} onChange=${reload} key=${bay.key} />`}
       <${Arrays} />
     <//>
   <//>`;
