@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from appliance.cli import (
+    access_options,
     browse_options,
     drill_options,
     health_options,
@@ -219,6 +220,10 @@ def _scrub(parser: argparse.ArgumentParser) -> None:
 
 
 COMMANDS: dict[str, _Command] = {
+    "setup": _Command("users", "setup", "the first steps of a box", access_options.add_setup),
+    "users": _Command("users", "users", "people who may log in", access_options.add_users),
+    "tokens": _Command("users", "tokens", "programs that may come in", access_options.add_tokens),
+    "audit": _Command("users", "audit", "who did what", access_options.add_audit),
     "init": _Command("keys", "init", "make the store and its keys", _init),
     "unlock": _Command("keys", "unlock", "keep the key in memory until reboot", _unlock),
     "lock": _Command("keys", "lock", "forget the key that unlock keeps", _none),
@@ -255,6 +260,7 @@ COMMANDS: dict[str, _Command] = {
         "arrays", "array", "RAID: list, check, create, grow", health_options.add_array
     ),
     "vault": _Command("vaults", "vault", "the off-site copy", vault_options.add_vault),
+    "learn": _Command("learn", "learn", "bring the daemon's lists of points up to date", _none),
     "restore": _Command("recover", "restore", "write a disk back", _restore),
     "ls": _Command("browse", "ls", "list the files inside a point", browse_options.add_ls),
     "cat": _Command("browse", "cat", "a file inside a point", browse_options.add_cat),
@@ -290,3 +296,6 @@ COMMANDS: dict[str, _Command] = {
         drill_options.add_failover,
     ),
 }
+
+# They are about the daemon itself, and nothing that it could be asked to do.
+DAEMON_COMMANDS: frozenset[str] = frozenset()
