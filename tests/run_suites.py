@@ -65,6 +65,7 @@ SUITES = (
     Suite("health", paths=("tests/health", "tests/hwtests")),
     Suite("vault", paths=("tests/vault",)),
     Suite("box", paths=("tests/jobs", "tests/daemon", "tests/access", "tests/api")),
+    Suite("web", paths=("tests/web",)),
     Suite("main job", paths=("tests/e2e",)),
     Suite("power cuts", paths=("tests/powercut",)),
 )

@@ -119,10 +119,16 @@ export function duration(seconds) {
     return t("unit.s", { s: seconds < 10 && seconds % 1 ? number(seconds, 1) : whole });
   }
   const minutes = Math.floor(whole / 60);
-  if (minutes < 60) return t("unit.min_s", { min: minutes, s: whole % 60 });
+  if (minutes < 60) return pair("min", minutes, "s", whole % 60);
   const hours = Math.floor(minutes / 60);
-  if (hours < 48) return t("unit.h_min", { h: hours, min: minutes % 60 });
-  return t("unit.d_h", { d: Math.floor(hours / 24), h: hours % 24 });
+  if (hours < 48) return pair("h", hours, "min", minutes % 60);
+  return pair("d", Math.floor(hours / 24), "h", hours % 24);
+}
+
+/** "2 h 5 min", and "2 h" where the rest is nothing. */
+function pair(large, count, small, rest) {
+  const first = t(`unit.${large}`, { [large]: count });
+  return rest ? t("unit.pair", { first, second: t(`unit.${small}`, { [small]: rest }) }) : first;
 }
 
 /** A duration in its largest unit: what sentences use. */

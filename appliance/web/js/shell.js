@@ -5,6 +5,7 @@ import { LANGUAGES, language, loadWords, setLanguage, t } from "./i18n.js";
 import { href, place } from "./router.js";
 import { NAVIGATION } from "./routes.js";
 import { session, signOut, startSession } from "./session.js";
+import { progress } from "./setup_progress.js";
 import { useStore } from "./store.js";
 import { THEMES, setTheme, theme } from "./theme.js";
 import { useResource } from "./resource.js";
@@ -20,9 +21,10 @@ import { Empty, Trouble } from "./components/trouble.js";
 export function Shell() {
   const { state, problem } = useStore(session);
   useStore(language);
-  if (state === "in") return html`<${Frame} />`;
+  const { isActive } = useStore(progress);
+  if (state === "in" && !isActive) return html`<${Frame} />`;
   if (state === "initial") return html`<${NewPassword} /><${Preferences} />`;
-  if (state === "setup") return html`<${Wizard} />`;
+  if (state === "setup" || state === "in") return html`<${Wizard} />`;
   if (state === "unreachable") {
     return html`<main class="alone"><div class="card">
       <h1>Holdfast</h1><${Trouble} problem=${problem} onRetry=${startSession} />
@@ -35,10 +37,10 @@ export function Shell() {
 function Wizard() {
   const [page, setPage] = useState(null);
   useEffect(() => {
-    Promise.all([import("./pages/setup.js"), loadWords("setup", "settings")])
+    Promise.all([import("./pages/setup.js"), loadWords("setup")])
       .then(([module]) => setPage(() => module.default));
   }, []);
-  return page && html`<${page} /><${Preferences} /><${Toasts} /><${Confirmation} /><${Interruption} />`;
+  return page && html`<${page} /><${Toasts} /><${Confirmation} /><${Interruption} />`;
 }
 
 function Frame() {
@@ -127,7 +129,7 @@ function Account() {
 }
 
 /** Language and theme: two small selects, the same at the sign-in page and in the frame. */
-function Preferences() {
+export function Preferences() {
   const tongue = useStore(language);
   const look = useStore(theme);
   return html`<div class="preferences">

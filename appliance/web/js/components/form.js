@@ -91,6 +91,10 @@ export function TextField({ form, name, label, hint, isOptional, wrong, ...rest 
   <//>`;
 }
 
+/** Whose password it is: password keepers want to know, people see it elsewhere. */
+export const WhoseName = ({ name }) =>
+  html`<input type="text" name="username" autocomplete="username" value=${name} readonly hidden />`;
+
 export const PasswordField = (props) => html`<${TextField} type="password" ...${props} />`;
 
 export function NumberField({ form, name, ...rest }) {

@@ -6,13 +6,14 @@ import { useStore } from "../store.js";
 import { html } from "../view.js";
 import { Button } from "./button.js";
 import { Dialog } from "./dialog.js";
-import { Form, PasswordField, TextField, useForm } from "./form.js";
+import { Form, PasswordField, TextField, WhoseName, useForm } from "./form.js";
 
 const isCodeWanted = (form) => form.problem?.code === "needs-code";
 
 /** Name, password and, once the server asks for it, the code of the authenticator. */
 function Credentials({ form, action, isNameFixed }) {
   return html`<${Form} form=${form} action=${action} icon="key">
+    ${isNameFixed && html`<${WhoseName} name=${form.values.user} />`}
     ${!isNameFixed && html`<${TextField} form=${form} name="user" label=${t("signin.user")} autocomplete="username" autofocus />`}
     <${PasswordField} form=${form} name="password" label=${t("signin.password")} autocomplete="current-password" />
     ${(form.values.code || isCodeWanted(form)) && html`<${TextField} form=${form} name="code" label=${t("signin.code")}
@@ -50,6 +51,7 @@ export function NewPassword() {
       <${Form} form=${form} action=${t("action.save")} icon="key"
         isReady=${form.values.new !== "" && form.values.again === form.values.new}
         more=${html`<${Button} onPress=${signOut}>${t("action.sign_out")}<//>`}>
+        <${WhoseName} name=${session.value.name} />
         <${PasswordField} form=${form} name="old" label=${t("signin.old")} autocomplete="current-password" />
         <${PasswordField} form=${form} name="new" label=${t("signin.new")} hint=${t("signin.new_hint")} autocomplete="new-password" />
         <${PasswordField} form=${form} name="again" label=${t("signin.again")} autocomplete="new-password"

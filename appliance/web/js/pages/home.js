@@ -5,13 +5,14 @@ import { duration, moment, number, percent, relative, roughly, size, t } from ".
 import { useNow, useResource } from "../resource.js";
 import { href } from "../router.js";
 import { may } from "../session.js";
+import { beginSetup } from "../setup_progress.js";
 import { html } from "../view.js";
 import { Card } from "../components/page.js";
 import { Form, PasswordField, useForm } from "../components/form.js";
 import { Progress, titleOf } from "../components/progress.js";
 import { Meter, State, toneOf } from "../components/state.js";
 import { Loading } from "../components/trouble.js";
-import { LinkButton } from "../components/button.js";
+import { Button, LinkButton } from "../components/button.js";
 import { tell } from "../components/toast.js";
 import { useJobs } from "./job_list.js";
 
@@ -34,6 +35,10 @@ function Standing({ box }) {
       <h1 tabindex="-1">${sentenceOf(box.sentence)}</h1>
     </header>
     ${box.sentence.code === "locked" && html`<${Unlock} />`}
+    ${box.sentence.code === "not_set_up" && may("admin") && html`<${Card} title=${t("home.setup_title")}>
+      <p>${t("home.setup_text")}</p>
+      <div class="actions"><${Button} tone="main" onPress=${() => beginSetup("clock")}>${t("home.setup_action")}<//></div>
+    <//>`}
     ${box.sentence.code === "no_machines" && html`<${FirstMachine} />`}
     <div class="grid">
       <${Machines} counts=${box.machines} />

@@ -7,7 +7,7 @@ import { useStore } from "../../store.js";
 import { html, useState } from "../../view.js";
 import { Button } from "../../components/button.js";
 import { Dialog, confirmFirst } from "../../components/dialog.js";
-import { Form, PasswordField, TextField, useForm } from "../../components/form.js";
+import { Form, PasswordField, TextField, WhoseName, useForm } from "../../components/form.js";
 import { OnlyNow, Secret } from "../../components/once.js";
 import { Card } from "../../components/page.js";
 import { State } from "../../components/state.js";
@@ -42,6 +42,7 @@ function Password() {
   return html`<${Card} title=${t("account.password")}>
     <${Form} form=${form} action=${t("account.change_password")} tone="plain"
       isReady=${values.old !== "" && values.new !== "" && values.new === values.again}>
+      <${WhoseName} name=${session.value.name} />
       <${PasswordField} form=${form} name="old" label=${t("account.old")} autocomplete="current-password" />
       <${PasswordField} form=${form} name="new" label=${t("signin.new")} hint=${t("signin.new_hint")} autocomplete="new-password" />
       <${PasswordField} form=${form} name="again" label=${t("signin.again")} autocomplete="new-password"
