@@ -19,7 +19,7 @@ const SHOWN = 50;
 const STEPS_S = [1, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 43_200, 86_400];
 
 export default function Drills() {
-  const drills = useResource("/drills", { on: ["drill", "job"] });
+  const drills = useResource("/drills", { on: ["box", "job"] });
   const items = drills.data?.items ?? [];
   return html`<${Page} title=${t("drills.title")} lead=${t("drills.lead")}>
     <${RunDrill} onEnd=${drills.reload} />
