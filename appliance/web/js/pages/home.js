@@ -1,6 +1,6 @@
 // Home: how the box stands in one sentence, then what that sentence is made of.
 
-import { ask } from "../api.js";
+import { post } from "../api.js";
 import { duration, moment, number, percent, relative, roughly, size, t } from "../i18n.js";
 import { useNow, useResource } from "../resource.js";
 import { href } from "../router.js";
@@ -71,11 +71,11 @@ function Unlock() {
   const form = useForm({ passphrase: "" }, {
     secrets: ["passphrase"],
     onSubmit: async (values) => {
-      await ask("unlock", values);
+      await post("/box/unlock", values);
       tell(t("home.unlocked"));
     },
   });
-  if (!may("admin")) return html`<p class="lead">${t("home.locked_ask")}</p>`;
+  if (!may("operator")) return html`<p class="lead">${t("home.locked_ask")}</p>`;
   return html`<${Card} title=${t("home.unlock_title")}>
     <p>${t("home.unlock_text")}</p>
     <${Form} form=${form} action=${t("home.unlock")} icon="unlock">
@@ -87,7 +87,7 @@ function Unlock() {
 function FirstMachine() {
   return html`<${Card} title=${t("home.first_title")}>
     <div class="prose"><p>${t("home.first_text")}</p></div>
-    <div class="actions"><${LinkButton} tone="main" icon="add" href="#/machines/protect">${t("home.first_action")}<//></div>
+    <div class="actions"><${LinkButton} tone="main" icon="add" href="#/protect">${t("home.first_action")}<//></div>
   <//>`;
 }
 

@@ -19,7 +19,7 @@ export function Finish({ back }) {
       ${["settings", "drill", "paper"].map((name) => html`<li class="row"><${Icon} name="info" /> <span>${t(`setup.then_${name}`)}</span></li>`)}
     </ul>
     <div class="actions">
-      ${way === "new" && html`<${Button} tone="main" icon="add" onPress=${leave("/machines/protect")}>${t("setup.first_machine")}<//>`}
+      ${way === "new" && html`<${Button} tone="main" icon="add" onPress=${leave("/protect")}>${t("setup.first_machine")}<//>`}
       <${Button} tone=${way === "new" ? "plain" : "main"} icon="home" onPress=${leave("/")}>${t("setup.to_home")}<//>
     </div>
   <//>`;

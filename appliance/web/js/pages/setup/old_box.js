@@ -1,6 +1,6 @@
 // Become a box that was lost: from its vault and the recovery key, or from its own data disks.
 
-import { run } from "../../api.js";
+import { post, run } from "../../api.js";
 import { t } from "../../i18n.js";
 import { useResource } from "../../resource.js";
 import { html, useState } from "../../view.js";
@@ -19,10 +19,14 @@ export function OldBox({ next, back }) {
     draft: "setup-old", secrets: [...SECRETS, "recovery_key"],
     onSubmit: async (values) => {
       setEnded(null);
-      const key = { recovery_key: [values.recovery_key] };
-      const asked = values.from === "disks"
-        ? await run("unlock", key, { query: undefined })
-        : await run("vault open", { ...addressOf(values), ...key, name: "vault", take_over: values.take_over });
+      if (values.from === "disks") {
+        await post("/box/unlock", { recovery_key: values.recovery_key });
+        finish({ state: "done" });
+        return;
+      }
+      const asked = await run("vault open", {
+        ...addressOf(values), recovery_key: [values.recovery_key], name: "vault", take_over: values.take_over,
+      });
       if (asked.id) setJob(asked.id);
       else finish({ state: asked.exit_code === 0 ? "done" : "failed", error: asked.error });
     },
