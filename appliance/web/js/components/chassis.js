@@ -8,7 +8,7 @@ import { Icon } from "./icon.js";
 const BAY = { width: 178, height: 66, gap: 10 };
 const COLUMNS_MAX = 4;
 const EAR_PX = 28;
-const SMALLEST_PX = 480; // below that bays cannot be read: the picture is scrolled
+const SMALLEST_PX = 700; // below that bays cannot be read: the picture is scrolled
 
 /** Colour and symbol of a verdict; the word is `disks.verdict.NAME`. */
 export const LOOKS = {
