@@ -6,6 +6,7 @@ its ETag. Knows no route by name.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from hashlib import blake2b
@@ -14,13 +15,14 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from appliance.access.audit import DONE, FAILED, REFUSED
 from appliance.access.browser_rules import API_HEADERS
 from appliance.api.openapi import ROOT, describe_api
 from appliance.api.pages import Pages
 from appliance.api.parts import Parts
 from appliance.api.problem import describe, describe_error
 from appliance.api.route import Ask, Reply, Route
-from appliance.base.errors import HoldfastError
+from appliance.base.errors import AccessError, HoldfastError
 
 BODY_MAX_BYTES = 1 << 20
 _WRITES = ("POST", "PUT", "PATCH", "DELETE")
@@ -40,6 +42,7 @@ def make_app(parts: Parts, routes: Iterable[Route], pages: Pages) -> web.Applica
     described = Route("GET", "/openapi.json", "This description", get_document, "nobody")
     for route in [described, *routes]:
         app.router.add_route(route.method, ROOT + route.path, _guard(parts, route))
+    app.router.add_route("*", "/api/{rest:.*}", _miss)
     app.router.add_get("/{name:.*}", _open_page(parts, pages))
     app.on_response_prepare.append(_add_headers)
     return app
@@ -47,12 +50,21 @@ def make_app(parts: Parts, routes: Iterable[Route], pages: Pages) -> web.Applica
 
 def _open_page(parts: Parts, pages: Pages) -> _Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        if request.path.startswith("/api/"):
-            raise web.HTTPNotFound
         parts.door.check_page(request)
         return await pages.answer(request)
 
     return handle
+
+
+async def _miss(request: web.Request) -> web.StreamResponse:
+    """No such route; or not this way, where the others are said."""
+    allowed: set[str] = set()
+    for resource in request.app.router.resources():
+        if resource.canonical.startswith(f"{ROOT}/"):
+            allowed |= (await resource.resolve(request))[1]
+    if allowed:
+        raise web.HTTPMethodNotAllowed(request.method, sorted(allowed))
+    raise web.HTTPNotFound
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -86,17 +98,28 @@ def _guard(parts: Parts, route: Route) -> _Handler:
         query = _read_query(route, request)
         data = await request.read() if route.method in _WRITES else b""
         ask = Ask(request, parts, route, caller, query, _read_body(route, request, data))
-        if route.method not in _WRITES or route.is_stream:
+        if route.method not in _WRITES:
             return _finish(request, route, await route.handler(ask))
-        return await parts.answers.once(
-            request, caller.name, data, lambda: _answer(request, route, ask), route.is_secret
+        work = parts.answers.once(
+            request, caller.name, data, lambda: _write(request, route, ask), route.is_secret
         )
+        if route.answer is bytes:
+            return await work
+        # What was begun is carried through, and noted, although nobody may wait any more.
+        return await asyncio.shield(asyncio.ensure_future(work))
 
     return handle
 
 
-async def _answer(request: web.Request, route: Route, ask: Ask) -> web.StreamResponse:
-    return _finish(request, route, await route.handler(ask))
+async def _write(request: web.Request, route: Route, ask: Ask) -> web.StreamResponse:
+    """Do it, and have it in the log of who did what, however it ends."""
+    try:
+        answer = _finish(request, route, await route.handler(ask))
+    except HoldfastError as error:
+        await ask.note(REFUSED if isinstance(error, AccessError) else FAILED, str(error))
+        return describe_error(error)
+    await ask.note(DONE)
+    return answer
 
 
 def _read_query(route: Route, request: web.Request) -> Any:

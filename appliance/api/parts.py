@@ -46,5 +46,6 @@ class Parts:
     events: EventLog
     answers: Answers
     box: Callable[[], Awaitable[Any]]
+    look_again: Callable[[], Awaitable[None]]
     has_store: Callable[[], bool]
     is_stopping: Callable[[], bool]

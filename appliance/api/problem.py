@@ -51,7 +51,7 @@ def describe_error(error: errors.HoldfastError) -> web.Response:
     retry_after_s = getattr(error, "retry_after_s", None)
     return describe(
         status_of(error),
-        _kebab(type(error).__name__),
+        getattr(error, "code", "") or _kebab(type(error).__name__),
         str(error),
         retry_after_s=retry_after_s,
         approval=getattr(error, "approval", None),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Role = Literal["nobody", "viewer", "operator", "admin", "setup"]
 PAGE = 100
 PAGE_MAX = 1000
+SECRET_MAX = 64 << 10
 Item = TypeVar("Item")
 Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 """ISO 8601 in UTC, with Z."""
@@ -80,14 +81,34 @@ class Ask:
         key = self.request.headers.get("Idempotency-Key")
         return None if key is None else f"{self.caller.name}:{key}"
 
-    def require_verb(self, verb: Verb, arguments: Mapping[str, Any]) -> None:
-        """Raises Forbidden or NeedsConfirmation unless the caller may run this now."""
+    async def require_verb(self, verb: Verb, arguments: Mapping[str, Any]) -> None:
+        """Raises Forbidden, NeedsConfirmation or NeedsApproval unless the caller may run this."""
         self.caller.require(verb.role)
         machine = verb.machine(arguments)
         if machine is not None:
             self.caller.require_machine(machine)
         if verb.is_destructive_with(arguments):
             self.parts.access.gate.require_confirmed(self.caller)
+            verb.argv(arguments)  # nobody is asked to agree to what is wrong
+            check = self.parts.access.approvals.check
+            await asyncio.to_thread(check, self.caller, verb.name, arguments)
+
+    async def note(self, outcome: str, detail: str = "") -> None:
+        """Have this write in the log of who did what, durably; logins write theirs themselves."""
+        if self.route.is_own or self.route.role in ("nobody", "setup"):
+            return
+        body = self.body if isinstance(self.body, dict) else msgspec.to_builtins(self.body)
+        audit = self.parts.access.audit
+        await asyncio.to_thread(
+            lambda: audit.note(
+                self.caller.name,
+                self.route.summary if self.route.verb is None else self.route.verb.name,
+                target=self.request.path.removeprefix("/api/v1"),
+                outcome=outcome,
+                detail=detail or (body if isinstance(body, dict) else ""),
+                address=self.caller.address,
+            )
+        )
 
     async def is_still_admitted(self) -> bool:
         """Whether the caller may still do what was begun: sessions end, tokens are revoked."""
@@ -101,8 +122,11 @@ class Ask:
         """Make it a job, and wait for its end for a while: 200 if it has ended, else 202."""
         jobs = self.parts.jobs
         given = dict(arguments)
-        names = [one.name for one in jobs.verbs.get(verb).secrets()]
-        secrets = {name: given.pop(name) for name in names if given.get(name) is not None}
+        secrets = {
+            one.name: _read_secret(one.name, given.pop(one.name))
+            for one in jobs.verbs.get(verb).secrets()
+            if given.get(one.name) is not None
+        }
         job = await jobs.submit(
             verb, given, asked_by=self.caller.name, key=self.key, secrets=secrets
         )
@@ -110,6 +134,15 @@ class Ask:
             job = await _await_end(jobs, job.id, wait_s)
         headers = {"Location": f"/api/v1/jobs/{job.id}"}
         return Reply(job.to_json(), status=200 if job.has_ended else 202, headers=headers)
+
+
+def _read_secret(name: str, value: object) -> str:
+    """The content of a secret file. Raises UsageError, which does not repeat it."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, str) or len(value) > SECRET_MAX:
+        raise UsageError(f"{name}: must be the content of one file, up to {SECRET_MAX} characters")
+    return value
 
 
 async def _await_end(jobs: Jobs, job_id: int, wait_s: float) -> Job:

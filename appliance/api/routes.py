@@ -17,6 +17,7 @@ from appliance.api.v1 import (
     run,
     session,
     setup,
+    store,
     users,
     vaults,
     vms,
@@ -25,7 +26,7 @@ from appliance.jobs.verb import Verbs
 
 _MODULES = (
     *(box, machines, points, files, jobs, disks, findings, vaults, vms, drills, run, events),
-    *(session, setup, users, audit),
+    *(session, setup, store, users, audit),
 )
 
 

@@ -32,6 +32,7 @@ from appliance.base.clock import Clock
 from appliance.base.errors import HoldfastError
 from appliance.catalog import answer_file, listing
 from appliance.jobs.jobs import Jobs
+from appliance.jobs.secrets import SecretFiles
 
 PORT = 8443
 _THREADS = 32
@@ -84,7 +85,9 @@ class ApiServer:
         self._store_stands = (False, True)  # has a store, is locked
         self._points_stamp: tuple[int, ...] = ()
         self.events = EventLog()
-        self.workers = Workers(lambda words: [*command, *words])
+        self.workers = Workers(
+            lambda words: [*command, *words], SecretFiles(state / "run" / "secrets")
+        )
         self.snapshots = Snapshots(self.workers.ask, clock, self.events)
         self._tasks: list[asyncio.Task[None]] = []
         self._is_stopping = False
@@ -151,6 +154,7 @@ class ApiServer:
             events=self.events,
             answers=Answers(self._answer_file, self._clock),
             box=facts.describe,
+            look_again=self._look_again,
             has_store=lambda: self._store_stands[0],
             is_stopping=lambda: self._is_stopping,
         )
@@ -190,15 +194,18 @@ class ApiServer:
         while True:
             await asyncio.sleep(_LOOK_S)
             with suppress(OSError, HoldfastError):
-                stands = await asyncio.to_thread(self._look_at_store)
+                if await asyncio.to_thread(self._look_at_store) != self._store_stands:
+                    await self._look_again()
                 stamp = await asyncio.to_thread(self._stamp_points)
-                if stands != self._store_stands:
-                    self._store_stands = stands
-                    self.snapshots.look_everywhere()
-                    self.events.publish("box", "/api/v1/box")
                 if stamp != self._points_stamp:
                     self._points_stamp = stamp
                     self.snapshots.look_again("learn")
+
+    async def _look_again(self) -> None:
+        """The store was made, opened or locked."""
+        self._store_stands = await asyncio.to_thread(self._look_at_store)
+        self.snapshots.look_everywhere()
+        self.events.publish("box", "/api/v1/box")
 
     def _look_at_store(self) -> tuple[bool, bool]:
         return self._has_store(), self._is_locked()

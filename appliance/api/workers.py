@@ -11,6 +11,7 @@ import json
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -27,6 +28,7 @@ from appliance.base.errors import (
     UsageError,
 )
 from appliance.base.process import Program
+from appliance.jobs.secrets import SecretFiles
 
 if TYPE_CHECKING:
     from appliance.api.route import Ask
@@ -62,9 +64,10 @@ class Overloaded(HoldfastError):
 class Workers:
     """Runs the command. For the event loop only."""
 
-    def __init__(self, argv: Argv) -> None:
+    def __init__(self, argv: Argv, secrets: SecretFiles) -> None:
         """`argv` puts the words of a command behind what starts it on this state."""
         self._argv = argv
+        self._secrets = secrets
         self._seats = asyncio.Semaphore(AT_ONCE)
         self._downloads = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
         self._listings: OrderedDict[tuple[str, str], dict[str, Any]] = OrderedDict()
@@ -78,7 +81,8 @@ class Workers:
 
     async def run(self, verb: Verb, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """A verb to its end, as `Ran` describes it."""
-        code, out, said = await self._run(verb.argv(arguments), TIMEOUT_S)
+        async with self._with_secrets(verb, arguments) as given:
+            code, out, said = await self._run(verb.argv(given), TIMEOUT_S)
         return {
             "verb": verb.name,
             "exit_code": code,
@@ -97,6 +101,39 @@ class Workers:
             finally:
                 await worker.close()
             return code, out, worker.last_words()
+
+    @asynccontextmanager
+    async def _with_secrets(
+        self, verb: Verb, arguments: Mapping[str, Any]
+    ) -> AsyncIterator[dict[str, Any]]:
+        """The arguments, with private files in place of contents that are secret."""
+        given = dict(arguments)
+        for parameter in verb.secrets():
+            parameter.check(given.get(parameter.name, [] if parameter.is_list else ""))
+        named = {one.name: one for one in verb.secrets() if given.get(one.name)}
+        contents = {
+            f"{name}.{number}" if one.is_list else name: text
+            for name, one in named.items()
+            for number, text in enumerate(given[name] if one.is_list else [given[name]])
+        }
+        paths = await asyncio.to_thread(self._secrets.keep, contents, None)
+        try:
+            for name, one in named.items():
+                found = [path for key, path in paths.items() if key.split(".")[0] == name]
+                given[name] = found if one.is_list else found[0]
+            yield given
+        finally:
+            for path in paths.values():
+                await asyncio.to_thread(self._secrets.drop, path)
+
+    @asynccontextmanager
+    async def secret_folder(self, contents: Mapping[str, str]) -> AsyncIterator[Path]:
+        """A private folder with these files, gone after the block."""
+        paths = await asyncio.to_thread(self._secrets.keep, {"mark": "", **contents}, None)
+        try:
+            yield Path(paths["mark"]).parent
+        finally:
+            await asyncio.to_thread(self._secrets.drop, paths["mark"])
 
     async def list_files(self, point: str, path: str) -> dict[str, Any]:
         """A directory of a point, which never changes: the last few are remembered."""

@@ -297,5 +297,5 @@ COMMANDS: dict[str, _Command] = {
     ),
 }
 
-# They are about the daemon itself, and nothing that it could be asked to do.
-DAEMON_COMMANDS: frozenset[str] = frozenset()
+# Nothing that one could ask the daemon for: about itself, or only for whoever is at the box.
+DAEMON_COMMANDS = frozenset({"audit", "setup", "tokens", "users"})

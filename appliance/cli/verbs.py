@@ -21,7 +21,7 @@ def build_verbs() -> Verbs:
     return Verbs(
         _verb(name, command, summary)
         for name, command, summary in list_commands(parser.build(""))
-        if name not in parser.DAEMON_COMMANDS
+        if name.split()[0] not in parser.DAEMON_COMMANDS
     )
 
 

@@ -58,7 +58,11 @@ def understood(parameter: Parameter, value: Any) -> Any:
 
 
 def test_every_command_has_a_note_and_every_note_a_command() -> None:
-    names = {name for name, _, _ in list_commands(parser.build(""))} - parser.DAEMON_COMMANDS
+    names = {
+        name
+        for name, _, _ in list_commands(parser.build(""))
+        if name.split()[0] not in parser.DAEMON_COMMANDS
+    }
     assert names == NOTES.keys()
     assert names == {verb.name for verb in VERBS}
 

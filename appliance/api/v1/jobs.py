@@ -104,7 +104,7 @@ async def retry_job(ask: Ask) -> Reply:
     """Submit the same again; gives the new job."""
     before = await ask.parts.jobs.get(_number(ask))
     verb = ask.parts.verbs.get(before.verb)
-    ask.require_verb(verb, before.arguments)
+    await ask.require_verb(verb, before.arguments)
     job = await ask.parts.jobs.retry(before.id, asked_by=ask.caller.name)
     return Reply(job.to_json(), status=202, headers={"Location": f"/api/v1/jobs/{job.id}"})
 

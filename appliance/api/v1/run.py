@@ -70,11 +70,14 @@ async def run_verb(ask: Ask) -> Reply | web.StreamResponse:
     """As the kind of the verb wants it."""
     verb = ask.route.verb
     assert verb is not None
-    ask.require_verb(verb, ask.body)
+    await ask.require_verb(verb, ask.body)
     if verb.output == "bytes":
         return await ask.parts.workers.stream(ask, verb, ask.body)
     if is_at_once(verb):
-        return Reply(await ask.parts.workers.run(verb, ask.body))
+        ran = await ask.parts.workers.run(verb, ask.body)
+        if not verb.is_quick:
+            await ask.parts.look_again()
+        return Reply(ran)
     return await ask.submit(verb.name, ask.body, wait_s=float(ask.query.wait))
 
 
