@@ -39,6 +39,7 @@ create table if not exists jobs (
     priority integer not null,
     asked_by text not null,
     asked_at text not null,
+    directory text,
     key text unique,
     attempt integer not null,
     is_cancelled integer not null default 0,
@@ -68,8 +69,9 @@ create table if not exists log_lines (
 ) without rowid;
 """
 _COLUMNS = (
-    "id, verb, arguments, machine, state, priority, asked_by, asked_at, attempt, is_cancelled,"
-    " is_resumable, started_at, ended_at, exit_code, error, progress, retry_of, retried_as"
+    "id, verb, arguments, machine, state, priority, asked_by, asked_at, directory, attempt,"
+    " is_cancelled, is_resumable, started_at, ended_at, exit_code, error, progress,"
+    " retry_of, retried_as"
 )
 
 
@@ -96,7 +98,7 @@ class Job:
     """One job. Times are ISO 8601 in UTC; `result` and `shown` are None in lists.
 
     Attributes:
-        key: names a request, so that asking twice is asking once.
+        directory: where its paths begin; None for those of the daemon.
         attempt: 1, and one more each time that it was begun again after an interruption.
         is_cancelled: somebody asked it to stop.
         is_resumable: it was interrupted, and is to be begun again.
@@ -112,6 +114,7 @@ class Job:
     priority: int
     asked_by: str
     asked_at: str
+    directory: str | None = None
     attempt: int = 1
     is_cancelled: bool = False
     is_resumable: bool = False
@@ -136,7 +139,7 @@ class Job:
         return {**value, "arguments": dict(self.arguments), **vars(self.progress)}
 
 
-_INNER = frozenset({"progress", "attempt", "is_cancelled", "is_resumable", "shown"})
+_INNER = frozenset({"progress", "directory", "attempt", "is_cancelled", "is_resumable", "shown"})
 
 
 @dataclass(frozen=True)
@@ -222,7 +225,8 @@ class JobTable:
     def add(self, job: Job, key: str | None = None) -> Job:
         """Keep a new job, whose id is given here; the one that is there if `key` is known.
 
-        What it is a retry of learns of it. Raises UsageError if `key` was used for something else.
+        `key` names a request, so that asking twice is asking once. What the job is a retry of
+        learns of it. Raises UsageError if `key` was used for something else.
         """
 
         def work(database: sqlite3.Connection) -> Job:
@@ -235,10 +239,11 @@ class JobTable:
                     return _same(_job(row), job)
             cursor = database.execute(
                 "insert into jobs (verb, arguments, machine, state, priority, asked_by, asked_at,"
-                " key, attempt, retry_of) values (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
+                " directory, key, attempt, retry_of)"
+                " values (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(job.verb, json.dumps(dict(job.arguments)), job.machine, job.priority),
-                    *(job.asked_by, job.asked_at, key, job.attempt, job.retry_of),
+                    *(job.asked_by, job.asked_at, job.directory, key, job.attempt, job.retry_of),
                 ),
             )
             added = cursor.lastrowid

@@ -30,19 +30,29 @@ class Console:
         self._bar: tqdm[Never] | None = None
         self._phase = ""
         self._drawn_s = 0.0
-        self._is_cancelled = False
+        self._cancelled_by = 0
         self._lock = threading.Lock()
         self._clock = SystemClock()
-        self.progress = Progress(self._show)
+        self.progress = Progress(self.show)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether a person or a program called the command, not a daemon."""
+        return self._reporter is None
 
     @property
     def is_cancelled(self) -> bool:
         """Whether `cancel` was called."""
-        return self._is_cancelled
+        return self._cancelled_by != 0
+
+    @property
+    def cancelled_code(self) -> int:
+        """The exit code of what was cancelled."""
+        return 128 + self._cancelled_by
 
     def cancel(self, signal_number: int) -> None:
         """Ask the running operation to stop."""
-        self._is_cancelled = True
+        self._cancelled_by = signal_number
         self.progress.cancel(signal_number)
 
     def result(self, value: dict[str, Any], text: str) -> None:
@@ -78,7 +88,8 @@ class Console:
 
     # ---- progress: a bar on a terminal, a line now and then in a log ----
 
-    def _show(self, snapshot: Snapshot) -> None:
+    def show(self, snapshot: Snapshot) -> None:
+        """Where the work stands."""
         if self._reporter is not None:
             self._reporter.show(snapshot)
             return

@@ -83,7 +83,8 @@ def _main(arguments: Sequence[str] | None, reporter: Reporter | None) -> int:
 def _run(session: Session, options: argparse.Namespace) -> int:
     try:
         _heal(session)
-        return parser.handler(options.command)(session, options)
+        code = _ask_daemon(session, options)
+        return parser.handler(options.command)(session, options) if code is None else code
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
@@ -92,6 +93,15 @@ def _run(session: Session, options: argparse.Namespace) -> int:
         raise  # unreachable: named_os_errors raised
     finally:
         session.close()
+
+
+def _ask_daemon(session: Session, options: argparse.Namespace) -> int | None:
+    """Have a daemon do what takes long, and give the exit code; None where we do it ourselves."""
+    if not session.console.is_alone or not (session.state / "run" / "sock").exists():
+        return None
+    from appliance.cli import by_daemon  # slow to import, and needed beside a daemon only
+
+    return by_daemon.run(session, options)
 
 
 def _heal(session: Session) -> None:

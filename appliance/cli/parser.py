@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from appliance.cli import (
     access_options,
     browse_options,
+    daemon_options,
     drill_options,
     health_options,
     key_options,
@@ -261,6 +262,8 @@ COMMANDS: dict[str, _Command] = {
     ),
     "vault": _Command("vaults", "vault", "the off-site copy", vault_options.add_vault),
     "learn": _Command("learn", "learn", "bring the daemon's lists of points up to date", _none),
+    "serve": _Command("serve", "serve", "run the box: the daemon", daemon_options.add_serve),
+    "jobs": _Command("jobs", "jobs", "what the daemon does and did", daemon_options.add_jobs),
     "restore": _Command("recover", "restore", "write a disk back", _restore),
     "ls": _Command("browse", "ls", "list the files inside a point", browse_options.add_ls),
     "cat": _Command("browse", "cat", "a file inside a point", browse_options.add_cat),
@@ -298,4 +301,4 @@ COMMANDS: dict[str, _Command] = {
 }
 
 # Nothing that one could ask the daemon for: about itself, or only for whoever is at the box.
-DAEMON_COMMANDS = frozenset({"audit", "setup", "tokens", "users"})
+DAEMON_COMMANDS = frozenset({"audit", "jobs", "serve", "setup", "tokens", "users"})

@@ -28,6 +28,8 @@ class VerbNote:
     is_endless: bool = False
     is_repeatable: bool = False
     is_heavy: bool = False
+    is_long: bool = False
+    private: tuple[str, ...] = ()
     group: str = ""
     machine_from: str = ""
     without: tuple[str, ...] = ()
@@ -39,12 +41,21 @@ def _look(role: Role = "viewer") -> VerbNote:
 
 def _work(role: Role = "operator", group: str = "", machine_from: str = "") -> VerbNote:
     """Long, hard on disks, and done again without harm."""
-    return VerbNote(role, is_repeatable=True, is_heavy=True, group=group, machine_from=machine_from)
+    return VerbNote(
+        role,
+        is_repeatable=True,
+        is_heavy=True,
+        is_long=True,
+        group=group,
+        machine_from=machine_from,
+    )
 
 
 _SECRETIVE = VerbNote(is_secretive=True)
 _DESTRUCTIVE = VerbNote(is_destructive=True)
-_FORCED = VerbNote(is_heavy=True, destructive_with=("force",), machine_from="point")
+_FORCED = VerbNote(is_long=True, destructive_with=("force",), machine_from="point")
+_MOVED = VerbNote(is_long=True, destructive_with=("force",))
+_PASSWORDS = ("vnc_password",)
 
 NOTES: dict[str, VerbNote] = {
     "init": _SECRETIVE,
@@ -67,7 +78,7 @@ NOTES: dict[str, VerbNote] = {
     "policy show": _look(),
     "policy set": _DESTRUCTIVE,
     "policy clear": _DESTRUCTIVE,
-    "prune": VerbNote(is_destructive=True, is_repeatable=True, group="collect"),
+    "prune": VerbNote(is_destructive=True, is_repeatable=True, is_long=True, group="collect"),
     "collect": _work(group="collect"),
     "recompress": _work(group="collect"),
     "verify": _work(group="verify"),
@@ -91,11 +102,13 @@ NOTES: dict[str, VerbNote] = {
     "vault verify": _work("admin", group="vault {name}"),
     "vault limit": VerbNote(),
     "vault retain": _DESTRUCTIVE,
-    "vault prune": VerbNote(is_destructive=True, is_repeatable=True, group="vault {name}"),
+    "vault prune": VerbNote(
+        is_destructive=True, is_repeatable=True, is_long=True, group="vault {name}"
+    ),
     "vault policy": _look("admin"),
     "vault set-credentials": VerbNote(),
     "vault remove": _DESTRUCTIVE,
-    "vault open": VerbNote(is_heavy=True),
+    "vault open": VerbNote(),
     "vault pull": _work(machine_from="point"),
     "vault mirror": _work("admin"),
     "vault seed": _work("admin"),
@@ -109,15 +122,15 @@ NOTES: dict[str, VerbNote] = {
     "find": VerbNote("operator", is_repeatable=True),
     "mount": VerbNote(is_endless=True),
     "umount": VerbNote(),
-    "boot": VerbNote("admin", machine_from="point"),
-    "vms": VerbNote("operator"),
+    "boot": VerbNote(machine_from="point", private=_PASSWORDS),
+    "vms": VerbNote("operator", private=_PASSWORDS),
     "stop": VerbNote("operator", destructive_with=("discard",)),
-    "failback": VerbNote(is_heavy=True, destructive_with=("force",)),
-    "migrate": VerbNote(is_heavy=True, destructive_with=("force",)),
+    "failback": _MOVED,
+    "migrate": _MOVED,
     "export": _FORCED,
     "nbd": VerbNote(is_endless=True, machine_from="point"),
     "drill run": VerbNote(
-        "operator", is_repeatable=True, is_heavy=True, group="drill", machine_from="what"
+        "operator", is_repeatable=True, is_long=True, group="drill", machine_from="what"
     ),
     "drill list": _look(),
     "drill show": _look(),

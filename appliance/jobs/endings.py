@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Sequence
 
@@ -41,7 +42,9 @@ def judge(
         if not job.is_cancelled:
             return judge_interrupted(job, verb, lines=lines, at=at)
         state = "cancelled"
-    result, error = outcome.result, outcome.error
+    result, shown, error = outcome.result, outcome.shown, outcome.error
+    if verb.private and result is not None:
+        result, shown = json.dumps(_without(json.loads(result), verb.private)), ""
     if result is not None and len(result) > RESULT_MAX_BYTES:
         result, error = None, error or "its result is too long to be kept"
     if state == "failed" and error is None:
@@ -53,7 +56,7 @@ def judge(
         error if state != "cancelled" else None,
         job.progress,
         result=result,
-        shown=outcome.shown,
+        shown=shown,
         lines=_kept(lines),
     )
 
@@ -93,6 +96,14 @@ def judge_interrupted(job: Job, verb: Verb, *, lines: Sequence[LogLine], at: str
     return Ending(
         state, at, None, error, job.progress, is_resumable=is_resumable, lines=_kept(lines)
     )
+
+
+def _without(value: object, private: Sequence[str]) -> object:
+    if isinstance(value, dict):
+        return {k: _without(item, private) for k, item in value.items() if k not in private}
+    if isinstance(value, list):
+        return [_without(item, private) for item in value]
+    return value
 
 
 def _last(lines: Sequence[LogLine]) -> str | None:

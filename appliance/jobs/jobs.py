@@ -141,9 +141,11 @@ class Jobs:
         asked_by: str,
         key: str | None = None,
         secrets: Mapping[str, str] | None = None,
+        directory: str | None = None,
     ) -> Job:
         """A new job, durable on return; the one that is there if `key` was used for it before.
 
+        Paths among the arguments begin at `directory`, if they do not begin at the root.
         `secrets` are contents of the verb's secret files: each lies in a private file until the
         job has ended, and is kept nowhere else. Raises UsageError naming a wrong argument,
         NotFoundError for an unknown verb, BusyError when too many wait.
@@ -161,9 +163,18 @@ class Jobs:
             given[name] = [path] if known[name].is_list else path
         try:
             found.argv(given)
-            job = await self._write(
-                self._table.add, self._new(found, given, machine, priority, asked_by), key
+            new = Job(
+                id=0,
+                verb=verb,
+                arguments=given,
+                machine=machine or found.machine(given),
+                state="queued",
+                priority=priority,
+                asked_by=asked_by,
+                asked_at=self._now(),
+                directory=directory,
             )
+            job = await self._write(self._table.add, new, key)
         except BaseException:
             await asyncio.to_thread(self._drop_secrets, found, given)
             raise
@@ -174,25 +185,6 @@ class Jobs:
     def _drop_secrets(self, verb: Verb, arguments: Mapping[str, Any]) -> None:
         for path in _values(verb, arguments):
             self._secrets.drop(path)
-
-    def _new(
-        self,
-        verb: Verb,
-        arguments: Mapping[str, Any],
-        machine: str | None,
-        priority: int,
-        asked_by: str,
-    ) -> Job:
-        return Job(
-            id=0,
-            verb=verb.name,
-            arguments=arguments,
-            machine=machine or verb.machine(arguments),
-            state="queued",
-            priority=priority,
-            asked_by=asked_by,
-            asked_at=self._now(),
-        )
 
     def _check_open(self) -> None:
         if not self._is_open:
@@ -300,11 +292,7 @@ class Jobs:
 
     def _again(self, job: Job) -> Job:
         return replace(
-            self._new(
-                self.verbs.get(job.verb), job.arguments, job.machine, job.priority, job.asked_by
-            ),
-            attempt=job.attempt + 1,
-            retry_of=job.id,
+            job, asked_at=self._now(), attempt=job.attempt + 1, retry_of=job.id, is_cancelled=False
         )
 
     # ---- running ----
@@ -325,7 +313,13 @@ class Jobs:
         self._events.publish(run.job)
         try:
             argv = [*self._command, *verb.argv(run.job.arguments)]
-            run.worker = await asyncio.to_thread(Worker.start, room, argv, is_nice=verb.is_heavy)
+            run.worker = await asyncio.to_thread(
+                Worker.start,
+                room,
+                argv,
+                directory=run.job.directory,
+                is_nice=verb.is_heavy,
+            )
         except (HoldfastError, OSError) as error:
             ending = Ending("failed", self._now(), None, str(error), run.job.progress)
             await self._finish(run, ending)

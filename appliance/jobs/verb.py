@@ -102,7 +102,9 @@ class Verb:
         is_secretive: what it says holds a key: it is never a job, and nothing of it is kept.
         is_endless: serves until it is told to stop.
         is_repeatable: doing it twice, or again after it was killed, does no harm.
-        is_heavy: works disks or processors hard; few of them run at once.
+        is_heavy: works disks or processors hard and nobody waits for it; few run at once.
+        is_long: takes so long that the command lets the daemon do it, if there is one.
+        private: members of what it gives that are for whoever asked, and not kept with a job.
         group: verbs of one group never run at the same time; empty for none. `{name}` stands for
             that argument.
         machine_from: the parameter that names the machine, itself or before an `@`; or empty.
@@ -121,6 +123,8 @@ class Verb:
     is_endless: bool = False
     is_repeatable: bool = False
     is_heavy: bool = False
+    is_long: bool = False
+    private: tuple[str, ...] = ()
     group: str = ""
     machine_from: str = ""
     exclusive: tuple[tuple[str, ...], ...] = ()

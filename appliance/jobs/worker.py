@@ -12,6 +12,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from appliance.base.errors import HoldfastError
@@ -46,7 +47,9 @@ class Worker:
         self._is_over = False
 
     @classmethod
-    def start(cls, room: Workroom, argv: Sequence[str], *, is_nice: bool) -> Worker:
+    def start(
+        cls, room: Workroom, argv: Sequence[str], *, directory: str | None, is_nice: bool
+    ) -> Worker:
         """Start `argv` in `room`. Raises HoldfastError. Blocks for a moment: not for the loop."""
         lock = room.prepare()
         try:
@@ -55,7 +58,13 @@ class Worker:
                 LOCK: str(lock),
                 **({NICE: "1"} if is_nice else {}),
             }
-            child = spawn(argv, log=room.log_file, keep_descriptors=[lock], environment=environment)
+            child = spawn(
+                argv,
+                log=room.log_file,
+                cwd=None if directory is None else Path(directory),
+                keep_descriptors=[lock],
+                environment=environment,
+            )
             return cls(room, child.pid, os.pidfd_open(child.pid), child)
         finally:
             os.close(lock)

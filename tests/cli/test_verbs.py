@@ -58,11 +58,8 @@ def understood(parameter: Parameter, value: Any) -> Any:
 
 
 def test_every_command_has_a_note_and_every_note_a_command() -> None:
-    names = {
-        name
-        for name, _, _ in list_commands(parser.build(""))
-        if name.split()[0] not in parser.DAEMON_COMMANDS
-    }
+    listed = {name for name, _, _ in list_commands(parser.build(""))}
+    names = {name for name in listed if name.split()[0] not in parser.DAEMON_COMMANDS}
     assert names == NOTES.keys()
     assert names == {verb.name for verb in VERBS}
 
