@@ -15,6 +15,7 @@ from appliance.cli import (
     drill_options,
     health_options,
     key_options,
+    policy_options,
     retain_options,
     vault_options,
     vm_options,
@@ -240,7 +241,13 @@ COMMANDS: dict[str, _Command] = {
     "hold": _Command("retain", "hold", "forbid that a point is forgotten", retain_options.add_hold),
     "release": _Command("retain", "release", "end a hold", retain_options.add_exact_point),
     "policy": _Command(
-        "retain", "policy", "show or set which points prune keeps", retain_options.add_policy
+        "policies",
+        "policy",
+        "what machines are promised, and what is kept",
+        policy_options.add_policy,
+    ),
+    "machines": _Command(
+        "machines", "machines", "machines: list, add, pause, retire", policy_options.add_machines
     ),
     "prune": _Command("retain", "prune", "forget what no policy keeps", retain_options.add_prune),
     "collect": _Command("reclaim", "collect", "free what no point needs", _collect),
