@@ -67,10 +67,9 @@ async def _miss(request: web.Request) -> web.StreamResponse:
     raise web.HTTPNotFound
 
 
-async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    if request.path.startswith("/api/"):
-        for name, value in API_HEADERS.items():
-            response.headers.setdefault(name, value)
+async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    for name, value in API_HEADERS.items():
+        response.headers.setdefault(name, value)
 
 
 @web.middleware
@@ -123,7 +122,7 @@ async def _write(request: web.Request, route: Route, ask: Ask) -> web.StreamResp
 
 
 def _read_query(route: Route, request: web.Request) -> Any:
-    names = list(request.query.keys())
+    names = [name for name, _ in request.query.items()]
     twice = {name for name in names if names.count(name) > 1}
     if route.query is None:
         if names:
