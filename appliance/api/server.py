@@ -6,6 +6,7 @@ Owns how the parts are put together, and the tasks that keep them current. One e
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,7 @@ from appliance.jobs.secrets import SecretFiles
 
 PORT = 8443
 _THREADS = 32
+_NO_SUCH_NETWORK = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _LOOK_S = 5.0
 _KEEP_S = 60.0
 _END_S = 2.0
@@ -173,6 +175,8 @@ class ApiServer:
             try:
                 await site.start()
             except OSError as error:
+                if error.errno in _NO_SUCH_NETWORK and runner.addresses:
+                    continue  # a kernel without IPv6
                 raise HoldfastError(
                     f"{address}:{self._place.port}: {error.strerror}: 'holdfast serve --port N' "
                     "takes another port"

@@ -31,6 +31,14 @@ Tokens let programs in: 'Authorization: Bearer hf_...'. A token can never do any
 That of an agent belongs to one machine and can only add to it; that of a console reads figures and
 asks for actions, but sees no data.
 """
+_CERTIFICATES = """\
+The page of this box is served over TLS from its first start, with a certificate of the box's own
+authority: it is made anew by itself. Or bring a certificate of yours.
+"""
+_IMPORT = """\
+Check a certificate and its key, and serve them: the key has to fit, the chain to be whole, and the
+certificate to be valid now and to name this box. When it ends, the box's own is served again.
+"""
 _AUDIT = """\
 The audit log: every login, every write and every refusal, in a chain that shows every change. Its
 head is sealed in the store, so that an end that is cut off shows too.
@@ -110,6 +118,25 @@ def add_setup(parser: argparse.ArgumentParser) -> None:
         "Open the setup window for an hour and show the code that the page asks for. Only while "
         "there is no administrator.",
     )
+
+
+def add_certificates(parser: argparse.ArgumentParser) -> None:
+    """Arguments of certificates and what it can do."""
+    parser.description = _CERTIFICATES
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    add_action(actions, "show", "what browsers are shown", "")
+    add_action(actions, "make", "make the box's own anew, and serve it", "")
+    load = add_action(actions, "import", "serve a certificate that was brought along", _IMPORT)
+    load.add_argument("certificate", metavar="FILE", type=Path, help="certificate and chain, PEM")
+    load.add_argument("private_key", metavar="KEY", type=Path, help="its key, PEM, no password")
+    export = add_action(
+        actions,
+        "export",
+        "the authority of this box, for browsers to trust",
+        "The certificate of the box's own authority. Browsers that trust it stop warning. It can "
+        "vouch for this box and for private networks only.",
+    )
+    export.add_argument("--out", metavar="F", type=Path, help="a new file (default: print it)")
 
 
 def _named(

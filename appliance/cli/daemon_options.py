@@ -22,6 +22,21 @@ where that does no harm; where it might, it says so and waits for 'jobs retry'.
 def add_serve(parser: argparse.ArgumentParser) -> None:
     """Arguments of serve."""
     parser.description = _SERVE
+    parser.add_argument(
+        "--port", metavar="N", type=int, default=8443, help="of pages and API (default 8443)"
+    )
+    parser.add_argument(
+        "--listen",
+        metavar="ADDR",
+        action="append",
+        help="listen only on this address; may be given again (default: all)",
+    )
+    parser.add_argument(
+        "--name",
+        metavar="HOST",
+        action="append",
+        help="the box is called so, too: pages are served under no other name",
+    )
 
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:

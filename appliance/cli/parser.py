@@ -225,6 +225,9 @@ COMMANDS: dict[str, _Command] = {
     "setup": _Command("users", "setup", "the first steps of a box", access_options.add_setup),
     "users": _Command("users", "users", "people who may log in", access_options.add_users),
     "tokens": _Command("users", "tokens", "programs that may come in", access_options.add_tokens),
+    "certificates": _Command(
+        "certificates", "certificates", "what browsers are shown", access_options.add_certificates
+    ),
     "audit": _Command("users", "audit", "who did what", access_options.add_audit),
     "init": _Command("keys", "init", "make the store and its keys", _init),
     "unlock": _Command("keys", "unlock", "keep the key in memory until reboot", _unlock),
@@ -308,4 +311,4 @@ COMMANDS: dict[str, _Command] = {
 }
 
 # Nothing that one could ask the daemon for: about itself, or only for whoever is at the box.
-DAEMON_COMMANDS = frozenset({"audit", "jobs", "serve", "setup", "tokens", "users"})
+DAEMON_COMMANDS = frozenset({"audit", "certificates", "jobs", "serve", "setup", "tokens", "users"})

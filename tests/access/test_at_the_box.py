@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from appliance.access.access import Access
+from appliance.access.authority import issue, make_authority
 from appliance.access.callers import Unauthenticated
+from appliance.base.clock import SystemClock
 from appliance.cli.main import main
 from tests.access.conftest import PASSWORD, cheap_passwords, facts
 
@@ -106,6 +108,24 @@ def test_lost_users_come_back_with_the_recovery_key_only(
     box.run(*add, "--recovery-key", str(key))
     assert not box.run("audit", "verify")["faults"]
     assert not box.run("setup", "status")["needs_recovery_key"]
+
+
+def test_a_certificate_is_shown_brought_along_and_made_anew(box: Box, tmp_path: Path) -> None:
+    own = box.run("certificates", "show")
+    assert "localhost" in own["names"]
+    out = tmp_path / "authority.crt"
+    box.run("certificates", "export", "--out", str(out))
+    assert out.read_text() == box.run("certificates", "export")["authority"]
+    now = SystemClock().now()
+    company = make_authority("company", ["localhost"], now)
+    pair = issue(company, ["localhost"], now)
+    (tmp_path / "chain.pem").write_bytes(pair.certificate + company.certificate)
+    (tmp_path / "key.pem").write_bytes(pair.key)
+    words = ("certificates", "import", str(tmp_path / "chain.pem"))
+    assert box.run(*words, str(tmp_path / "key.pem"))["is_uploaded"]
+    assert "no private key" in box.run(*words, str(out), code=2)["error"]
+    assert box.run("certificates", "show")["is_uploaded"]
+    assert not box.run("certificates", "make")["is_uploaded"]
 
 
 def test_a_log_that_was_cut_off_is_an_integrity_error(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -47,8 +49,10 @@ class Client:
     """One browser, or one program with a token."""
 
     port: int
+    authority: Path
     cookie: str | None = None
     token: str | None = None
+    address: str = "127.0.0.1"
     headers: dict[str, str] = field(default_factory=lambda: {"X-Holdfast": "1"})
 
     def ask(
@@ -81,10 +85,13 @@ class Client:
         return path[1:] if path.startswith("//") else API + path
 
     def connect(self) -> http.client.HTTPSConnection:
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context = ssl.create_default_context(cafile=self.authority)
         return http.client.HTTPSConnection(
-            "127.0.0.1", self.port, timeout=DEADLINE_S, context=context
+            "127.0.0.1",
+            self.port,
+            timeout=DEADLINE_S,
+            context=context,
+            source_address=(self.address, 0),
         )
 
     def head(self, more: Mapping[str, str] | None, data: bytes = b"") -> dict[str, str]:
@@ -159,38 +166,49 @@ class Client:
 
 
 class Box:
-    """The process."""
+    """`holdfast serve` in a process of its own."""
 
     def __init__(self, state: Path) -> None:
         self.state = state
         self.port = 0
-        self.code = "-"
+        self.code = ""
         self._process: subprocess.Popen[str] | None = None
 
-    def start(self) -> None:
-        """Start; answers when it listens."""
-        argv = [sys.executable, "-m", "tests.api.box_process", str(self.state), str(self.port)]
+    def start(self, environment: Mapping[str, str] | None = None) -> None:
+        """Start; answers when it is ready."""
+        words = ["serve", "--listen", "127.0.0.1", "--port", str(self.port)]
+        argv = [sys.executable, "-m", "appliance.cli.main", "--state", str(self.state), *words]
+        more = {"PYTHONPATH": str(ROOT), **(environment or {})}
         self._process = subprocess.Popen(
-            argv, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+            argv, stderr=subprocess.PIPE, text=True, env={**os.environ, **more}
         )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, "the box did not start"
-        port, self.code = line.split()
-        self.port = int(port)
+        assert self._process.stderr is not None
+        said = []
+        for line in self._process.stderr:
+            said.append(line)
+            if found := re.search(r"https://[^:]+:(\d+)/", line):
+                self.port = int(found[1])
+            if found := re.search(r"setup code ([0-9A-Z-]+):", line):
+                self.code = found[1]
+            if line.endswith("ready\n"):
+                self._reader = threading.Thread(target=self._process.stderr.read, daemon=True)
+                self._reader.start()
+                return
+        raise AssertionError(f"the box did not start: {said}")
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """End it, and everything that it started."""
+        """End it."""
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(30)
-            if self._process.stdout is not None:
-                self._process.stdout.close()
+            self._process.wait(DEADLINE_S)
+            self._reader.join(DEADLINE_S)
+            assert self._process.stderr is not None
+            self._process.stderr.close()
             self._process = None
 
     def client(self) -> Client:
         """Somebody without a session."""
-        return Client(self.port)
+        return Client(self.port, self.state / "tls" / "authority.pem")
 
     def set_up(self) -> Client:
         """The first administrator, with a store."""

@@ -55,5 +55,5 @@ def tokens(admin: Client) -> dict[str, Client]:
     for role in ("viewer", "operator", "admin", "console", "agent"):
         machine = "web1" if role == "agent" else None
         answer = admin.post("/tokens", {"name": role, "role": role, "machine": machine}, expect=201)
-        made[role] = Client(admin.port, token=answer["secret"])
+        made[role] = Client(admin.port, admin.authority, token=answer["secret"])
     return made
