@@ -64,7 +64,13 @@ SUITES = (
     Suite("recovery", paths=("tests/recovery", "tests/browse", "tests/drills")),
     Suite("health", paths=("tests/health", "tests/hwtests")),
     Suite("vault", paths=("tests/vault",)),
-    Suite("web", paths=("tests/web",)),
+    Suite(
+        "box",
+        paths=(
+            *("tests/policies", "tests/jobs", "tests/notices", "tests/daemon"),
+            *("tests/access", "tests/api", "tests/web"),
+        ),
+    ),
     Suite("main job", paths=("tests/e2e",)),
     Suite("power cuts", paths=("tests/powercut",)),
 )

@@ -157,7 +157,8 @@ DOORS = (
         ),
     ),
     Door("FUSE", ("recovery/",), modules=("fuse",)),
-    Door("encryption in Python", ("keys/",), modules=("Crypto", "cryptography")),
+    Door("encryption in Python", ("keys/",), modules=("Crypto",)),
+    Door("certificates", ("access/",), modules=("cryptography", "webauthn")),
     Door("imports that no table sees", ("cli/",), modules=("importlib",), names=("__import__",)),
     Door("code from text", (), names=("eval", "exec", "compile", "pickle.loads", "pickle.load")),
 )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+_LOCAL_ZONE = Path("/etc/localtime")
 
 
 class Clock(Protocol):
@@ -35,6 +39,18 @@ class SystemClock:
     def sleep_s(self, seconds: float) -> None:
         """Wait `seconds`."""
         time.sleep(seconds)
+
+
+def local_zone() -> tzinfo:
+    """The zone of the box, with all its changes of the clock: TZ, else /etc/localtime, else UTC."""
+    name = os.environ.get("TZ", "").removeprefix(":")
+    try:
+        if name:
+            return ZoneInfo(name)
+        with _LOCAL_ZONE.open("rb") as file:
+            return ZoneInfo.from_file(file, str(_LOCAL_ZONE.resolve()))
+    except (OSError, ValueError, ZoneInfoNotFoundError):
+        return UTC
 
 
 def boot_id() -> str:

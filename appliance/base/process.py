@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import select
@@ -10,7 +11,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,6 +22,7 @@ from appliance.base.durable import named_os_errors
 from appliance.base.errors import HoldfastError
 
 _LOW_PRIORITY = 10
+_COLLECT_S = 1.0
 
 
 def yield_to_others() -> None:
@@ -72,8 +75,12 @@ def spawn(
     log: Path,
     cwd: Path | None = None,
     keep_descriptors: Sequence[int] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start `argv` in a session of its own so that it outlives us; its output goes to `log`."""
+    """Start `argv` in a session of its own so that it outlives us; its output goes to `log`.
+
+    `environment` is added to ours.
+    """
     with named_os_errors(log):
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
@@ -84,6 +91,7 @@ def spawn(
             stderr=descriptor,
             cwd=cwd,
             pass_fds=keep_descriptors,
+            env=None if environment is None else {**os.environ, **environment},
             start_new_session=True,
         )
     except OSError as error:
@@ -204,3 +212,75 @@ class Conversation:
         if self._process.poll() is None:
             self._process.kill()
             self._abandoned.append(self._process)
+
+
+class Program:
+    """A program whose output is read by an event loop; dies with whoever asked for it."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._said = deque[str](maxlen=20)
+        self._listener = asyncio.create_task(self._listen())
+
+    @classmethod
+    async def start(
+        cls, argv: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> Program:
+        """Start `argv` in a session of its own; `environment` is added to ours.
+
+        Raises HoldfastError when it cannot be started.
+        """
+        try:
+            return cls(
+                await asyncio.create_subprocess_exec(
+                    *argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    env={**os.environ, **(environment or {})},
+                    start_new_session=True,
+                )
+            )
+        except OSError as error:
+            raise HoldfastError(f"{argv[0]}: {error.strerror}") from error
+
+    async def read(self, size_bytes: int) -> bytes:
+        """Some of its standard output; empty at the end."""
+        assert self._process.stdout is not None
+        return await self._process.stdout.read(size_bytes)
+
+    async def read_all(self, max_bytes: int) -> bytes:
+        """All of its standard output. Raises HoldfastError if that is more than `max_bytes`."""
+        pieces, count = [], 0
+        while piece := await self.read(1 << 16):
+            count += len(piece)
+            if count > max_bytes:
+                raise HoldfastError("a program said too much")
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def wait(self) -> int:
+        """Its exit code, when it and what it says have come to an end."""
+        await self._listener
+        return await self._process.wait()
+
+    def last_words(self) -> str:
+        """The last line that it said on standard error."""
+        return self._said[-1] if self._said else ""
+
+    async def close(self) -> None:
+        """End it if it still runs, without waiting for what the kernel may hold for ever."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._listener.cancel()
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+            async with asyncio.timeout(_COLLECT_S):
+                await self._process.wait()
+
+    async def _listen(self) -> None:
+        assert self._process.stderr is not None
+        while piece := await self._process.stderr.read(1 << 16):
+            for line in piece.decode("utf-8", "replace").splitlines():
+                if line.strip():
+                    self._said.append(line.strip()[:1000])

@@ -10,29 +10,52 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from appliance.base.errors import Cancelled
 
 Unit = Literal["bytes", "items"]
+Resource = Literal["source", "cpu", "disk", "line"]
+RESOURCES: tuple[Resource, ...] = get_args(Resource)
+"""What an operation waits for: its input, the processors, the disk below it, the network."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Where an operation stands. `total` is None while nobody knows it."""
+    """Where an operation stands. `total` is None while nobody knows it.
+
+    `spent_ns` is the time that its threads together spent on each resource since it began.
+    """
 
     phase: str
     done: int
     total: int | None
     unit: Unit
     elapsed_s: float
+    spent_ns: Mapping[Resource, int] = field(default_factory=dict)
 
     @property
     def rate_per_s(self) -> float:
         """Units per second since the phase began."""
         return self.done / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until the phase ends if it goes on like this; None while that cannot be told."""
+        if self.total is None or self.rate_per_s <= 0:
+            return None
+        return round(max(self.total - self.done, 0) / self.rate_per_s, 1)
+
+    @property
+    def bottleneck(self) -> dict[Resource, int] | None:
+        """Per cent of the time spent on each resource; None where nothing was measured."""
+        total_ns = sum(self.spent_ns.values())
+        if total_ns <= 0:
+            return None
+        return {name: round(100 * self.spent_ns.get(name, 0) / total_ns) for name in RESOURCES}
 
 
 class Progress:
@@ -51,6 +74,7 @@ class Progress:
         self._unit: Unit = "bytes"
         self._began_s = time.monotonic()
         self._cancelled_by: int | None = None
+        self._spent_ns: dict[Resource, int] = {}
 
     def phase(self, name: str, total: int | None = None, unit: Unit = "bytes") -> None:
         """Begin phase `name`. Raises Cancelled if asked to stop."""
@@ -67,6 +91,20 @@ class Progress:
             self._done += amount
         self._tell()
 
+    def spend(self, resource: Resource, time_ns: int) -> None:
+        """Note that one thread spent time on a resource."""
+        with self._lock:
+            self._spent_ns[resource] = self._spent_ns.get(resource, 0) + time_ns
+
+    @contextmanager
+    def spending(self, resource: Resource) -> Iterator[None]:
+        """Note the time that the block takes as spent on a resource."""
+        began_ns = time.monotonic_ns()
+        try:
+            yield
+        finally:
+            self.spend(resource, time.monotonic_ns() - began_ns)
+
     def check(self) -> None:
         """Raise Cancelled if asked to stop."""
         if self._cancelled_by is not None:
@@ -80,7 +118,8 @@ class Progress:
         """Where the operation stands now."""
         with self._lock:
             elapsed_s = time.monotonic() - self._began_s
-            return Snapshot(self._phase, self._done, self._total, self._unit, elapsed_s)
+            spent_ns = dict(self._spent_ns)
+            return Snapshot(self._phase, self._done, self._total, self._unit, elapsed_s, spent_ns)
 
     def _tell(self) -> None:
         if self._listener is not None:

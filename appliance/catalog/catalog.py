@@ -114,6 +114,16 @@ class Catalog:
             }
         )
 
+    def find_summary(self, key: str) -> tuple[str, dict[str, Any]] | None:
+        """The stamp and the summary of one point's file, if it is known."""
+
+        def find(database: sqlite_utils.Database) -> tuple[str, dict[str, Any]] | None:
+            statement = "select stamp, summary from points where key = ?"
+            row = database.execute(statement, (key,)).fetchone()
+            return None if row is None else (row[0], json.loads(row[1]))
+
+        return self.do(find)
+
     def put_summaries(
         self, summaries: Mapping[str, tuple[str, dict[str, Any]]], table: Table = "points"
     ) -> None:

@@ -114,6 +114,17 @@ def list_points(
     return PointList(tuple(found), tuple(unreadable))
 
 
+def recall_point(store: Store, catalog: Catalog, file: PointFile) -> PointSummary | None:
+    """What the catalog remembers of one point, if it is of the file as it is now."""
+    found = catalog.find_summary(file.key)
+    if found is None or found[0] != _stamp(store, file):
+        return None
+    try:
+        return _from_row(found[1])
+    except (TypeError, KeyError):
+        return None
+
+
 def _list_away(store: Store, files: list[PointFile], here: PointList) -> PointList:
     """The points on the box, and those in `files`."""
     found, unreadable = list(here.points), list(here.unreadable)

@@ -14,6 +14,8 @@ from appliance.base.text import duration, size
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from appliance.jobs.reporting import Reporter
+
 _REDRAW_S = 0.1
 _LINE_EVERY_S = 10.0
 
@@ -21,30 +23,44 @@ _LINE_EVERY_S = 10.0
 class Console:
     """Prints for one command."""
 
-    def __init__(self, *, is_json: bool) -> None:
+    def __init__(self, *, is_json: bool, reporter: Reporter | None = None) -> None:
+        """`reporter` is where a job tells how it fares, instead of a person."""
         self.is_json = is_json
+        self._reporter = reporter
         self._bar: tqdm[Never] | None = None
         self._phase = ""
         self._drawn_s = 0.0
-        self._is_cancelled = False
+        self._cancelled_by = 0
         self._lock = threading.Lock()
         self._clock = SystemClock()
-        self.progress = Progress(self._show)
+        self.progress = Progress(self.show)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether a person or a program called the command, not a daemon."""
+        return self._reporter is None
 
     @property
     def is_cancelled(self) -> bool:
         """Whether `cancel` was called."""
-        return self._is_cancelled
+        return self._cancelled_by != 0
+
+    @property
+    def cancelled_code(self) -> int:
+        """The exit code of what was cancelled."""
+        return 128 + self._cancelled_by
 
     def cancel(self, signal_number: int) -> None:
         """Ask the running operation to stop."""
-        self._is_cancelled = True
+        self._cancelled_by = signal_number
         self.progress.cancel(signal_number)
 
     def result(self, value: dict[str, Any], text: str) -> None:
         """The one result of the command: an object for programs, or text for people."""
         self.finish()
-        if self.is_json:
+        if self._reporter is not None:
+            self._reporter.result(value, text)
+        elif self.is_json:
             print(json.dumps(value, ensure_ascii=True))
         elif text:
             print(text)
@@ -53,7 +69,15 @@ class Console:
     def note(self, text: str) -> None:
         """A message beside the result."""
         self.finish()
+        if self._reporter is not None:
+            text = self._reporter.note(text)
         print(text, file=sys.stderr, flush=True)
+
+    def fail(self, error: str) -> None:
+        """Why the command ends without having done what it should."""
+        if self._reporter is not None:
+            self._reporter.fail(error)
+        self.note(f"holdfast: {error}")
 
     def finish(self) -> None:
         """Take the progress bar away."""
@@ -64,7 +88,11 @@ class Console:
 
     # ---- progress: a bar on a terminal, a line now and then in a log ----
 
-    def _show(self, snapshot: Snapshot) -> None:
+    def show(self, snapshot: Snapshot) -> None:
+        """Where the work stands."""
+        if self._reporter is not None:
+            self._reporter.show(snapshot)
+            return
         with self._lock:
             self._show_alone(snapshot)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from appliance.base.durable import make_directory
@@ -16,8 +16,9 @@ from appliance.catalog.finding_log import FindingLog, News
 from appliance.catalog.measurements import Measurements
 from appliance.catalog.point_list import list_points
 from appliance.cli.exit_codes import DONE, DONE_WITH_GAPS
+from appliance.cli.machine_health import MACHINE, judge_machines
 from appliance.cli.session import Session
-from appliance.formats.finding import Finding
+from appliance.formats.finding import Finding, sort_findings
 from appliance.formats.names import PointName, format_time
 from appliance.health.disk_examination import DiskExaminer
 from appliance.health.kernel_tree import KernelTree
@@ -106,9 +107,17 @@ def take_look(session: Session) -> Look:
             read_properties,
         )
         report = survey.run()
+        found = judge_machines(session, catalog)
+        if found is not None:
+            report = replace(report, findings=sort_findings([*report.findings, *found]))
         log = FindingLog(catalog)
         news = log.observe(
-            report.findings, report.when, looked_at=lambda subject: subject not in report.unseen
+            report.findings,
+            report.when,
+            looked_at=lambda subject: (
+                subject not in report.unseen
+                and (found is not None or not subject.startswith(MACHINE))
+            ),
         )
         known = log.acknowledged_keys()
     stakes = find_stakes(report, tree, session.state, StoreCopies(session))

@@ -46,12 +46,12 @@ def add_key(parser: argparse.ArgumentParser) -> None:
     """Arguments of key and what it can do."""
     parser.description = _KEY
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    _add_action(actions, "list", "the keys that open this store, and damaged key files", "")
-    _add_add(_add_action(actions, "add", "let one more key open the store", _ADD))
-    _add_rotate(_add_action(actions, "rotate", "put a new key in the place of an old one", _ROTATE))
-    revoke = _add_action(actions, "revoke", "remove a key", _REVOKE)
+    add_action(actions, "list", "the keys that open this store, and damaged key files", "")
+    _add_add(add_action(actions, "add", "let one more key open the store", _ADD))
+    _add_rotate(add_action(actions, "rotate", "put a new key in the place of an old one", _ROTATE))
+    revoke = add_action(actions, "revoke", "remove a key", _REVOKE)
     revoke.add_argument("key", metavar="KEY", help="its fingerprint or file, as 'key list' shows")
-    check = _add_action(
+    check = add_action(
         actions,
         "check",
         "prove that a recovery key opens this store",
@@ -59,17 +59,17 @@ def add_key(parser: argparse.ArgumentParser) -> None:
         "Nothing is changed or kept.",
     )
     add_recovery_key(check, "the key to check (default: read what is typed, until Ctrl-D)")
-    split = _add_action(actions, "split", "split a recovery key: any two of three open", _SPLIT)
+    split = add_action(actions, "split", "split a recovery key: any two of three open", _SPLIT)
     add_recovery_key(split, "split this key (default: a new one)")
     split.add_argument(
         "--out-dir", metavar="D", type=Path, default=Path(), help="for the shares (default: here)"
     )
     split.add_argument("--label", metavar="TEXT", help="of a new key (default: split)")
-    join = _add_action(actions, "join", "write the recovery key that two shares give", _JOIN)
+    join = add_action(actions, "join", "write the recovery key that two shares give", _JOIN)
     join.add_argument("first", metavar="SHARE", type=Path, help="a file with a share")
     join.add_argument("second", metavar="SHARE", type=Path, help="another of the same set")
     join.add_argument("--out", metavar="F", type=Path, required=True, help="a new file for the key")
-    sheet = _add_action(
+    sheet = add_action(
         actions,
         "sheet",
         "a page to print: QR code, words, how to restore",
@@ -90,12 +90,13 @@ def add_recovery_key(
     )
 
 
-def _add_action(
+def add_action(
     actions: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
     summary: str,
     description: str,
 ) -> argparse.ArgumentParser:
+    """One of the things that a command can do."""
     action = actions.add_parser(
         name, help=summary, description=description or summary, allow_abbrev=False
     )

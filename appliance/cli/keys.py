@@ -10,6 +10,7 @@ from pathlib import Path
 
 from appliance.base.durable import make_directory, write_file
 from appliance.base.errors import UsageError
+from appliance.cli.daemon_link import DaemonGoneError, DaemonHangsError, DaemonLink
 from appliance.cli.exit_codes import DONE
 from appliance.cli.key_input import read_recovery_key
 from appliance.cli.session import Session
@@ -73,9 +74,18 @@ def unlock(session: Session, options: argparse.Namespace) -> int:
             if not sys.stdin.isatty():
                 raise UsageError("no passphrase given: use --passphrase-file F")
             passphrase = getpass.getpass("Passphrase: ")
-        keyring.unlock(session.state, passphrase)
+        _unlock(session, passphrase)
     session.console.result({"unlocked": True}, "unlocked until reboot or 'holdfast lock'")
     return DONE
+
+
+def _unlock(session: Session, passphrase: str) -> None:
+    """A daemon may be another user, for whom only itself can keep the key."""
+    try:
+        with DaemonLink(session.state) as link:
+            link.ask("unlock", passphrase=passphrase)
+    except (DaemonGoneError, DaemonHangsError):
+        keyring.unlock(session.state, passphrase)
 
 
 def lock(session: Session, _: argparse.Namespace) -> int:

@@ -9,8 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from appliance import __version__
+from appliance.base.clock import SystemClock
 from appliance.base.durable import named_os_errors
 from appliance.base.errors import HoldfastError
 from appliance.base.text import printable
@@ -19,11 +21,37 @@ from appliance.cli.console import Console
 from appliance.cli.exit_codes import FAILED, exit_code
 from appliance.cli.session import Session, default_state
 
+if TYPE_CHECKING:
+    from appliance.jobs.reporting import Reporter
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit code."""
+    reporter = _reporter()
+    if reporter is None:
+        return _main(arguments, None)
+    code = FAILED
+    try:
+        code = _main(arguments, reporter)
+    except SystemExit as end:  # what the parser does not understand
+        code = end.code if isinstance(end.code, int) else FAILED
+    finally:
+        reporter.end(code)
+    return code
+
+
+def _reporter() -> Reporter | None:
+    """Where this is the worker of a job."""
+    if "HOLDFAST_JOB_ROOM" not in os.environ:
+        return None
+    from appliance.jobs.reporting import Reporter  # slow to import, and seldom needed
+
+    return Reporter.of_environment(SystemClock())
+
+
+def _main(arguments: Sequence[str] | None, reporter: Reporter | None) -> int:
     options = parser.build(__version__).parse_args(arguments)
-    console = Console(is_json=bool(getattr(options, "json", False)))
+    console = Console(is_json=bool(getattr(options, "json", False)), reporter=reporter)
     session = Session(
         state=Path(getattr(options, "state", None) or default_state()).absolute(),
         console=console,
@@ -39,14 +67,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except HoldfastError as error:
-        console.note(f"holdfast: {printable(str(error))}")
+        console.fail(printable(str(error)))
         return exit_code(error)
     except Exception as error:
         if os.environ.get("HOLDFAST_DEBUG"):
             raise
         what = f"{type(error).__name__}: {error}".splitlines()[0]
-        console.note(
-            f"holdfast: unexpected failure, please report it ({printable(what)}); "
+        console.fail(
+            f"unexpected failure, please report it ({printable(what)}); "
             "HOLDFAST_DEBUG=1 shows where"
         )
         return FAILED
@@ -55,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(session: Session, options: argparse.Namespace) -> int:
     try:
         _heal(session)
-        return parser.handler(options.command)(session, options)
+        code = _ask_daemon(session, options)
+        return parser.handler(options.command)(session, options) if code is None else code
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
@@ -64,6 +93,15 @@ def _run(session: Session, options: argparse.Namespace) -> int:
         raise  # unreachable: named_os_errors raised
     finally:
         session.close()
+
+
+def _ask_daemon(session: Session, options: argparse.Namespace) -> int | None:
+    """Have a daemon do what takes long, and give the exit code; None where we do it ourselves."""
+    if not session.console.is_alone or not (session.state / "run" / "sock").exists():
+        return None
+    from appliance.cli import by_daemon  # slow to import, and needed beside a daemon only
+
+    return by_daemon.run(session, options)
 
 
 def _heal(session: Session) -> None:

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from appliance.cli import (
+    access_options,
     browse_options,
+    daemon_options,
     drill_options,
     health_options,
     key_options,
+    policy_options,
     retain_options,
     vault_options,
     vm_options,
@@ -219,6 +222,13 @@ def _scrub(parser: argparse.ArgumentParser) -> None:
 
 
 COMMANDS: dict[str, _Command] = {
+    "setup": _Command("users", "setup", "the first steps of a box", access_options.add_setup),
+    "users": _Command("users", "users", "people who may log in", access_options.add_users),
+    "tokens": _Command("users", "tokens", "programs that may come in", access_options.add_tokens),
+    "certificates": _Command(
+        "certificates", "certificates", "what browsers are shown", access_options.add_certificates
+    ),
+    "audit": _Command("users", "audit", "who did what", access_options.add_audit),
     "init": _Command("keys", "init", "make the store and its keys", _init),
     "unlock": _Command("keys", "unlock", "keep the key in memory until reboot", _unlock),
     "lock": _Command("keys", "lock", "forget the key that unlock keeps", _none),
@@ -234,7 +244,13 @@ COMMANDS: dict[str, _Command] = {
     "hold": _Command("retain", "hold", "forbid that a point is forgotten", retain_options.add_hold),
     "release": _Command("retain", "release", "end a hold", retain_options.add_exact_point),
     "policy": _Command(
-        "retain", "policy", "show or set which points prune keeps", retain_options.add_policy
+        "policies",
+        "policy",
+        "what machines are promised, and what is kept",
+        policy_options.add_policy,
+    ),
+    "machines": _Command(
+        "machines", "machines", "machines: list, add, pause, retire", policy_options.add_machines
     ),
     "prune": _Command("retain", "prune", "forget what no policy keeps", retain_options.add_prune),
     "collect": _Command("reclaim", "collect", "free what no point needs", _collect),
@@ -255,6 +271,9 @@ COMMANDS: dict[str, _Command] = {
         "arrays", "array", "RAID: list, check, create, grow", health_options.add_array
     ),
     "vault": _Command("vaults", "vault", "the off-site copy", vault_options.add_vault),
+    "learn": _Command("learn", "learn", "bring the daemon's lists of points up to date", _none),
+    "serve": _Command("serve", "serve", "run the box: the daemon", daemon_options.add_serve),
+    "jobs": _Command("jobs", "jobs", "what the daemon does and did", daemon_options.add_jobs),
     "restore": _Command("recover", "restore", "write a disk back", _restore),
     "ls": _Command("browse", "ls", "list the files inside a point", browse_options.add_ls),
     "cat": _Command("browse", "cat", "a file inside a point", browse_options.add_cat),
@@ -290,3 +309,6 @@ COMMANDS: dict[str, _Command] = {
         drill_options.add_failover,
     ),
 }
+
+# Nothing that one could ask the daemon for: about itself, or only for whoever is at the box.
+DAEMON_COMMANDS = frozenset({"audit", "certificates", "jobs", "serve", "setup", "tokens", "users"})

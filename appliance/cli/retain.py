@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from appliance.base.errors import AccessError, BusyError, IntegrityError, UsageError
 from appliance.base.text import printable
@@ -152,47 +152,6 @@ def _pruned_text(plan: Plan, forgotten: list[str]) -> str:
     elif plan.machines and all(machine.policy.keep_forever for machine in plan.machines):
         text += ": everything is kept until 'holdfast policy set' says otherwise"
     return text
-
-
-def policy(session: Session, options: argparse.Namespace) -> int:
-    """Show, set or clear retention policies."""
-    machine = None if options.machine is None else parse_machine_name(options.machine)
-    if options.action == "show":
-        return _show_policies(session, machine)
-    policies, console = session.store.points.policies, session.console
-    whose = "the default policy" if machine is None else f"the policy of {machine}"
-    if options.action == "clear":
-        policies.clear(machine)
-        console.result({"machine": machine, "policy": None}, f"{whose} is cleared")
-        return DONE
-    extra = Policy(
-        keep_forever=True,
-        trash_days=options.trash_days,
-        may_skip_trash=not options.no_skip_trash,
-    )
-    chosen = chosen_rules(options, extra)
-    if chosen is None:
-        raise UsageError(f"give at least one rule: --keep-daily 30, or --keep-days {FOREVER}")
-    policies.set(machine, chosen)
-    value = {"machine": machine, "policy": chosen.to_json()}
-    console.result(value, f"{whose}: {describe(chosen)}")
-    return DONE
-
-
-def _show_policies(session: Session, machine: str | None) -> int:
-    policies, console = session.store.points.policies, session.console
-    if machine is not None:
-        found = policies.of(machine)
-        value: dict[str, Any] = {"machine": machine, "policy": found.to_json()}
-        console.result(value, f"{machine}: {describe(found)}")
-        return DONE
-    rows: list[tuple[str | None, Policy]] = [(None, policies.find(None) or KEEP_ALL)]
-    rows += [(owner, policies.of(owner)) for owner in sorted(policies.machines())]
-    console.result(
-        {"policies": [{"machine": owner, "policy": found.to_json()} for owner, found in rows]},
-        "\n".join(f"{owner or 'default'}: {describe(found)}" for owner, found in rows),
-    )
-    return DONE
 
 
 def describe(shown: Policy) -> str:

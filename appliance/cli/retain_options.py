@@ -1,10 +1,10 @@
-"""The arguments of forget, unforget, hold, release, prune and policy."""
+"""The arguments of forget, unforget, hold, release and prune."""
 
 from __future__ import annotations
 
 import argparse
 
-from appliance.formats.policy import COUNT_RULES, FOREVER, RULE_MAX, TRASH_DAYS
+from appliance.formats.policy import COUNT_RULES, FOREVER, RULE_MAX
 
 _PERIODS = {
     "last": "the N newest points",
@@ -65,36 +65,6 @@ def add_prune(parser: argparse.ArgumentParser) -> None:
         help="the clock jumped and is right now: root only",
     )
     add_rules(parser.add_argument_group("a policy to try, with --simulate"))
-
-
-def add_policy(parser: argparse.ArgumentParser) -> None:
-    """Arguments of policy and what it can do."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    show = actions.add_parser("show", help="the policies there are", allow_abbrev=False)
-    show.add_argument("--machine", metavar="NAME", help="what holds for this machine")
-    change = actions.add_parser(
-        "set",
-        help="replace a policy as a whole",
-        description=(
-            "Replace the policy of a machine, or the default of all that have none of their own. "
-            "A point stays if any rule keeps it; what is not given is no rule."
-        ),
-        allow_abbrev=False,
-    )
-    clear = actions.add_parser("clear", help="take a policy away", allow_abbrev=False)
-    for action in (change, clear):
-        action.add_argument("--machine", metavar="NAME", help="this machine (default: all others)")
-    add_rules(change)
-    change.add_argument(
-        "--trash-days",
-        metavar="N",
-        type=int,
-        default=TRASH_DAYS,
-        help=f"days for which forgotten points can be brought back (default {TRASH_DAYS})",
-    )
-    change.add_argument(
-        "--no-skip-trash", action="store_true", help="forbid 'forget --now' for these points"
-    )
 
 
 def add_rules(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:

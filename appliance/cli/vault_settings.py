@@ -14,9 +14,9 @@ from appliance.cli.session import Session
 from appliance.cli.vault_input import find_credentials
 from appliance.formats.names import parse_machine_name
 from appliance.formats.vault_settings import VaultSettings
+from appliance.formats.window import Window
 from appliance.vault.address import DirectoryAddress, parse_address
 from appliance.vault.bucket_policy import make_policy
-from appliance.vault.gate import Window
 from appliance.vault.registry import Registry
 
 

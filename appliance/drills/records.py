@@ -27,6 +27,7 @@ class MachineTrend(msgspec.Struct, frozen=True):
     """A machine in one drill, as trends show it."""
 
     name: str
+    point: str
     verdict: Verdict
     rto_s: float | None
     rpo_s: float
@@ -46,7 +47,8 @@ class DrillSummary(msgspec.Struct, frozen=True):
 def summarize(record: DrillRecord) -> DrillSummary:
     """What lists show of a drill."""
     machines = tuple(
-        MachineTrend(each.name, each.verdict, each.rto_s, each.rpo_s) for each in record.machines
+        MachineTrend(each.name, each.point, each.verdict, each.rto_s, each.rpo_s)
+        for each in record.machines
     )
     return DrillSummary(
         record.id, record.plan, record.began, record.verdict, record.rto_s, machines

@@ -32,7 +32,8 @@ GRACE_DAYS = 14
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _PLACE = re.compile(
-    r"(holds/[0-9a-f]{32}-[0-9TZ]{16}\.hold|policies/([0-9a-f]{32}|default)\.policy"
+    r"(holds/[0-9a-f]{32}-[0-9TZ]{16}\.hold|policies/([0-9a-f]{32}|default)\.(policy|protection)"
+    r"|names\.record"
     r"|vaults/[a-z][a-z0-9-]{0,31}\.(vault|credentials))"
 )
 _NUMBERS = {

@@ -125,9 +125,13 @@ class Points:
         here = [BOX] if (self._layout.points / file.key).exists() else []
         return here + self.remote.where(file.key)
 
+    def folder_of(self, machine: str) -> str:
+        """The name of a machine's folder, whether it has points or not."""
+        return self._keys.machine_directory(machine)
+
     def file_of(self, name: PointName) -> PointFile:
         """The file that holds point `name`, if there is one."""
-        return PointFile(self._keys.machine_directory(name.machine), name.file_time)
+        return PointFile(self.folder_of(name.machine), name.file_time)
 
     def read(self, file: PointFile) -> Manifest:
         """The manifest in `file`, from the box, else as a vault has it.

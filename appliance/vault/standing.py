@@ -100,15 +100,9 @@ class Standing:
             waiting,
             None,
             len(there),
-            self._immutable_until(folder, newest_there),
+            prove_immutable(self._settings, self._ledger, folder, newest_there, self._now),
             self._settings.rpo_of(machine),
         )
-
-    def _immutable_until(self, folder: str, time: str) -> datetime | None:
-        if not self._settings.lock_days or self._ledger.note(PROOF) is None:
-            return None
-        until_s = self._ledger.point_until(folder, time)
-        return datetime.fromtimestamp(until_s, UTC) if until_s > self._now.timestamp() else None
 
     def _forecast(self, found: list[MachineStanding]) -> list[MachineStanding]:
         """Say when each machine's turn is over, by the rate of the last sync."""
@@ -123,6 +117,16 @@ class Standing:
             within = self._now + timedelta(seconds=queued / rate) if rate else None
             done.append(replace(one, within_at=within if one.waiting_bytes else self._now))
         return done
+
+
+def prove_immutable(
+    settings: VaultSettings, ledger: VaultLedger, folder: str, time: str, now: datetime
+) -> datetime | None:
+    """Until when nobody can delete a point from a vault; None where nothing proves it."""
+    if not settings.lock_days or ledger.note(PROOF) is None:
+        return None
+    until_s = ledger.point_until(folder, time)
+    return datetime.fromtimestamp(until_s, UTC) if until_s > now.timestamp() else None
 
 
 def overdue_s(newest_there: datetime | None, now: datetime, rpo_s: int) -> float:

@@ -16,7 +16,10 @@ from appliance.keys.hierarchy import MasterKey
 from appliance.keys.wrap_files import read_wrap_files
 
 PLACE = "settings"
-_PATTERNS = ("holds/*.hold", "policies/*.policy", "vaults/*.vault", "vaults/*.credentials")
+_PATTERNS = (
+    *("holds/*.hold", "policies/*.policy", "vaults/*.vault", "vaults/*.credentials"),
+    *("policies/*.protection", "names.record"),
+)
 
 
 def gather_files(root: Path) -> dict[str, bytes]:

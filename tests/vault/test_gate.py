@@ -10,7 +10,8 @@ import pytest
 
 from appliance.base.errors import UsageError
 from appliance.formats.vault_settings import VaultSettings
-from appliance.vault.gate import Gate, NotNowError, Window, next_opening
+from appliance.formats.window import Window, next_opening
+from appliance.vault.gate import Gate, NotNowError
 from tests.clocks import HandClock
 
 SATURDAY = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)

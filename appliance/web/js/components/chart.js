@@ -9,13 +9,14 @@ import { addStyle } from "./style.js";
 
 const HEIGHT_PX = 200;
 const ROWS_MAX = 60;
+const POINTS_MAX = 40; // more values than these are a line without dots
 const COLORS = ["--series-1", "--series-2", "--series-3", "--series-4"];
 
 /**
- * `times_s` since the epoch, `series` [{label, values, limit?}], null where nothing was measured;
- * `write` makes text of a value.
+ * `times_s` since the epoch, `series` [{label, values}], null where nothing was measured; `write`
+ * makes text of a value; `steps` are the distances that lines of the grid may have.
  */
-export function Chart({ label, times_s, series, write, kind = "line", height_px = HEIGHT_PX }) {
+export function Chart({ label, times_s, series, write, kind = "line", height_px = HEIGHT_PX, steps }) {
   const place = useRef(null);
   const looks = [useStore(language), useStore(theme)];
   useEffect(() => {
@@ -27,7 +28,7 @@ export function Chart({ label, times_s, series, write, kind = "line", height_px 
     const arrived = [import("../../vendor/uplot.js"), addStyle("../../vendor/uplot.css", import.meta.url)];
     Promise.all(arrived).then(([{ default: UPlot }]) => {
       if (isGone) return;
-      const options = describe(UPlot, place.current, { series, write, kind, height_px });
+      const options = describe(UPlot, place.current, { series, write, kind, height_px, steps });
       plot = new UPlot(options, [times_s, ...series.map((one) => one.values)], place.current);
       observer.observe(place.current);
     });
@@ -44,15 +45,21 @@ export function Chart({ label, times_s, series, write, kind = "line", height_px 
   </figure>`;
 }
 
-function describe(UPlot, place, { series, write, kind, height_px }) {
+function describe(UPlot, place, { series, write, kind, height_px, steps }) {
   const style = getComputedStyle(place);
-  const color = (name) => style.getPropertyValue(name).trim();
+  // uPlot draws on a canvas, which knows no variables and no light-dark().
+  const color = (name) => {
+    place.style.color = `var(${name})`;
+    return style.color;
+  };
   const axis = {
     stroke: color("--muted"),
     grid: { stroke: color("--line"), width: 1 },
     ticks: { stroke: color("--line"), width: 1 },
     font: `12px ${style.fontFamily}`,
   };
+  const lines = series.map((one, number) => ({ ...one, stroke: color(COLORS[number % COLORS.length]) }));
+  place.style.color = "";
   return {
     width: place.clientWidth,
     height: height_px,
@@ -61,21 +68,19 @@ function describe(UPlot, place, { series, write, kind, height_px }) {
     scales: { y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.1 : 1] } },
     axes: [
       { ...axis, values: (_, splits) => writeTimes(splits) },
-      { ...axis, size: 72, values: (_, splits) => splits.map(write) },
+      { ...axis, size: 72, values: (_, splits) => splits.map(write), ...(steps && { incrs: steps }) },
     ],
     series: [
-      { value: (_, seconds) => (seconds === null ? "" : moment(seconds * 1000)) },
-      ...series.map((one, number) => {
-        const stroke = color(COLORS[number % COLORS.length]);
+      { label: t("chart.time"), value: (_, seconds) => (seconds === null ? "" : moment(seconds * 1000)) },
+      ...lines.map((one) => {
         const paths = kind === "bars" ? UPlot.paths.bars({ size: [0.6, 48] }) : undefined;
         return {
           label: one.label,
-          stroke,
+          stroke: one.stroke,
           width: kind === "bars" ? 0 : 2,
-          fill: kind === "bars" ? stroke : undefined,
+          fill: kind === "bars" ? one.stroke : undefined,
           paths,
-          dash: one.isLimit ? [6, 4] : undefined,
-          points: { show: !one.isLimit && kind !== "bars", size: 6 },
+          points: { show: kind !== "bars" && one.values.length <= POINTS_MAX, size: 6 },
           spanGaps: true,
           value: (_, value) => (value === null ? "" : write(value)),
         };

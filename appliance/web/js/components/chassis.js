@@ -8,6 +8,7 @@ import { Icon } from "./icon.js";
 const BAY = { width: 178, height: 66, gap: 10 };
 const COLUMNS_MAX = 4;
 const EAR_PX = 28;
+const SMALLEST_PX = 700; // below that bays cannot be read: the picture is scrolled
 
 /** Colour and symbol of a verdict; the word is `disks.verdict.NAME`. */
 export const LOOKS = {
@@ -48,7 +49,7 @@ export function Chassis({ name, bays, selected, onSelect }) {
   return html`<figure class="chassis">
     <figcaption class="note">${name}</figcaption>
     <div class="chassis-scroll">
-      <svg viewBox=${`0 0 ${width} ${height}`} width=${width} role="group" aria-label=${name}>
+      <svg viewBox=${`0 0 ${width} ${height}`} width=${width} style=${`min-width: ${Math.min(width, SMALLEST_PX)}px`} role="group" aria-label=${name}>
         <rect class="case" x="1" y="1" width=${width - 2} height=${height - 2} rx="10" />
         <${Ear} x=${EAR_PX / 2} height=${height} /><${Ear} x=${width - EAR_PX / 2} height=${height} />
         ${bays.map((bay, index) => {

@@ -5,6 +5,7 @@ import { number, rate, size, t } from "../i18n.js";
 import { listen } from "../events.js";
 import { Chart } from "./chart.js";
 
+const STEPS_BYTES = Array.from({ length: 60 }, (_, power) => 2 ** power);
 const KEPT = 300; // moments of the live graph
 
 export function LineGraph({ vault }) {
@@ -13,8 +14,8 @@ export function LineGraph({ vault }) {
   if (!days.length && !live.times_s.length) return html`<p class="muted">${t("vault.no_traffic")}</p>`;
   const column = (name) => days.map((day) => vault.traffic[day][name] ?? 0);
   return html`${live.times_s.length > 1 && html`<${Chart} label=${t("vault.live")} times_s=${live.times_s}
-      series=${[{ label: t("vault.rate"), values: live.rates }]} write=${rate} height_px=${160} />`}
-    ${days.length > 0 && html`<${Chart} kind="bars" label=${t("vault.by_day")} write=${size}
+      series=${[{ label: t("vault.rate"), values: live.rates }]} write=${rate} steps=${STEPS_BYTES} height_px=${160} />`}
+    ${days.length > 0 && html`<${Chart} kind="bars" label=${t("vault.by_day")} write=${size} steps=${STEPS_BYTES}
       times_s=${days.map((day) => Date.parse(`${day}T00:00:00Z`) / 1000)}
       series=${[{ label: t("vault.sent"), values: column("sent_bytes") }]} />
       <p class="note">${t("vault.requests", { requests: requestsOf(vault.traffic[days.at(-1)]) })}</p>`}`;

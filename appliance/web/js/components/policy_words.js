@@ -18,7 +18,8 @@ export function describeProtection(protection) {
     drill?.length > 0 && t("policy.drill", { when: describeSchedule(drill) }),
     rto_s && t("policy.rto", { time: roughly(rto_s) }),
   ];
-  return sentences.filter(Boolean).join(t("policy.joint"));
+  const joint = t("policy.joint");
+  return sentences.filter(Boolean).join(joint) + joint.trim();
 }
 
 /** What is kept, as rules: "24 hourly, 30 daily". */

@@ -9,24 +9,27 @@ import { Consequences } from "./consequences.js";
 import { CheckField, NumberField, SelectField, TextField } from "./form.js";
 import { useOrder, withoutEmpty } from "./order.js";
 
-const FORMATS = ["qcow2", "vmdk", "vhdx", "vdi", "raw"];
+// Formats and who reads them.
+const FORMATS = { qcow2: "Proxmox, KVM", vmdk: "VMware", vhdx: "Hyper-V", vdi: "VirtualBox", raw: "dd" };
 const NETWORKS = ["none", "isolated"];
 const WAITS = ["login", "none"];
 
-const named = (names, key) => names.map((name) => [name, t(`${key}.${name}`)]);
+const networks = () => NETWORKS.map((name) => [name, t(`boot.network.${name}`)]);
+const waits = () => WAITS.map((name) => [name, t(`boot.wait.${name}`)]);
+const formats = () => Object.entries(FORMATS).map(([name, readers]) => [name, `${name} (${readers})`]);
 
 export function BootForm({ point }) {
   const form = useOrder({ name: "", memory: null, cpus: null, network: "none", wait: "login" });
   const { network } = form.values;
   return html`<div class="form">
-    <${SelectField} form=${form} name="network" label=${t("boot.network")} options=${named(NETWORKS, "boot.network")} />
+    <${SelectField} form=${form} name="network" label=${t("boot.network")} options=${networks()} />
     <details>
       <summary>${t("boot.more")}</summary>
       <div class="stack">
         <${TextField} form=${form} name="name" label=${t("boot.name")} hint=${t("boot.name_hint")} isOptional />
         <${NumberField} form=${form} name="memory" label=${t("boot.memory")} hint=${t("boot.remembered")} min="64" isOptional />
         <${NumberField} form=${form} name="cpus" label=${t("boot.cpus")} hint=${t("boot.remembered")} min="1" isOptional />
-        <${SelectField} form=${form} name="wait" label=${t("boot.wait")} options=${named(WAITS, "boot.wait")} />
+        <${SelectField} form=${form} name="wait" label=${t("boot.wait")} options=${waits()} />
       </div>
     </details>
     <${Consequences} items=${[
@@ -70,7 +73,7 @@ export function ExportForm({ point }) {
   const { target, disk, format } = form.values;
   return html`<div class="form">
     <${DiskField} form=${form} point=${point} />
-    <${SelectField} form=${form} name="format" label=${t("export.format")} options=${named(FORMATS, "export.format")} />
+    <${SelectField} form=${form} name="format" label=${t("export.format")} options=${formats()} />
     <${TextField} form=${form} name="target" label=${t("export.target")} hint=${t("export.target_hint", { format })} />
     <${Consequences} items=${[
       t("export.will_write", { format, target: target || "…" }),
@@ -79,7 +82,7 @@ export function ExportForm({ point }) {
     ]} />
     <${Action} verb="export" values=${{ point: point.name, target, disk: Number(disk), format }} role="admin"
       label=${t("export.start")} icon="download" isReady=${target !== ""}
-      after=${(done) => done.sha256 && html`<p class="note mono">SHA-256 ${done.sha256}</p>`} />
+      after=${(done) => done.sha256 && html`<p class="note mono">${t("export.hash", { hash: done.sha256 })}</p>`} />
   </div>`;
 }
 

@@ -19,7 +19,8 @@ const LANE_PX = 30;
 const FLAGS_PX = 26;
 const AXIS_PX = 24;
 const FULL_COUNT = 24; // points in a column from which on its mark is as high as the lane
-const FLAGS = { doubtful: "warn", held: "lock", proven: "good" };
+const FLAGS = { doubtful: "warn", proven: "good", held: "lock" }; // the first that applies is shown
+const FLAG_PX = 15;
 const STEP_OF_KEY = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -24, PageUp: 24 };
 
 /** `points` oldest first; `places` are the lanes; `selected` is an index. */
@@ -50,7 +51,6 @@ export function Timeline({ points, places, selected, onSelect, label }) {
     <${Ranges} range=${range} onChange=${setRange} times=${times} />
     <div class="timeline-body" style=${`--lane: ${LANE_PX}px; --flags: ${FLAGS_PX}px`}>
       <div class="timeline-names" aria-hidden="true">
-        <span class="timeline-flags-name"></span>
         ${places.map((place) => html`<span>${nameOfPlace(place)}</span>`)}
       </div>
       <div
@@ -121,6 +121,7 @@ function Drawing({ columns, places, window, width_px, chosen }) {
         <text class="tick-text" x=${x} y=${lanes_px + 17} text-anchor=${anchor(x, width_px)}>${written(at_ms, style)}</text>`;
     })}
     ${columns.map((column) => html`<${Column} ...${{ column, places }} />`)}
+    ${chooseFlags(columns).map(([name, x]) => html`<${Flag} name=${name} x=${x} />`)}
     <g class="chosen" transform=${`translate(${x_px} 0)`}>
       <line y1=${FLAGS_PX - 4} y2=${lanes_px + 4} />
       <path d=${`M-6 ${FLAGS_PX - 12} h12 v5 l-6 6 l-6 -6 z`} />
@@ -134,24 +135,26 @@ function anchor(x, width_px) {
 }
 
 function Column({ column, places }) {
-  const flag = Object.keys(FLAGS).find((mark) => column.marks.has(mark));
-  return html`${places.map((place, lane) => {
-      const count = column.where.get(place);
-      if (!count) return null;
-      const share = Math.min(1, Math.log(count + 1) / Math.log(FULL_COUNT));
-      const height = 8 + share * (LANE_PX - 16);
-      const y = FLAGS_PX + lane * LANE_PX + (LANE_PX - height) / 2;
-      const kind = place === "box" ? "on-box" : "in-vault";
-      return html`<rect
-        class=${`mark ${kind}`}
-        x=${column.x_px - 3}
-        y=${y}
-        width="6"
-        height=${height}
-        rx="3"
-      />`;
-    })}
-    ${flag && html`<${Flag} name=${flag} x=${column.x_px} />`}`;
+  return places.map((place, lane) => {
+    const count = column.where.get(place);
+    if (!count) return null;
+    const share = Math.min(1, Math.log(count + 1) / Math.log(FULL_COUNT));
+    const height = 8 + share * (LANE_PX - 16);
+    const y = FLAGS_PX + lane * LANE_PX + (LANE_PX - height) / 2;
+    const kind = place === "box" ? "on-box" : "in-vault";
+    return html`<rect class=${`mark ${kind}`} x=${column.x_px - 3} y=${y} width="6" height=${height} rx="3" />`;
+  });
+}
+
+/** What is to be known of columns, [name, x], as many as can stand side by side; worst first. */
+function chooseFlags(columns) {
+  const chosen = [];
+  for (const name of Object.keys(FLAGS)) {
+    for (const { marks, x_px: x } of columns) {
+      if (marks.has(name) && chosen.every(([, other]) => Math.abs(other - x) >= FLAG_PX)) chosen.push([name, x]);
+    }
+  }
+  return chosen;
 }
 
 function Flag({ name, x }) {

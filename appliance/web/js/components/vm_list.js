@@ -14,7 +14,7 @@ const LOOKS = { running: "running", stopped: "paused", starting: "queued", serve
 
 /** The list, or nothing where there are none. */
 export function VmList() {
-  const vms = useResource("/vms", { on: ["vm", "job"] }).data?.items ?? [];
+  const vms = useResource("/vms", { on: ["box", "job"] }).data?.items ?? [];
   if (!vms.length) return null;
   return html`<${Card} title=${t("vms.title")}>
     <ul class="rows">

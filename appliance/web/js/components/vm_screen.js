@@ -6,6 +6,7 @@ import { at, get } from "../api.js";
 import { Button } from "./button.js";
 import { State } from "./state.js";
 
+const RESTART_KEYS = "Ctrl-Alt-Del";
 const LOOKS = { connecting: "running", connected: "good", refused: "bad", closed: "paused" };
 
 export function VmScreen({ name }) {
@@ -19,7 +20,7 @@ export function VmScreen({ name }) {
   return html`<section class="card vm-screen" ref=${frame} aria-label=${t("screen.of", { name })}>
     <div class="row" role="group" aria-label=${t("screen.tools")}>
       <${Button} icon="keyboard" isDisabled=${!isOpen} onPress=${() => screen.current.focus()}>${t("screen.keyboard")}<//>
-      <${Button} isDisabled=${!isOpen} onPress=${() => screen.current.sendCtrlAltDel()}>Ctrl-Alt-Del<//>
+      <${Button} isDisabled=${!isOpen} onPress=${() => screen.current.sendCtrlAltDel()}>${RESTART_KEYS}<//>
       <${Button} icon="expand" onPress=${toggleFull}>${t("screen.full")}<//>
       ${(state === "closed" || state === "refused") && html`<${Button} tone="main" icon="retry" onPress=${again}>${t("screen.again")}<//>`}
       <span class="screen-state" role="status"><${State} name=${LOOKS[state]} label=${t(`screen.${state}`)} /></span>

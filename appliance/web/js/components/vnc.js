@@ -12,7 +12,7 @@ const UNICODE = 0x01000000; // keysyms beyond Latin-1 (X11 protocol, appendix A)
 export function connect(element, path, password, tell) {
   const address = new URL(path, window.location.href);
   address.protocol = address.protocol.replace("http", "ws");
-  const rfb = new RFB(element, address.href, { credentials: { password }, shared: true });
+  const rfb = new RFB(element, address.href, { credentials: { password }, wsProtocols: ["binary"] });
   rfb.scaleViewport = true;
   rfb.background = "transparent";
   rfb.focusOnClick = true;

@@ -13,8 +13,8 @@ import { Loading, Notice } from "../components/trouble.js";
 const RANKS = { critical: 0, warning: 1, notice: 2 };
 
 export default function Disks({ params }) {
-  const disks = useResource("/disks", { on: ["box", "finding", "disk"] });
-  const bays = useResource("/bays", { on: ["box", "disk"] });
+  const disks = useResource("/disks", { on: ["finding"] });
+  const bays = useResource("/bays", { on: ["finding"] });
   const [chosen, setChosen] = useState(params.disk ?? null);
   const groups = gatherBays(disks.data?.items ?? [], bays.data?.items ?? []);
   const all = groups.flatMap((group) => group.bays);
@@ -30,7 +30,7 @@ export default function Disks({ params }) {
       ${all.length === 0 && html`<p class="muted">${t("disks.none")}</p>`}
       ${groups.map((group) => html`<${Chassis} name=${nameOf(group)} bays=${group.bays} selected=${bay?.key} onSelect=${setChosen} key=${group.name} />`)}
       <${Legend} />
-      ${bay && html`<${DiskPanel} bay=${bay} disks=${disks.data.items} onChange=${reload} key=${bay.key} />`}
+      ${bay && html`<${DiskPanel} bay=${bay} disks=${disks.data?.items ?? []} onChange=${reload} key=${bay.key} />`}
       <${Arrays} />
     <//>
   <//>`;
@@ -59,7 +59,7 @@ function Legend() {
 }
 
 function Arrays() {
-  const arrays = useResource("/arrays", { on: ["box", "disk", "job"] });
+  const arrays = useResource("/arrays", { on: ["finding", "job"] });
   const items = arrays.data?.items ?? [];
   return html`<${Card} title=${t("disks.arrays")}>
     <${Loading} resource=${arrays}>

@@ -16,9 +16,10 @@ import { Empty, Loading } from "../components/trouble.js";
 
 const SERIES_MAX = 4;
 const SHOWN = 50;
+const STEPS_S = [1, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 43_200, 86_400];
 
 export default function Drills() {
-  const drills = useResource("/drills", { on: ["drill", "job"] });
+  const drills = useResource("/drills", { on: ["box", "job"] });
   const items = drills.data?.items ?? [];
   return html`<${Page} title=${t("drills.title")} lead=${t("drills.lead")}>
     <${RunDrill} onEnd=${drills.reload} />
@@ -59,7 +60,7 @@ function Trend({ drills }) {
         <option value="">${t("drills.all")}</option>
         ${names.map((name) => html`<option value=${name} selected=${name === only}>${name}</option>`)}
       </select></label>`}>
-    <${Chart} label=${t("drills.trend_text")} write=${(value) => (value === null ? "" : duration(value))}
+    <${Chart} label=${t("drills.trend_text")} steps=${STEPS_S} write=${(value) => (value === null ? "" : duration(value))}
       times_s=${of.map((drill) => Date.parse(drill.began) / 1000)}
       series=${shown.map((name) => ({ label: name, values: of.map((drill) => rto(drill, name)) }))} />
   <//>`;

@@ -26,16 +26,15 @@ export default function Machine({ params }) {
   const actions = html`<${LinkButton} icon="recover" href=${href("/recover", name)}>${t("machine.recover")}<//>`;
   return html`<${Page} title=${name} back=${back} actions=${actions}>
     <${Loading} resource=${machine}>
-      ${machine.data && html`<${Standing} machine=${machine.data} />`}
+      ${machine.data && html`<${Standing} machine=${machine.data} sources=${settings.data?.sources} onEnd=${machine.reload} />`}
       <${Points} name=${name} onChange=${machine.reload} />
-      <${RunNow} name=${name} sources=${settings.data?.sources} onEnd=${machine.reload} />
       <${PolicyCard} name=${name} settings=${settings} />
       ${machine.data && html`<${MachineLife} machine=${machine.data} onChange=${machine.reload} />`}
     <//>
   <//>`;
 }
 
-function Standing({ machine }) {
+function Standing({ machine, sources, onEnd }) {
   const target = machine.rpo_target_s && t("machines.target", { time: roughly(machine.rpo_target_s) });
   const drill = machine.last_drill;
   return html`<${Card}>
@@ -56,6 +55,7 @@ function Standing({ machine }) {
         note=${drill && t("machine.drilled", { verdict: t(`state.${drill.verdict}`), time: drill.rto_s === null ? "–" : roughly(drill.rto_s) })} />
     </dl>
     ${machine.damaged_points > 0 && html`<${Notice} tone="warn"><p>${t("machine.damaged", { count: machine.damaged_points })}</p><//>`}
+    <${RunNow} name=${machine.name} sources=${sources} onEnd=${onEnd} />
   <//>`;
 }
 
@@ -85,9 +85,9 @@ function Points({ name, onChange }) {
 function RunNow({ name, sources, onEnd }) {
   if (!sources) return null;
   if (!sources.length) return html`<${Notice}><p>${t("machine.no_sources")}</p><//>`;
-  return html`<${Card} title=${t("machine.run")}>
-    <p class="muted mono">${sources.join(", ")}</p>
+  return html`<div class="stack">
+    <p class="note">${t("machine.sources", { sources: sources.join(", ") })}</p>
     <${Action} verb="backup" values=${{ sources, machine: name }} label=${t("machine.run_now")} icon="play" tone="plain"
       role="admin" onEnd=${onEnd} />
-  <//>`;
+  </div>`;
 }

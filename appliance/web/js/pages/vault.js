@@ -14,7 +14,7 @@ import { VaultLimits } from "../components/vault_limits.js";
 import { AddVault } from "../components/vault_form.js";
 
 export default function Vault() {
-  const vaults = useResource("/vaults", { on: ["vault", "job", "box"] });
+  const vaults = useResource("/vaults", { on: ["box", "job"] });
   const items = vaults.data?.items ?? [];
   return html`<${Page} title=${t("vault.title")} lead=${t("vault.lead")}>
     <${Loading} resource=${vaults}>

@@ -1,6 +1,6 @@
 // One recovered VM: its live screen, its keyboard, and how it ends.
 
-import { html } from "../view.js";
+import { html, useRef } from "../view.js";
 import { duration, size, t } from "../i18n.js";
 import { useResource } from "../resource.js";
 import { href } from "../router.js";
@@ -16,11 +16,15 @@ import { VmState, originOf } from "../components/vm_list.js";
 const HELD = new Set(["paused", "io-error", "prelaunch", "internal-error", "suspended"]);
 
 export default function Vm({ params }) {
-  const vms = useResource("/vms", { on: ["vm", "job"] });
+  const vms = useResource("/vms", { on: ["box", "job"] });
   const vm = vms.data?.items.find((one) => one.name === params.vm);
+  // One that was just booted is in the next list, if not in the first.
+  const first = useRef(null);
+  first.current ??= vms.data?.as_of ?? null;
+  const isKnown = vm || (vms.data && vms.data.as_of !== first.current);
   const back = { href: href("/recover"), text: t("recover.title") };
   return html`<${Page} title=${params.vm} back=${back}>
-    <${Loading} resource=${vms}>
+    <${Loading} resource=${isKnown ? vms : { ...vms, data: null }}>
       ${vm
         ? html`<${One} vm=${vm} onChange=${vms.reload} />`
         : html`<${Empty} icon="screen" title=${t("vm.gone")}><p>${t("vm.gone_text")}</p><//>`}

@@ -1,0 +1,124 @@
+"""Everything about who gets in, built once over one file.
+
+Owns how the parts are put together. `daemon` and `cli` ask for parts by name; the API admits
+through `gate` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from appliance.access.accounts import Accounts
+from appliance.access.approvals import Approvals
+from appliance.access.attempts import Attempts
+from appliance.access.audit import Audit, Records
+from appliance.access.codes import Codes
+from appliance.access.gate import Gate
+from appliance.access.passwords import Passwords
+from appliance.access.second_factor import SecondFactor
+from appliance.access.sessions import SessionLimits, Sessions
+from appliance.access.setup_window import BEGUN_ANEW, SetupWindow
+from appliance.access.tokens import Tokens
+from appliance.base.clock import Clock, SystemClock
+from appliance.base.errors import HoldfastError
+from appliance.catalog.access_file import AccessFile, UserRow
+from appliance.formats.audit import MARK_PLACE
+from appliance.formats.recovery_key import parse_recovery_key
+from appliance.keys import keyring
+
+
+class Access:
+    """Who gets into one box. Close it when done; call `gate.keep` every minute."""
+
+    def __init__(
+        self,
+        state: Path,
+        clock: Clock | None = None,
+        *,
+        passwords: Passwords | None = None,
+        limits: SessionLimits | None = None,
+        opens_store: Callable[[str], bool] | None = None,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self.file = AccessFile(state)
+        self.passwords = passwords or Passwords()
+        self.audit = Audit(self.file, self.clock)
+        self.approvals = Approvals(self.file, self.clock, self.audit)
+        self.attempts = Attempts(self.file, self.clock)
+        self.codes = Codes(self.file, self.clock)
+        self.sessions = Sessions(self.file, self.clock, limits)
+        self.tokens = Tokens(self.file, self.clock)
+        self.second_factor = SecondFactor(self.file, self.clock, self.codes)
+        self.accounts = Accounts(
+            self.file,
+            self.clock,
+            passwords=self.passwords,
+            sessions=self.sessions,
+            second_factor=self.second_factor,
+            attempts=self.attempts,
+        )
+        self.setup = SetupWindow(
+            self.file,
+            codes=self.codes,
+            accounts=self.accounts,
+            sessions=self.sessions,
+            attempts=self.attempts,
+            audit=self.audit,
+            had_admin=lambda: self._had_admin(state / "store"),
+            opens_store=opens_store or (lambda text: opens(state, text)),
+        )
+        self.gate = Gate(
+            self.file,
+            self.clock,
+            passwords=self.passwords,
+            sessions=self.sessions,
+            tokens=self.tokens,
+            attempts=self.attempts,
+            second_factor=self.second_factor,
+            codes=self.codes,
+            audit=self.audit,
+        )
+
+    def find_user(self, name: str) -> UserRow | None:
+        """The user of this name; a token has none."""
+        return self.file.users.get(name)
+
+    def _had_admin(self, store: Path) -> bool:
+        """Whether the users were there and are lost; before there is a store nothing is."""
+        is_damaged = self.file.was_damaged and (store / "store.json").exists()
+        return is_damaged or (store / MARK_PLACE).exists()
+
+    def seal(self, records: Records) -> None:
+        """Seal that there is an administrator and how far the audit log is, durably.
+
+        The daemon calls this every minute while the store is unlocked. Where users were lost and
+        the recovery key was shown, the log that began then is taken for the right one, once.
+        """
+        if not self.accounts.has_admin():
+            return
+        if self.file.setting(BEGUN_ANEW):
+            self.audit.reseal(records)
+            self.file.set_setting(BEGUN_ANEW, "")
+        else:
+            self.audit.seal(records)
+
+    def close(self) -> None:
+        """Write down what was used when, and let go of the file."""
+        self.gate.keep()
+        self.file.close()
+
+    def __enter__(self) -> Access:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def opens(state: Path, text: str) -> bool:
+    """Whether `text` is a recovery key of the store in `state`."""
+    try:
+        keyring.open_with_recovery_key(state, parse_recovery_key(text))
+    except HoldfastError:
+        return False
+    return True

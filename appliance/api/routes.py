@@ -1,0 +1,36 @@
+"""The route table: what there is, and the least role that may ask for it."""
+
+from __future__ import annotations
+
+from appliance.api.route import Route
+from appliance.api.v1 import (
+    audit,
+    box,
+    disks,
+    drills,
+    events,
+    files,
+    findings,
+    jobs,
+    machines,
+    points,
+    run,
+    session,
+    setup,
+    store,
+    users,
+    vaults,
+    vms,
+)
+from appliance.jobs.verb import Verbs
+
+_MODULES = (
+    *(box, machines, points, files, jobs, disks, findings, vaults, vms, drills, run, events),
+    *(session, setup, store, users, audit),
+)
+
+
+def list_routes(verbs: Verbs) -> list[Route]:
+    """Every route, those of verbs last."""
+    routes = [route for module in _MODULES for route in module.ROUTES]
+    return [*routes, *(run.make_route(verb) for verb in verbs)]

@@ -1,0 +1,36 @@
+"""serve: the daemon."""
+
+from __future__ import annotations
+
+import argparse
+
+from appliance.base.durable import make_directory
+from appliance.cli.exit_codes import DONE
+from appliance.cli.session import Session
+from appliance.cli.verbs import build_verbs
+from appliance.daemon.box import EVERYWHERE, BoxServer, Listen
+from appliance.daemon.daemon import Daemon, Part
+from appliance.jobs.jobs import Jobs
+
+
+def serve(session: Session, options: argparse.Namespace) -> int:
+    """Run the daemon until it is asked to end."""
+    make_directory(session.state)
+    listen = Listen(tuple(options.listen or EVERYWHERE), options.port, tuple(options.name or ()))
+
+    def say(line: str) -> None:
+        session.console.note(f"holdfast: {line}")
+
+    def make_parts(jobs: Jobs) -> list[Part]:
+        command = session.command()
+        return [BoxServer(session.state, jobs, session.clock, listen, command=command, say=say)]
+
+    Daemon(
+        session.state,
+        build_verbs(),
+        command=session.command("--json"),
+        clock=session.clock,
+        say=say,
+        make_parts=make_parts,
+    ).run()
+    return DONE

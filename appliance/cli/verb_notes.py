@@ -1,0 +1,153 @@
+"""What the parser does not say of a command: who may ask for it, and how it runs.
+
+Whoever can name a path of the box, to read or to write, could make himself master of it: such
+commands are for admins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appliance.jobs.verb import Output, Role
+
+
+@dataclass(frozen=True)
+class VerbNote:
+    """See the attributes of `Verb`, which have the same names.
+
+    Attributes:
+        without: arguments that only the command line has.
+    """
+
+    role: Role = "admin"
+    is_destructive: bool = False
+    destructive_with: tuple[str, ...] = ()
+    output: Output = "json"
+    is_quick: bool = False
+    is_secretive: bool = False
+    is_endless: bool = False
+    is_repeatable: bool = False
+    is_heavy: bool = False
+    is_long: bool = False
+    private: tuple[str, ...] = ()
+    group: str = ""
+    machine_from: str = ""
+    without: tuple[str, ...] = ()
+
+
+def _look(role: Role = "viewer") -> VerbNote:
+    return VerbNote(role, is_quick=True)
+
+
+def _work(role: Role = "operator", group: str = "", machine_from: str = "") -> VerbNote:
+    """Long, hard on disks, and done again without harm."""
+    return VerbNote(
+        role,
+        is_repeatable=True,
+        is_heavy=True,
+        is_long=True,
+        group=group,
+        machine_from=machine_from,
+    )
+
+
+_SECRETIVE = VerbNote(is_secretive=True)
+_DESTRUCTIVE = VerbNote(is_destructive=True)
+# It shows what it would do; only the yes takes something away.
+_PLANNED = VerbNote(destructive_with=("yes",))
+_FORCED = VerbNote(is_long=True, destructive_with=("force",), machine_from="point")
+_MOVED = VerbNote(is_long=True, destructive_with=("force",))
+_PASSWORDS = ("vnc_password",)
+
+NOTES: dict[str, VerbNote] = {
+    "init": _SECRETIVE,
+    "unlock": _SECRETIVE,
+    "lock": VerbNote(),
+    "key list": _look("admin"),
+    "key add": _SECRETIVE,
+    "key rotate": VerbNote(is_secretive=True, is_destructive=True),
+    "key revoke": _DESTRUCTIVE,
+    "key check": _SECRETIVE,
+    "key split": _SECRETIVE,
+    "key join": _SECRETIVE,
+    "key sheet": _SECRETIVE,
+    "backup": _work("admin", machine_from="machine"),
+    "points": _look(),
+    "forget": VerbNote(is_destructive=True, machine_from="point"),
+    "unforget": VerbNote("operator", machine_from="point"),
+    "hold": VerbNote("operator", machine_from="point"),
+    "release": VerbNote(is_destructive=True, machine_from="point"),
+    "policy show": _look(),
+    "policy set": _DESTRUCTIVE,
+    "policy clear": _DESTRUCTIVE,
+    "policy presets": _look(),
+    "machines list": _look(),
+    "machines show": _look(),
+    "machines add": VerbNote(machine_from="name"),
+    "machines pause": VerbNote(machine_from="name"),
+    "machines resume": VerbNote(machine_from="name"),
+    "machines retire": VerbNote(is_destructive=True, machine_from="name"),
+    "prune": VerbNote(is_destructive=True, is_repeatable=True, is_long=True, group="collect"),
+    "collect": _work(group="collect"),
+    "recompress": _work(group="collect"),
+    "verify": _work(group="verify"),
+    "scrub": _work(group="verify"),
+    "status": _look(),
+    "health": VerbNote("viewer", is_quick=True, without=("watch", "watchdog")),
+    "acknowledge": VerbNote("operator"),
+    "disks": _look(),
+    "disks show": _look(),
+    "disks locate": VerbNote("operator"),
+    "disks test": VerbNote("operator"),
+    "disks replace": _PLANNED,
+    "array": _look(),
+    "array check": VerbNote("operator"),
+    "array spare": _PLANNED,
+    "array create": _PLANNED,
+    "array grow": _PLANNED,
+    "vault add": VerbNote(),
+    "vault status": _look(),
+    "vault sync": _work(group="vault {name}"),
+    "vault verify": _work("admin", group="vault {name}"),
+    "vault limit": VerbNote(),
+    "vault retain": _DESTRUCTIVE,
+    "vault prune": VerbNote(
+        is_destructive=True, is_repeatable=True, is_long=True, group="vault {name}"
+    ),
+    "vault policy": _look("admin"),
+    "vault set-credentials": VerbNote(),
+    "vault remove": _DESTRUCTIVE,
+    "vault open": VerbNote(),
+    "vault pull": _work(machine_from="point"),
+    "vault mirror": _work("admin"),
+    "vault seed": _work("admin"),
+    "vault adopt": _work("admin"),
+    "learn": VerbNote("operator", is_repeatable=True, group="learn"),
+    "restore": _FORCED,
+    "ls": _look("operator"),
+    "cat": VerbNote("operator", output="bytes"),
+    "get": _FORCED,
+    "history": VerbNote("operator", is_repeatable=True),
+    "find": VerbNote("operator", is_repeatable=True),
+    "mount": VerbNote(is_endless=True),
+    "umount": VerbNote(),
+    "boot": VerbNote(machine_from="point", private=_PASSWORDS),
+    "vms": VerbNote("operator", private=_PASSWORDS),
+    "stop": VerbNote("operator", destructive_with=("discard",)),
+    "failback": _MOVED,
+    "migrate": _MOVED,
+    "export": _FORCED,
+    "nbd": VerbNote(is_endless=True, machine_from="point"),
+    "drill run": VerbNote(
+        "operator", is_repeatable=True, is_long=True, group="drill", machine_from="what"
+    ),
+    "drill list": _look(),
+    "drill show": _look(),
+    "drill report": VerbNote(),
+    "failover run": VerbNote(),
+    "failover approve": _DESTRUCTIVE,
+    "failover reverse": VerbNote(),
+    "failover list": _look(),
+    "failover show": _look(),
+}
+"""By name. A test holds the names together with those of the parser."""

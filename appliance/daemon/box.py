@@ -1,0 +1,133 @@
+"""Pages and API of the box as a part of the daemon: who gets in, TLS, the port.
+
+Owns what is built from the state when the daemon begins, and that certificates are made anew in
+time. The first start shows the setup code to whoever started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.access.access import Access
+from appliance.access.box_names import list_names
+from appliance.access.certificates import Certificates, make_context
+from appliance.api.machine_lists import Promises
+from appliance.api.server import PORT, ApiServer, Place
+from appliance.base.clock import Clock
+from appliance.base.errors import HoldfastError, NotFoundError
+from appliance.jobs.jobs import Jobs
+from appliance.keys import keyring
+
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - a box is there to be reached
+_LOOK_AT_CERTIFICATE_S = 3600.0
+_WEB = Path(__file__).parent.parent / "web"
+
+
+@dataclass(frozen=True)
+class Listen:
+    """Where to listen; `names` is what the box is called besides its host name."""
+
+    addresses: Sequence[str] = EVERYWHERE
+    port: int = PORT
+    names: tuple[str, ...] = ()
+
+
+class BoxServer:
+    """The server of one box."""
+
+    def __init__(
+        self,
+        state: Path,
+        jobs: Jobs,
+        clock: Clock,
+        listen: Listen,
+        *,
+        command: Sequence[str],
+        say: Callable[[str], None],
+        promises: Promises = dict,
+    ) -> None:
+        self._state = state
+        self._jobs = jobs
+        self._clock = clock
+        self._listen = listen
+        self._command = command
+        self._say = say
+        self._promises = promises
+        self._access: Access | None = None
+        self._server: ApiServer | None = None
+        self._renewal: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen; answers on return."""
+        names = await asyncio.to_thread(list_names, self._listen.names)
+        self._access = await asyncio.to_thread(Access, self._state, self._clock)
+        self._certificates = Certificates(self._state, self._clock, names[0])
+        served = await asyncio.to_thread(self._certificates.ensure, names)
+        self._tls = make_context(served.path)
+        self._server = ApiServer(
+            self._state,
+            self._jobs,
+            self._access,
+            self._clock,
+            Place(names[0], names, self._listen.addresses, self._listen.port, self._tls),
+            command=self._command,
+            web_folder=_WEB,
+            is_locked=lambda: is_locked(self._state),
+            has_store=lambda: has_store(self._state),
+            promises=self._promises,
+        )
+        await self._server.start()
+        self._renewal = asyncio.create_task(self._renew())
+        await self._tell(names[0])
+
+    async def _tell(self, name: str) -> None:
+        """Where the pages are, and how to get in the first time."""
+        assert self._server is not None
+        assert self._access is not None
+        first = self._listen.addresses[0]
+        host = name if first in (*EVERYWHERE, "127.0.0.1") else first
+        host = "localhost" if tuple(self._listen.addresses) == ("127.0.0.1",) else host
+        self._say(f"the box is at https://{host}:{self._server.port}/")
+        code = await asyncio.to_thread(self._access.setup.open)
+        if code is not None:
+            self._say(f"setup code {code}: it makes the first administrator, within an hour")
+
+    async def stop(self) -> None:
+        """Answer no more."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+        if self._server is not None:
+            await self._server.stop()
+        if self._access is not None:
+            await asyncio.to_thread(self._access.close)
+
+    async def _renew(self) -> None:
+        """A certificate that was made anew or uploaded is served from the next connection on."""
+        while True:
+            await asyncio.sleep(_LOOK_AT_CERTIFICATE_S)
+            with suppress(HoldfastError, OSError):
+                names = await asyncio.to_thread(list_names, self._listen.names)
+                served = await asyncio.to_thread(self._certificates.ensure, names)
+                await asyncio.to_thread(self._tls.load_cert_chain, served.path)
+
+
+def has_store(state: Path) -> bool:
+    """Whether there is a store."""
+    try:
+        keyring.read_descriptor(state)
+    except NotFoundError:
+        return False
+    return True
+
+
+def is_locked(state: Path) -> bool:
+    """Whether nobody can read the store now."""
+    try:
+        keyring.load_master_key(state, None)
+    except HoldfastError:
+        return True
+    return False

@@ -1,0 +1,71 @@
+"""A machine that falls behind grows louder, and is told again whenever its age has doubled."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from appliance.catalog.catalog import Catalog
+from appliance.catalog.finding_log import FindingLog
+from appliance.formats.protection import NOTHING, Hourly, State
+from appliance.policies.deadman import PAUSE_MAX, Standing, judge, target_s
+
+NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def standing(
+    age: timedelta | None, state: State = "active", rpo_s: float | None = 7200
+) -> Standing:
+    return Standing("web1", state, None if age is None else NOW - age, NOW - 100 * HOUR, rpo_s)
+
+
+@pytest.mark.parametrize(
+    ("age", "severity"),
+    [
+        (1 * HOUR, None),
+        (2 * HOUR, None),
+        (2.1 * HOUR, "warning"),
+        (5.9 * HOUR, "warning"),
+        (6 * HOUR, "critical"),
+        (None, "critical"),
+    ],
+)
+def test_severity_grows_with_age(age: timedelta | None, severity: str | None) -> None:
+    found = list(judge(standing(age), NOW))
+    assert [item.severity for item in found] == ([] if severity is None else [severity])
+
+
+def test_it_is_told_when_it_begins_at_each_step_and_when_it_is_over(tmp_path: Path) -> None:
+    with Catalog(tmp_path / "catalog.db") as catalog:
+        log = FindingLog(catalog)
+        told = []
+        for hours in range(1, 40):
+            one = Standing("web1", "active", NOW, NOW, 7200)
+            now = NOW + hours * HOUR
+            if not log.observe(judge(one, now), now).is_quiet:
+                told.append(hours)
+        assert told == [3, 4, 6, 8, 16, 32]
+        fresh = Standing("web1", "active", NOW + 39 * HOUR, NOW, 7200)
+        assert len(log.observe(judge(fresh, NOW + 40 * HOUR), NOW + 40 * HOUR).gone) == 1
+
+
+def test_nobody_waits_for_a_retired_machine_or_one_without_promise() -> None:
+    assert not list(judge(standing(None, "retired"), NOW))
+    assert not list(judge(standing(None, rpo_s=None), NOW))
+    assert not list(judge(standing(900 * HOUR, "paused"), NOW - 50 * HOUR))
+
+
+def test_a_long_pause_is_reminded_of() -> None:
+    long = Standing("web1", "paused", NOW, NOW - PAUSE_MAX - HOUR, 7200)
+    assert [item.rule for item in judge(long, NOW)] == ["machine.paused"]
+
+
+def test_the_target_is_what_was_set_or_what_the_schedule_comes_to() -> None:
+    hourly = msgspec.structs.replace(NOTHING, schedule=(Hourly(),), jitter_s=60)
+    assert target_s(hourly, NOW, UTC) == 3600 * 1.25 + 60
+    assert target_s(msgspec.structs.replace(hourly, rpo_s=86400), NOW, UTC) == 86400
+    assert target_s(NOTHING, NOW, UTC) is None
