@@ -68,7 +68,7 @@ SUITES = (
         "box",
         paths=(
             *("tests/policies", "tests/jobs", "tests/notices", "tests/daemon"),
-            *("tests/access", "tests/api", "tests/web"),
+            *("tests/access", "tests/api", "tests/support", "tests/web"),
         ),
     ),
     Suite("main job", paths=("tests/e2e",)),

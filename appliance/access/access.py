@@ -7,7 +7,9 @@ through `gate` alone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from appliance.access.accounts import Accounts
 from appliance.access.approvals import Approvals
@@ -18,14 +20,18 @@ from appliance.access.gate import Gate
 from appliance.access.passwords import Passwords
 from appliance.access.second_factor import SecondFactor
 from appliance.access.sessions import SessionLimits, Sessions
+from appliance.access.setup_steps import SetupSteps
 from appliance.access.setup_window import BEGUN_ANEW, SetupWindow
 from appliance.access.tokens import Tokens
 from appliance.base.clock import Clock, SystemClock
-from appliance.base.errors import HoldfastError
+from appliance.base.errors import HoldfastError, NotFoundError
 from appliance.catalog.access_file import AccessFile, UserRow
 from appliance.formats.audit import MARK_PLACE
 from appliance.formats.recovery_key import parse_recovery_key
 from appliance.keys import keyring
+
+if TYPE_CHECKING:
+    from appliance.access.passkeys import Passkeys
 
 
 class Access:
@@ -40,6 +46,8 @@ class Access:
         limits: SessionLimits | None = None,
         opens_store: Callable[[str], bool] | None = None,
     ) -> None:
+        self._state = state
+        self._opens_store = opens_store or (lambda text: opens(state, text))
         self.clock = clock or SystemClock()
         self.file = AccessFile(state)
         self.passwords = passwords or Passwords()
@@ -66,7 +74,7 @@ class Access:
             attempts=self.attempts,
             audit=self.audit,
             had_admin=lambda: self._had_admin(state / "store"),
-            opens_store=opens_store or (lambda text: opens(state, text)),
+            opens_store=self._opens_store,
         )
         self.gate = Gate(
             self.file,
@@ -79,6 +87,37 @@ class Access:
             codes=self.codes,
             audit=self.audit,
         )
+
+    @cached_property
+    def passkeys(self) -> Passkeys:
+        """WebAuthn; made when it is first asked for, because its library loads slowly."""
+        from appliance.access.passkeys import Passkeys  # noqa: PLC0415
+
+        return Passkeys(
+            self.file,
+            self.clock,
+            gate=self.gate,
+            sessions=self.sessions,
+            attempts=self.attempts,
+            audit=self.audit,
+        )
+
+    def steps(self, has_notices: Callable[[], bool] = lambda: False) -> SetupSteps:
+        """How far setup is; `has_notices` says whether anybody hears of findings."""
+        from appliance.access.host_abilities import find_facts  # noqa: PLC0415
+
+        return SetupSteps(
+            self.file,
+            find_facts(self._state, self.accounts.has_admin, has_notices),
+            store_id=self._store_id,
+            proves=self._opens_store,
+        )
+
+    def _store_id(self) -> str | None:
+        try:
+            return keyring.read_descriptor(self._state).store_id
+        except NotFoundError:
+            return None
 
     def find_user(self, name: str) -> UserRow | None:
         """The user of this name; a token has none."""

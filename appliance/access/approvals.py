@@ -14,10 +14,10 @@ from datetime import timedelta
 
 from appliance.access.audit import REFUSED, Audit
 from appliance.access.callers import ADMIN, Caller, Forbidden, NeedsApproval
-from appliance.access.redaction import hide_secrets
 from appliance.base.clock import Clock
 from appliance.base.errors import NotFoundError, UsageError
 from appliance.catalog.access_file import AccessFile, ApprovalRow
+from appliance.formats.redaction import hide_secrets
 
 LIFETIME = timedelta(days=1)
 _SETTING = "second_person"

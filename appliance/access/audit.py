@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from appliance.access.redaction import hide_secrets
 from appliance.base.clock import Clock
 from appliance.base.errors import IntegrityError
 from appliance.catalog.access_file import AccessFile, AuditRow
@@ -27,6 +26,7 @@ from appliance.formats.audit import (
     encode_mark,
 )
 from appliance.formats.names import format_time
+from appliance.formats.redaction import hide_secrets
 
 DONE, REFUSED, FAILED = "done", "refused", "failed"
 _PAGE = 1000

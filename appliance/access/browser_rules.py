@@ -125,6 +125,6 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def is_registrable_name(name: str) -> bool:
-    """Whether passkeys may be bound to this name: addresses and single labels cannot be."""
-    return not _is_address(name) and ("." in name or name == "localhost")
+def is_host_of_passkeys(name: str) -> bool:
+    """Whether passkeys may be bound to this name: to an address they cannot be."""
+    return not _is_address(name)

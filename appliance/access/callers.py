@@ -20,13 +20,13 @@ PEOPLE = (VIEWER, OPERATOR, ADMIN)
 """Roles that a person may have; agent and console are for tokens only."""
 
 # What each role may do. `add`: put data of its own machine there, see and change nothing else.
-# `telemetry`: read figures, never data. `ask`: request one of the allow-listed actions.
+# `telemetry`: read figures, never data.
 SCOPES: dict[str, frozenset[str]] = {
     VIEWER: frozenset({"read", "telemetry"}),
     OPERATOR: frozenset({"read", "telemetry", "operate"}),
     ADMIN: frozenset({"read", "telemetry", "operate", "administer"}),
     AGENT: frozenset({"add"}),
-    CONSOLE: frozenset({"telemetry", "ask"}),
+    CONSOLE: frozenset({"telemetry"}),
     SETUP: frozenset({"setup"}),
 }
 _NEEDED = {

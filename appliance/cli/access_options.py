@@ -28,8 +28,8 @@ destructive action in the page without a second factor. Good once, for ten minut
 """
 _TOKENS = """\
 Tokens let programs in: 'Authorization: Bearer hf_...'. A token can never do anything destructive.
-That of an agent belongs to one machine and can only add to it; that of a console reads figures and
-asks for actions, but sees no data.
+That of an agent belongs to one machine and can only add to it; that of a console reads figures,
+sees no data and changes nothing.
 """
 _CERTIFICATES = """\
 The page of this box is served over TLS from its first start, with a certificate of the box's own
@@ -38,6 +38,11 @@ authority: it is made anew by itself. Or bring a certificate of yours.
 _IMPORT = """\
 Check a certificate and its key, and serve them: the key has to fit, the chain to be whole, and the
 certificate to be valid now and to name this box. When it ends, the box's own is served again.
+"""
+_BUNDLE = """\
+Put together what helps somebody who helps: versions, settings, findings, jobs, the audit log, logs
+of this product. No data of machines, no file names from inside them, and no secrets: passwords,
+keys, tokens and codes are replaced by [hidden]. Nothing is sent anywhere; look inside first.
 """
 _AUDIT = """\
 The audit log: every login, every write and every refusal, in a chain that shows every change. Its
@@ -110,7 +115,9 @@ def add_setup(parser: argparse.ArgumentParser) -> None:
     """Arguments of setup and what it can do."""
     parser.description = "How far the setup of this box is, and the code for its first page."
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    add_action(actions, "status", "how far setup is", "")
+    add_action(actions, "status", "how far setup is, and what this host cannot do", "")
+    skip = add_action(actions, "skip", "go on without a step", "")
+    skip.add_argument("step", metavar="STEP", help="as 'setup status' calls it")
     add_action(
         actions,
         "code",
@@ -137,6 +144,17 @@ def add_certificates(parser: argparse.ArgumentParser) -> None:
         "vouch for this box and for private networks only.",
     )
     export.add_argument("--out", metavar="F", type=Path, help="a new file (default: print it)")
+
+
+def add_bundle(parser: argparse.ArgumentParser) -> None:
+    """Arguments of bundle."""
+    parser.description = _BUNDLE
+    parser.add_argument(
+        "target",
+        metavar="TARGET",
+        nargs="?",
+        help="a new file, or - for standard output (default: holdfast-bundle-TIME.tar.gz here)",
+    )
 
 
 def _named(

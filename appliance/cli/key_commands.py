@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from appliance.access.access import Access
 from appliance.base.errors import UsageError
 from appliance.cli import key_papers
 from appliance.cli.exit_codes import DONE
@@ -95,6 +96,8 @@ def check(session: Session, options: argparse.Namespace) -> int:
     else:
         recovery_key = type_recovery_key(session.console)
     _, wrap = keyring.open_with_recovery_key(session.state, recovery_key)
+    with Access(session.state, session.clock) as access:
+        access.steps().note_key_proven()
     session.console.result(
         {"opens": True, "store_id": descriptor.store_id, **_describe_wrap(wrap)},
         f"this is key {name_of(wrap)}: it opens store {descriptor.store_id}",

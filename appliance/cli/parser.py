@@ -228,6 +228,12 @@ COMMANDS: dict[str, _Command] = {
     "certificates": _Command(
         "certificates", "certificates", "what browsers are shown", access_options.add_certificates
     ),
+    "bundle": _Command(
+        "bundle",
+        "bundle",
+        "how this box is, for support, without secrets",
+        access_options.add_bundle,
+    ),
     "audit": _Command("users", "audit", "who did what", access_options.add_audit),
     "init": _Command("keys", "init", "make the store and its keys", _init),
     "unlock": _Command("keys", "unlock", "keep the key in memory until reboot", _unlock),

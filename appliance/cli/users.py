@@ -298,10 +298,24 @@ def _setup_status(session: Session, access: Access, _: argparse.Namespace) -> in
         "open": "the setup window is open",
         "closed": "there is no administrator: 'holdfast setup code' opens the setup window",
     }
-    state = access.setup.state
+    state, steps = access.setup.state, access.steps()
+    listed = steps.look()
     session.console.result(
-        {"state": state, "needs_recovery_key": access.setup.needs_recovery_key}, texts[state]
+        {
+            "state": state,
+            "needs_recovery_key": access.setup.needs_recovery_key,
+            "way": steps.way,
+            "steps": [vars(step) for step in listed],
+        },
+        "\n".join(
+            [texts[state], *(f"{step.name:<9} {step.state:<11} {step.text}" for step in listed)]
+        ),
     )
+    return DONE
+
+
+def _skip_step(_: Session, access: Access, options: argparse.Namespace) -> int:
+    access.steps().skip(options.step)
     return DONE
 
 
@@ -329,4 +343,4 @@ _USERS: dict[str, Action] = {
 }
 _TOKENS: dict[str, Action] = {"list": _list_tokens, "make": _make_token, "revoke": _revoke_token}
 _AUDIT: dict[str, Action] = {"list": _list_audit, "verify": _verify_audit}
-_SETUP: dict[str, Action] = {"status": _setup_status, "code": _setup_code}
+_SETUP: dict[str, Action] = {"status": _setup_status, "code": _setup_code, "skip": _skip_step}

@@ -157,6 +157,11 @@ def _suggest_words(typed: str) -> str:
     return f": did you mean {' or '.join(near)}?" if near else ""
 
 
+def is_key_word(word: str) -> bool:
+    """Whether recovery keys are made of such words."""
+    return word.lower() in _known_words()
+
+
 @cache
 def _dictionary() -> Mnemonic:
     # Imported here because it costs 13 ms and hardly any command needs it.

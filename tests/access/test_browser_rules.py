@@ -12,7 +12,7 @@ from appliance.access.browser_rules import (
     PAGE_HEADERS,
     BrowserFacts,
     check_browser,
-    is_registrable_name,
+    is_host_of_passkeys,
     split_host,
 )
 from appliance.access.callers import Forbidden
@@ -122,6 +122,7 @@ def test_no_answer_can_run_what_it_was_sent_or_be_framed(headers: dict[str, str]
 
 
 def test_passkeys_belong_to_names() -> None:
-    assert is_registrable_name("box1.branch.example")
-    assert not is_registrable_name("192.0.2.1")
-    assert not is_registrable_name("box1")
+    assert is_host_of_passkeys("box1.branch.example")
+    assert is_host_of_passkeys("box1")
+    assert not is_host_of_passkeys("192.0.2.1")
+    assert not is_host_of_passkeys("::1")

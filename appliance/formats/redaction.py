@@ -10,6 +10,8 @@ import json
 import re
 from collections.abc import Mapping
 
+from appliance.formats.recovery_key import is_key_word
+
 HIDDEN = "[hidden]"
 # `key` alone names a place ("the key of a finding"), with one of these before it a secret.
 _SECRET_NAME = re.compile(
@@ -23,11 +25,12 @@ _FORMS = (
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S),
     re.compile(r"\$argon2i?d?\$[^\s\"']+"),
     re.compile(r"\b(?:[A-Z2-7]{8}[ -]?){6,}[A-Z2-7]{0,8}\b"),  # base32 of a recovery key or share
-    re.compile(r"\b(?:[a-z]{3,8}[ \t]+){7,}[a-z]{3,8}\b(?=[ \t]+\d{2,4}\b)"),  # words, check digits
     re.compile(r"(?i)\b(?:bearer|basic)[ \t]+[A-Za-z0-9._~+/=-]{8,}"),
     re.compile(r"\b(?:[0-9A-HJKMNP-TV-Z]{5}-){3}[0-9A-HJKMNP-TV-Z]{5}\b"),  # a code at the box
     re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"),  # a user and a password in an address
 )
+_WORDS = re.compile(r"\b[A-Za-z]{3,8}(?:\s+[A-Za-z]{3,8}\b){3,}")
+_WORDS_SECRET = 4  # one row of a recovery key
 _ASSIGNED = re.compile(
     r"(?i)([\"']?\b[\w-]*(?:passwor[dt]|passphrase|secret|token|api[_-]?key|access[_-]?key"
     r"|private[_-]?key|recovery[_-]?key)\w*[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&}]+)"
@@ -62,7 +65,23 @@ def hide_in_text(text: str) -> str:
     """Text without what has the form of a secret or is assigned to the name of one."""
     for form in _FORMS:
         text = form.sub(HIDDEN, text)
+    text = _WORDS.sub(lambda found: _hide_words(found[0]), text)
     return _ASSIGNED.sub(lambda found: found[1] + HIDDEN, text)
+
+
+def _hide_words(text: str) -> str:
+    """Runs of words that recovery keys are made of are hidden, the others stay."""
+    words = text.split()
+    shown: list[str] = []
+    at = 0
+    while at < len(words):
+        end = at
+        while end < len(words) and is_key_word(words[end]):
+            end += 1
+        is_secret = end - at >= _WORDS_SECRET
+        shown += [HIDDEN] if is_secret else words[at : end + 1]
+        at = end if is_secret else end + 1
+    return " ".join(shown) if HIDDEN in shown else text
 
 
 def hide_secrets(members: Mapping[str, object]) -> str:

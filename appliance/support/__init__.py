@@ -1,0 +1,1 @@
+"""Row 7: what helps somebody who helps. Sends nothing anywhere."""
