@@ -15,6 +15,7 @@ from appliance.cli import (
     drill_options,
     health_options,
     key_options,
+    notice_options,
     policy_options,
     retain_options,
     vault_options,
@@ -269,6 +270,9 @@ COMMANDS: dict[str, _Command] = {
     "health": _Command("health", "health", "is anything broken?", health_options.add_health),
     "acknowledge": _Command(
         "health", "acknowledge", "be quiet about a known finding", health_options.add_acknowledge
+    ),
+    "notices": _Command(
+        "notices", "notices", "mail and webhooks for findings", notice_options.add_notices
     ),
     "disks": _Command(
         "disks", "disks", "disks: list, show, locate, replace", health_options.add_disks

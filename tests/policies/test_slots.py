@@ -16,6 +16,7 @@ from appliance.policies.slots import check_schedule, list_slots, longest_gap, ne
 from appliance.policies.spelling import parse_slots, spell_slots
 
 HOUR = timedelta(hours=1)
+SOME: list[Slots] = [Hourly(), Hourly(every_h=5), Times(at=("02:15", "23:59"))]
 ZONES = [
     ZoneInfo(name)
     for name in ("Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Asia/Shanghai", "UTC")
@@ -78,9 +79,7 @@ def test_days_and_minutes_are_those_of_the_zone() -> None:
 @given(st.data())
 def test_the_next_slot_is_later_and_none_is_left_out(data: st.DataObject) -> None:
     zone = data.draw(st.sampled_from(ZONES))
-    slots: Slots = data.draw(
-        st.sampled_from([Hourly(), Hourly(every_h=5), Times(at=("02:15", "23:59"))])
-    )
+    slots = data.draw(st.sampled_from(SOME))
     begin = datetime(2026, 1, 1, tzinfo=UTC) + data.draw(st.integers(0, 365 * 24 * 60)) * (
         HOUR / 60
     )

@@ -1,0 +1,1 @@
+"""Findings leave the box: by mail and by signed webhook."""
