@@ -23,6 +23,8 @@ PACKAGES += curl iproute2 knot mariadb-client-core mariadb-server-core openssh-c
 	postgresql qemu-guest-agent syslinux
 # Their report is printed by a browser and read; the power that is about to go is NUT's word.
 PACKAGES += chromium nut-client nut-server poppler-utils
+# The page: tests look at it in Debian's browser, in both languages. Who has npm knows a registry.
+PACKAGES += chromium fonts-wqy-microhei $(if $(or $(npm_config_registry),$(shell command -v npm)),,npm)
 # What the bench is measured beside.
 PEERS := borgbackup python3-pyfuse3 restic
 
@@ -32,7 +34,7 @@ BIN := .venv/bin
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
 
-setup: packages .venv/installed native ## Debian and Python packages, and the C library: only what is missing
+setup: packages .venv/installed native appliance/web/vendor/installed ## Debian and Python packages, and the C library: only what is missing
 
 # $(call install_packages,NAMES): apt-get is asked only when a name is missing.
 define install_packages
@@ -56,6 +58,12 @@ packages:
 	@echo "setup: Python packages into .venv (about a minute)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-input --use-pep517 --editable '.[dev]'
+	@touch $@
+
+# The page's modules, pinned; npm is there only to say which registry this host uses.
+appliance/web/vendor/installed: image/web_modules.py | .venv/installed
+	@echo "setup: the page's modules into appliance/web/vendor"
+	@$(BIN)/python -m image.web_modules
 	@touch $@
 
 native: | packages
@@ -101,5 +109,5 @@ bench-recovery: setup ## Boots, reads of mount and NBD, four VMs, failback, brow
 
 clean: ## Remove everything that make made, the cached disk of the demo too
 	-@$(MAKE) -C native clean
-	rm -rf --one-file-system .venv build demo *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf --one-file-system .venv build demo appliance/web/vendor *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find appliance hwtests image tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,1 +1,1 @@
-"""Disks made of real Debian for the demo and the tests. No part of the appliance package."""
+"""Disks of real Debian for the demo and the tests, and the page's modules. No part of appliance."""

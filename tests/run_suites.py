@@ -71,6 +71,11 @@ SUITES = (
         paths=(
             *("tests/jobs", "tests/daemon", "tests/access", "tests/support", "tests/policies"),
             *("tests/notices", "tests/api"),
+    Suite(
+        "box",
+        paths=(
+            *("tests/policies", "tests/jobs", "tests/notices", "tests/daemon"),
+            *("tests/access", "tests/api", "tests/support", "tests/web"),
         ),
     ),
     Suite("main job", paths=("tests/e2e",)),

@@ -17,7 +17,7 @@ FUNCTION_LINES = 60
 FILE_LINES = 500
 # tests/<name>: a package of the code, or a suite named for what it does
 SUITE_FOLDERS = {"bench", "contract", "corrupt", "crash", "e2e", "fuzz", "golden", "powercut"}
-SUITE_FOLDERS |= {"guest", "hwtests"}
+SUITE_FOLDERS |= {"guest", "hwtests", "web"}
 
 
 def tracked_files() -> list[Path]:

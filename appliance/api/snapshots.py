@@ -67,7 +67,7 @@ LOOKS = (
         "disks",
         ("disks",),
         300.0,
-        ("disks replace", "array create", "array grow", "array spare"),
+        ("disks locate", "disks replace", "array create", "array grow", "array spare"),
         "finding",
         "/api/v1/disks",
     ),

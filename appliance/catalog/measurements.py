@@ -28,6 +28,7 @@ _RECALL = (
     "select since, until, value from measurements where subject = ? and what = ? and until >= ?"
     " order by since"
 )
+_KINDS = "select distinct what from measurements where subject = ? order by what"
 _THIN = (
     "delete from measurements where rowid in (select rowid from (select rowid,"
     " row_number() over (order by since) as number from measurements"
@@ -89,6 +90,14 @@ class Measurements:
             if last_s > max(first_s, since_s):
                 values.append((_to_time(last_s), float(value)))
         return values
+
+    def recall_all(
+        self, subject: str, since: datetime
+    ) -> dict[str, Sequence[tuple[datetime, float]]]:
+        """What `recall` gives, for every kind of value that was seen of `subject` since then."""
+        rows = self._catalog.do(lambda database: database.execute(_KINDS, (subject,)).fetchall())
+        found = {str(what): self.recall(subject, str(what), since) for (what,) in rows}
+        return {what: values for what, values in found.items() if values}
 
 
 def _to_time(seconds: float) -> datetime:

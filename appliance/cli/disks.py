@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from datetime import timedelta
+from typing import Any
 
 from appliance.base.errors import NotFoundError
 from appliance.base.text import printable, size
+from appliance.catalog.catalog import Catalog
+from appliance.catalog.measurements import Measurements
 from appliance.cli.arrays import follow
 from appliance.cli.exit_codes import DONE
 from appliance.cli.health import describe_finding, take_look
 from appliance.cli.session import Session
 from appliance.formats.finding import SEVERITIES, Finding
+from appliance.formats.names import format_time
 from appliance.health.disk_examination import choose_protocol
 from appliance.health.disk_self_test import Kind, start_self_test, stop_self_test
 from appliance.health.enclosures import light_bay, list_bays
@@ -22,6 +27,7 @@ from appliance.health.udev import read_properties
 from appliance.native.smart import DiskProbe
 
 _GOOD = "good"
+_TRENDS = timedelta(days=180)
 
 
 def disks(session: Session, options: argparse.Namespace) -> int:
@@ -37,7 +43,8 @@ def _list(session: Session, _: argparse.Namespace) -> int:
         {
             "disks": [
                 {**disk.to_json(), "verdict": _verdict(disk, report.findings)} for disk in found
-            ]
+            ],
+            "bays": report.inventory.list_places(),
         },
         _table(found, report.findings) if found else "There is no disk.",
     )
@@ -109,10 +116,25 @@ def _show(session: Session, options: argparse.Namespace) -> int:
             "findings": [item.to_json() for item in findings],
             "at_stake": [stake.to_json() for stake in stakes],
             "smart": examined.to_json() if examined is not None else {},
+            "trends": _recall_trends(session, disk.subject),
         },
         "\n".join(printable(line) for line in lines),
     )
     return DONE
+
+
+def _recall_trends(session: Session, subject: str) -> dict[str, list[dict[str, Any]]]:
+    """What was measured of a disk in the last months, oldest first, for programs."""
+    since = session.clock.now() - _TRENDS
+    with Catalog(session.state / "catalog.db") as catalog:
+        trends = Measurements(catalog).recall_all(subject, since)
+    return {
+        what: [
+            {"time": format_time(when.replace(microsecond=0)), "value": value}
+            for when, value in values
+        ]
+        for what, values in trends.items()
+    }
 
 
 def _rotation(disk: Disk) -> str:

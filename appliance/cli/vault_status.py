@@ -12,6 +12,7 @@ from appliance.cli.session import Session
 from appliance.formats.names import format_time
 from appliance.formats.vault_settings import VaultSettings
 from appliance.vault.address import S3Address, parse_address
+from appliance.vault.locks import PROOF
 from appliance.vault.providers import estimate_cost_usd, estimate_storage_usd
 from appliance.vault.registry import Registry
 from appliance.vault.standing import MachineStanding, Standing, standing_json
@@ -41,6 +42,7 @@ def _vault(
         objects, stored_bytes = ledger.totals()
         traffic = dict(ledger.note("traffic") or {})
         last = ledger.note("last") or {}
+        proof = ledger.note(PROOF)
     finally:
         ledger.close()
     address = parse_address(settings.url)
@@ -62,6 +64,7 @@ def _vault(
         "machines": [standing_json(one, now) for one in machines],
         "traffic": traffic,
         "last_sync": last,
+        "lock_proven_at": None if proof is None else str(proof),
     }
     return value, _text(value, settings, machines, now)
 

@@ -53,6 +53,8 @@ def _work(role: Role = "operator", group: str = "", machine_from: str = "") -> V
 
 _SECRETIVE = VerbNote(is_secretive=True)
 _DESTRUCTIVE = VerbNote(is_destructive=True)
+# It shows what it would do; only the yes takes something away.
+_PLANNED = VerbNote(destructive_with=("yes",))
 _FORCED = VerbNote(is_long=True, destructive_with=("force",), machine_from="point")
 _MOVED = VerbNote(is_long=True, destructive_with=("force",))
 _PASSWORDS = ("vnc_password",)
@@ -103,12 +105,12 @@ NOTES: dict[str, VerbNote] = {
     "disks show": _look(),
     "disks locate": VerbNote("operator"),
     "disks test": VerbNote("operator"),
-    "disks replace": _DESTRUCTIVE,
+    "disks replace": _PLANNED,
     "array": _look(),
     "array check": VerbNote("operator"),
-    "array spare": _DESTRUCTIVE,
-    "array create": _DESTRUCTIVE,
-    "array grow": _DESTRUCTIVE,
+    "array spare": _PLANNED,
+    "array create": _PLANNED,
+    "array grow": _PLANNED,
     "vault add": VerbNote(),
     "vault status": _look(),
     "vault sync": _work(group="vault {name}"),

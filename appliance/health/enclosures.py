@@ -13,6 +13,9 @@ from appliance.base.durable import named_os_errors
 from appliance.base.errors import HoldfastError, NotFoundError, UsageError
 from appliance.health.kernel_tree import KernelTree, list_names, read_text
 
+PCI = "pci"
+"""The `enclosure` of PCI slots."""
+
 
 @dataclass(frozen=True)
 class Bay:
@@ -20,7 +23,7 @@ class Bay:
 
     Attributes:
         name: what a person calls it: the slot as the enclosure names it, or the PCI slot.
-        enclosure: the enclosure's SCSI address, or "pci".
+        enclosure: the enclosure's SCSI address, or PCI.
         device: the sysfs folder of what sits there, None for an empty bay.
         light: the sysfs file that switches the light, None where the bay has none.
     """
@@ -104,7 +107,7 @@ def _list_pci_slots(tree: KernelTree) -> list[Bay]:
         bays.append(
             Bay(
                 name=f"slot {slot}",
-                enclosure="pci",
+                enclosure=PCI,
                 device=device.resolve() if address and device.exists() else None,
                 light=light if light.exists() else None,
             )

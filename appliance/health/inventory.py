@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.health.controllers import HiddenMembers, find_hidden_members
-from appliance.health.enclosures import Bay, find_bay, list_bays
+from appliance.health.enclosures import PCI, Bay, find_bay, list_bays
 from appliance.health.kernel_tree import KernelTree, list_names, read_bytes, read_number, read_text
 from appliance.health.mounts import Mount, list_mounts, list_swaps
 
@@ -115,6 +115,25 @@ class Inventory:
             if device == disk.name or device in disk.partitions:
                 return disk
         return None
+
+    def list_places(self) -> list[dict[str, Any]]:
+        """Every bay of an enclosure, empty ones too, and PCI slots with a disk; for `--json`."""
+        found = {}
+        for disk in self.disks:
+            bay = find_bay(self._bays, (self._tree.block(disk.name) / "device").resolve())
+            if bay is not None:
+                found[bay.enclosure, bay.name] = disk.name
+        return [
+            {
+                "name": bay.name,
+                "enclosure": bay.enclosure,
+                "disk": found.get((bay.enclosure, bay.name)),
+                "has_light": bay.light is not None,
+                "is_lit": bay.is_lit,
+            }
+            for bay in self._bays
+            if bay.enclosure != PCI or (bay.enclosure, bay.name) in found
+        ]
 
     def _is_disk(self, name: str) -> bool:
         folder = self._tree.block(name)

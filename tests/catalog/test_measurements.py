@@ -42,6 +42,20 @@ def test_values_come_back_in_order_with_their_times(tmp_path: Path) -> None:
         ]
 
 
+def test_every_kind_of_value_of_a_subject_comes_back_by_name(tmp_path: Path) -> None:
+    with Catalog(tmp_path / "catalog.db") as catalog:
+        history = Measurements(catalog)
+        history.note("disk A", "temperature", day(0), 31)
+        history.note("disk A", "pending", day(1), 8)
+        history.note("disk A", "used", day(-9), 1)
+        history.note("disk B", "pending", day(1), 5)
+        assert history.recall_all("disk A", day(0)) == {
+            "pending": [(day(1), 8)],
+            "temperature": [(day(0), 31)],
+        }
+        assert history.recall_all("disk C", day(0)) == {}
+
+
 def test_a_value_that_stays_takes_one_row(tmp_path: Path) -> None:
     with Catalog(tmp_path / "catalog.db") as catalog:
         history = Measurements(catalog)

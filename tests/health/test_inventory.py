@@ -118,3 +118,21 @@ def test_an_nvme_disk_sits_in_the_slot_above_it(files: KernelFiles) -> None:
     assert bay is not None
     assert (bay.name, bay.light) == ("slot 7", light)
     assert Inventory(files.tree).disks[0].bay == "slot 7"
+
+
+def test_every_bay_of_an_enclosure_has_its_place_and_pci_slots_only_with_a_disk(
+    files: KernelFiles,
+) -> None:
+    files.slot("6:0:0:0", "Slot 03", files.disk("sda", serial="A"))
+    files.slot("6:0:0:0", "Slot 04", None).write_text("1\n")
+    files.slot("7:0:0:0", "Slot 03", None).unlink()
+    files.write("sys/bus/pci/slots/9/address", "0000:09:00")
+    places = Inventory(files.tree).list_places()
+    assert [
+        (place["enclosure"], place["name"], place["disk"], place["has_light"], place["is_lit"])
+        for place in places
+    ] == [
+        ("6:0:0:0", "Slot 03", "sda", True, False),
+        ("6:0:0:0", "Slot 04", None, True, True),
+        ("7:0:0:0", "Slot 03", None, False, False),
+    ]

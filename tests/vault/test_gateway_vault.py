@@ -77,6 +77,7 @@ def test_what_is_locked_survives_a_thief_with_the_boxs_credentials(
     office.sync()
     status = office.box("--json", "vault", "status", expect=0).json()["vaults"][0]
     assert status["machines"][0]["immutable_until"] is not None
+    assert status["lock_proven_at"] is not None
     bucket = connect(office.bucket, create=False)
     before = run(bucket.head("heads/box/0000000001")).modified
     time.sleep(2.5)  # as-of times are whole seconds

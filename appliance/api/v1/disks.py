@@ -45,14 +45,38 @@ class Disk(msgspec.Struct, kw_only=True):
     hidden: Any = None
 
 
+class Bay(msgspec.Struct, kw_only=True):
+    """A place for a disk: of an enclosure, or a PCI slot with a disk. `disk` is the kernel's name.
+
+    `is_lit`: the light that says where it is.
+    """
+
+    name: str
+    enclosure: str
+    disk: str | None
+    has_light: bool
+    is_lit: bool
+
+
+class Reading(msgspec.Struct, kw_only=True):
+    """A number that was read of a disk."""
+
+    time: Time
+    value: float
+
+
 class DiskDetail(msgspec.Struct, kw_only=True):
-    """A disk with its findings and all that it says of itself (`smart`, as smartctl names it)."""
+    """A disk with its findings and all that it says of itself (`smart`, as smartctl names it).
+
+    `trends`: what was measured in the last months, oldest first, by its name.
+    """
 
     disk: dict[str, Any]
     verdict: Verdict
     findings: list[dict[str, Any]]
     at_stake: list[dict[str, Any]]
     smart: dict[str, Any]
+    trends: dict[str, list[Reading]]
     as_of: Time | None = None
     trouble: str | None = None
 
@@ -109,9 +133,14 @@ async def get_disk(ask: Ask) -> Reply:
     if disk is None:
         raise NotFoundError(f"{name}: there is no such disk")
     seen = ask.parts.snapshots.detail("disks", "show", "--", name, old_s=_OLD_S)
-    nothing: Json = {"findings": [], "at_stake": [], "smart": {}}
+    nothing: Json = {"findings": [], "at_stake": [], "smart": {}, "trends": {}}
     known = {"disk": disk, "verdict": disk["verdict"], **nothing, **seen.value}
     return Reply({**known, "as_of": seen.as_of, "trouble": seen.trouble})
+
+
+async def list_bays(ask: Ask) -> Reply:
+    """All places for disks, empty ones too."""
+    return Reply(ask.parts.snapshots.known("disks", "bays"))
 
 
 async def list_arrays(ask: Ask) -> Reply:
@@ -123,6 +152,11 @@ ROUTES = (
     Route(
         *("GET", "/disks", "Disks and their verdicts", list_disks, "viewer"),
         answer=Known[Disk],
+        also=frozenset({"console"}),
+    ),
+    Route(
+        *("GET", "/bays", "Places for disks and their lights", list_bays, "viewer"),
+        answer=Known[Bay],
         also=frozenset({"console"}),
     ),
     Route(

@@ -48,6 +48,7 @@ class Vault(msgspec.Struct, kw_only=True):
     machines: list[VaultMachine]
     traffic: dict[str, Any]
     last_sync: dict[str, Any]
+    lock_proven_at: Time | None
 
 
 async def list_vaults(ask: Ask) -> Reply:

@@ -1,0 +1,136 @@
+// The one door to the server: JSON in, JSON out, and errors a person can read.
+//
+// A session that ended and an action that wants the password again do not fail here: the request
+// waits for the dialog of `session.js` and is then sent once more, so nobody loses what was typed.
+
+const BASE = "/api/v1";
+const TIMEOUT_MS = 30_000;
+
+/** An answer that is not the wanted one, as problem+json says it. `code` names the sentence. */
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body.detail || body.title || String(status));
+    this.status = status;
+    this.code = body.code || codeOf(status);
+    this.detail = body.detail || "";
+    this.fields = body.errors || [];
+    this.retryAfterS = body.retry_after_s ?? null;
+  }
+}
+
+function codeOf(status) {
+  const known = { 0: "offline", 401: "unauthenticated", 403: "forbidden", 404: "not-found",
+    409: "busy", 412: "changed", 413: "too-large", 429: "rate-limited", 503: "unavailable",
+    507: "no-space" };
+  return known[status] || (status >= 500 ? "server" : "refused");
+}
+
+// Set by session.js: what to do before a request is worth repeating. Each gives true to repeat it.
+const recoveries = { signedOut: null, unconfirmed: null };
+export const recoverWith = (functions) => Object.assign(recoveries, functions);
+
+function address(path, query) {
+  const url = new URL(path.startsWith(BASE) ? path : BASE + path, location.origin);
+  for (const [name, value] of Object.entries(query || {})) {
+    if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, value);
+  }
+  return url;
+}
+
+async function send(method, path, { query, body, key, signal, headers } = {}) {
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const options = {
+    method,
+    headers: { Accept: "application/json", ...headers },
+    credentials: "same-origin",
+    signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+  };
+  if (method !== "GET") options.headers["X-Holdfast"] = "1";
+  if (key) options.headers["Idempotency-Key"] = key;
+  if (body instanceof Blob || body instanceof ArrayBuffer) {
+    options.body = body;
+  } else if (body !== undefined) {
+    options.headers["Content-Type"] = "application/json";
+    options.body = JSON.stringify(body);
+  }
+  let response;
+  try {
+    response = await fetch(address(path, query), options);
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Problem(0, {});
+  }
+  return response;
+}
+
+async function problemOf(response) {
+  let body = {};
+  try {
+    body = await response.json();
+  } catch {
+    // A proxy's page or nothing at all: the status says enough.
+  }
+  const problem = new Problem(response.status, body);
+  const wait = Number(response.headers.get("Retry-After"));
+  if (wait) problem.retryAfterS = wait;
+  return problem;
+}
+
+async function recovered(problem, options) {
+  if (options.isFinal) return false;
+  if (problem.status === 401 && recoveries.signedOut) return recoveries.signedOut();
+  if (problem.code === "needs-confirmation" && recoveries.unconfirmed) {
+    return recoveries.unconfirmed();
+  }
+  return false;
+}
+
+async function exchange(method, path, options = {}) {
+  for (;;) {
+    const response = await send(method, path, options);
+    if (response.ok) return response;
+    const problem = await problemOf(response);
+    if (!(await recovered(problem, options))) throw problem;
+  }
+}
+
+async function answerOf(response) {
+  if (response.status === 204 || response.headers.get("Content-Length") === "0") return null;
+  const type = response.headers.get("Content-Type") || "";
+  return type.includes("json") ? response.json() : response.text();
+}
+
+/** GET of JSON. Options: query, signal, isFinal (give a 401 back instead of asking to sign in). */
+export async function get(path, options) {
+  return answerOf(await exchange("GET", path, options));
+}
+
+/** POST. The idempotency key is made once, so a repeat after signing in does nothing twice. */
+export async function post(path, body, options = {}) {
+  return answerOf(
+    await exchange("POST", path, { ...options, body, key: options.key || crypto.randomUUID() }),
+  );
+}
+
+export async function put(path, body, options) {
+  return answerOf(await exchange("PUT", path, { ...options, body }));
+}
+
+export async function remove(path, options) {
+  return answerOf(await exchange("DELETE", path, options));
+}
+
+/** Submit a verb, as in `run("vault sync", {vault: "files"})`; gives its job. */
+export async function run(verb, values = {}, options = {}) {
+  return post(`/run/${verb.split(" ").map(encodeURIComponent).join("/")}`, values, options);
+}
+
+/** The result of a quick verb: waits for its job and throws its error. */
+export async function ask(verb, values = {}, options = {}) {
+  const job = await run(verb, values, { ...options, query: { wait: 30 } });
+  if (job.state === "done" || job.state === "gaps") return job.result;
+  throw new Problem(422, { code: "job", detail: job.error || "" });
+}
+
+/** A path with each part escaped: `at\`/machines/${name}/points\``. */
+export const at = (texts, ...values) => String.raw({ raw: texts }, ...values.map(encodeURIComponent));

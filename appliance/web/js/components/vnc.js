@@ -1,0 +1,68 @@
+// The screen of a VM: noVNC in an element, connected through the box's web socket.
+// Owns the connection and the keyboard's way out. Knows nothing of VMs but an address.
+
+import RFB from "../../vendor/novnc/core/rfb.js";
+
+const CLIPBOARD_MAX = 4096;
+const RETURN = 0xff0d;
+const TAB = 0xff09;
+const UNICODE = 0x01000000; // keysyms beyond Latin-1 (X11 protocol, appendix A)
+
+/** Connect; `tell` hears "connecting", "connected", "closed" and "refused". Gives the handle. */
+export function connect(element, path, password, tell) {
+  const address = new URL(path, window.location.href);
+  address.protocol = address.protocol.replace("http", "ws");
+  const rfb = new RFB(element, address.href, { credentials: { password }, wsProtocols: ["binary"] });
+  rfb.scaleViewport = true;
+  rfb.background = "transparent";
+  rfb.focusOnClick = true;
+  tell("connecting");
+  rfb.addEventListener("connect", () => tell("connected"));
+  rfb.addEventListener("securityfailure", () => tell("refused"));
+  rfb.addEventListener("disconnect", () => tell("closed"));
+  const release = giveWayOut(element, rfb);
+  return {
+    focus: () => rfb.focus(),
+    sendCtrlAltDel: () => rfb.sendCtrlAltDel(),
+    typeText: (text) => typeText(rfb, text),
+    setScaled: (isScaled) => {
+      rfb.scaleViewport = isScaled;
+      rfb.clipViewport = !isScaled;
+    },
+    close: () => {
+      release();
+      rfb.disconnect();
+    },
+  };
+}
+
+/** Control and Alt pressed and let go with nothing between give the keyboard back to the page. */
+function giveWayOut(element, rfb) {
+  let isArmed = false;
+  const onKey = (event) => {
+    const isModifier = event.key === "Control" || event.key === "Alt";
+    if (event.type === "keydown") {
+      isArmed = isModifier && event.ctrlKey && event.altKey;
+    } else if (isArmed && isModifier) {
+      isArmed = false;
+      rfb.blur();
+      element.dispatchEvent(new CustomEvent("keyboard_released", { bubbles: true }));
+    }
+  };
+  element.addEventListener("keydown", onKey, true);
+  element.addEventListener("keyup", onKey, true);
+  return () => {
+    element.removeEventListener("keydown", onKey, true);
+    element.removeEventListener("keyup", onKey, true);
+  };
+}
+
+/** Send text as key presses, for passwords from a safe and for telephones. */
+function typeText(rfb, text) {
+  for (const character of text.slice(0, CLIPBOARD_MAX)) {
+    const code = character.codePointAt(0);
+    if (character === "\n") rfb.sendKey(RETURN, "Enter");
+    else if (character === "\t") rfb.sendKey(TAB, "Tab");
+    else rfb.sendKey(code < 0x100 ? code : UNICODE + code, null);
+  }
+}

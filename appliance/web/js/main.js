@@ -1,0 +1,17 @@
+// Where the page begins: words, session, address, and then everything is drawn.
+
+import { loadWords, language, setLanguage } from "./i18n.js";
+import { startRouter } from "./router.js";
+import { startSession } from "./session.js";
+import { Shell } from "./shell.js";
+import { html, render } from "./view.js";
+import "./theme.js";
+
+async function start() {
+  await Promise.all([loadWords("shell"), startSession()]);
+  await setLanguage(language.value);
+  render(html`<${Shell} />`, document.getElementById("app"));
+  await startRouter();
+}
+
+start();

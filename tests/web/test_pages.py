@@ -1,0 +1,94 @@
+"""Every page: nobody is shut out, nothing leaves the box, everything fits the window."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.web.browsing import PHONE, open_page
+from tests.web.served_box import ServedBox
+
+ROUTES = Path(__file__).resolve().parents[2] / "appliance/web/js/routes.js"
+TABS = ("account", "users", "tokens", "box", "audit")
+
+
+def list_pages(box: ServedBox) -> list[str]:
+    """Every address of the page, with names that exist; VMs and drills have tests of their own."""
+    point = box.must("GET", "/machines/web1/points")["items"][0]
+    jobs = box.must("GET", "/jobs")["items"]
+    known = {"machine": ["web1"], "time": [point["name"]], "tab": TABS}
+    known["id"] = [str(job["id"]) for job in jobs][:2]
+    known["disk"] = [disk["name"] for disk in box.must("GET", "/disks")["items"]][:1]
+    pages = ["/nowhere"]
+    for path in re.findall(r'path: "([^"]+)", nav', ROUTES.read_text()):
+        names = re.findall(r":(\w+)", path)
+        if any(name not in known for name in names):
+            continue
+        pages += [
+            re.sub(
+                r":(\w+)",
+                lambda found, at=at: known[found[1]][min(at, len(known[found[1]]) - 1)],
+                path,
+            )
+            for at in range(max((len(known[name]) for name in names), default=1))
+        ]
+    return pages
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_axe_finds_nothing_on_any_page(
+    browser: Browser, box: ServedBox, language: str, theme: str
+) -> None:
+    found = {}
+    with open_page(browser, box, language=language, theme=theme) as watched:
+        for path in list_pages(box):
+            watched.show(path)
+            if violations := watched.violations():
+                found[path] = violations
+    assert not found
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_no_page_is_wider_than_a_phone_or_a_crash_cart(
+    browser: Browser, box: ServedBox, language: str
+) -> None:
+    found = {}
+    with open_page(browser, box, language=language) as watched:
+        for size in (watched.page.viewport_size, PHONE):
+            assert size is not None
+            watched.page.set_viewport_size(size)
+            for path in list_pages(box):
+                watched.show(path)
+                if wide := watched.overflow():
+                    found[f"{path} at {size['width']}"] = wide
+    assert not found
+
+
+def test_the_menu_opens_on_a_phone(browser: Browser, box: ServedBox) -> None:
+    with open_page(browser, box, size=PHONE) as watched:
+        page = watched.page
+        assert not page.is_visible("nav a[href='#/jobs']")
+        page.click("button[aria-controls=menu]")
+        assert not watched.violations()
+        page.click("nav a[href='#/jobs']")
+        page.wait_for_selector("h1:text-is('Jobs')")
+        assert not page.is_visible("nav a[href='#/jobs']")
+
+
+def test_what_is_measured_can_be_found(browser: Browser, box: ServedBox) -> None:
+    with open_page(browser, box) as watched:
+        watched.page.evaluate(
+            "() => document.querySelector('main').append(document.createElement('img'))"
+        )
+        assert any(one.startswith("image-alt") for one in watched.violations())
+        watched.page.evaluate("() => { document.querySelector('main').style.width = '3000px' }")
+        assert watched.overflow() > 1000
+        watched.page.evaluate("() => fetch('https://elsewhere.test/').catch(() => 0)")
+        assert any("elsewhere.test" in fault for fault in watched.faults)
+        watched.page.wait_for_timeout(100)
+        assert any("Content Security Policy" in fault for fault in watched.faults)
+        watched.faults.clear()

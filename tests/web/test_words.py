@@ -1,0 +1,186 @@
+"""Every word of the page exists in both languages, is used, and stands in a catalogue only."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WEB = Path(__file__).resolve().parents[2] / "appliance/web"
+LANGUAGES = ("en", "zh")
+# What is written alike everywhere: names, symbols, and what somebody types.
+NAMES = r"Proxmox|KVM|VMware|Hyper-V|VirtualBox|qcow2|vmdk|vhdx|vdi|e1000|virtio|NVMe|webhook|zip"
+ALIKE = re.compile(r"[\W\d]*|[A-Z0-9 .,/()+&:-]*|(https?|s3)://\S+")
+
+
+def catalogue(language: str) -> dict[str, Any]:
+    words: dict[str, Any] = {}
+    for page in sorted((WEB / "i18n" / language).glob("*.json")):
+        for key, text in json.loads(page.read_text("utf-8")).items():
+            assert key not in words, f"{key} stands twice, the second time in {page.name}"
+            words[key] = text
+    return words
+
+
+def without_remarks(source: str) -> str:
+    return re.sub(r"^\s*(?://|/?\*).*$", "", source, flags=re.MULTILINE)
+
+
+ENGLISH, CHINESE = (catalogue(language) for language in LANGUAGES)
+MODULES = {
+    path.relative_to(WEB).as_posix(): without_remarks(path.read_text("utf-8"))
+    for path in sorted((WEB / "js").rglob("*.js"))
+}
+
+
+def forms(text: str | dict[str, str]) -> list[str]:
+    return list(text.values()) if isinstance(text, dict) else [text]
+
+
+def fields(text: str | dict[str, str]) -> set[str]:
+    return {name for form in forms(text) for name in re.findall(r"\{(\w+)\}", form)}
+
+
+def bare(text: str) -> str:
+    return re.sub(rf"\{{\w+\}}|\b(?:{NAMES})\b", "", text).strip(" ;.:()")
+
+
+def is_chinese(text: str) -> bool:
+    return any("\u3400" <= letter <= "\u9fff" for letter in text)
+
+
+def test_both_languages_have_the_same_areas() -> None:
+    areas = [{page.name for page in (WEB / "i18n" / one).glob("*.json")} for one in LANGUAGES]
+    assert areas[0] == areas[1]
+
+
+def test_both_languages_have_the_same_keys() -> None:
+    assert set(ENGLISH) ^ set(CHINESE) == set()
+
+
+def test_both_languages_fill_in_the_same_values() -> None:
+    # A form for one may say it without the number.
+    assert not {key for key in ENGLISH if fields(ENGLISH[key]) != fields(CHINESE[key])}
+
+
+def test_plurals_have_the_forms_of_their_language() -> None:
+    assert not {
+        key
+        for key, text in ENGLISH.items()
+        if isinstance(text, dict) and set(text) != {"one", "other"}
+    }
+    assert not {
+        key for key, text in CHINESE.items() if isinstance(text, dict) and set(text) != {"other"}
+    }
+
+
+def test_chinese_is_chinese_and_english_is_not() -> None:
+    left = {
+        key: text
+        for key, text in CHINESE.items()
+        for form in forms(text)
+        if not is_chinese(form) and not ALIKE.fullmatch(bare(form))
+    }
+    assert not left
+    assert not {key for key, text in ENGLISH.items() if any(map(is_chinese, forms(text)))}
+
+
+def test_no_text_is_empty() -> None:
+    assert not {
+        key for words in (ENGLISH, CHINESE) for key, text in words.items() if not all(forms(text))
+    }
+
+
+# ---- what modules ask for -----------------------------------------------------------------------
+
+KEY = r"[a-z]\w*(?:\.[\w-]+)+"
+
+
+def asked_keys() -> Iterator[tuple[str, str]]:
+    for name, source in MODULES.items():
+        for call in re.findall(rf"\b(?:t|parts|has)\(\s*[\"']({KEY})[\"']", source):
+            yield name, call
+
+
+def dynamic_prefixes() -> set[str]:
+    """`state.` of t(`state.${name}`), and the same for keys that are put together first."""
+    return {
+        prefix
+        for source in MODULES.values()
+        for prefix in re.findall(r"`([a-z]\w*(?:\.\w*)*[._])\$\{", source)
+        if "." in prefix
+    }
+
+
+def test_every_key_that_a_module_asks_for_exists() -> None:
+    assert not {f"{name}: {key}" for name, key in asked_keys() if key not in ENGLISH}
+
+
+def test_every_text_is_used() -> None:
+    quoted = {
+        key for source in MODULES.values() for key in re.findall(rf"[\"'`]({KEY})[\"'`]", source)
+    }
+    prefixes = tuple(dynamic_prefixes())
+    left = {key for key in ENGLISH if key not in quoted and not key.startswith(prefixes)}
+    # `named(WAITS, "boot.wait")` asks for whatever is below that.
+    assert not {key for key in left if key.rpartition(".")[0] not in quoted}
+
+
+# ---- no text in templates -----------------------------------------------------------------------
+
+SPOKEN = re.compile(
+    r"\b(?:aria-label|title|placeholder|alt|label|hint)=\"([^\"]*[A-Za-z]{2,}[^\"]*)\""
+)
+# Never translated: names, and what stands on keys.
+PROPER = {"Holdfast", "SHA-256", "Ctrl-Alt-Del"}
+
+
+def template_text(source: str) -> Iterator[str]:
+    """What html`...` templates say by themselves: their text without tags and `${...}`."""
+    for start in (found.end() for found in re.finditer(r"html`", source)):
+        text, depth, at = [], 0, start
+        while at < len(source):
+            if source.startswith("${", at):
+                depth, at = depth + 1, at + 2
+                continue
+            letter = source[at]
+            if depth == 0 and letter == "`":
+                break
+            depth += (letter == "{") - (letter == "}") if depth else 0
+            if depth == 0:
+                text.append(letter if letter != "}" else "")
+            at += 1
+        yield "".join(text)
+
+
+def said(template: str) -> list[str]:
+    outside = re.sub(r"<!--.*?-->|<[^<>]*>", "\0", template, flags=re.DOTALL)
+    words = [word.strip() for word in outside.split("\0")]
+    return [word for word in words if re.search(r"[A-Za-z]{2,}", word) and word not in PROPER]
+
+
+def test_templates_say_nothing_that_is_not_in_a_catalogue() -> None:
+    found = {
+        name: words
+        for name, source in MODULES.items()
+        if (words := [word for template in template_text(source) for word in said(template)])
+    }
+    assert not found
+    spoken = {name: SPOKEN.findall(text) for name, text in MODULES.items()}
+    assert not {name: words for name, words in spoken.items() if words}
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ('html`<p class="a">Hello ${name}</p>`', ["Hello"]),
+        ('html`<p>${t("a.b", {c: `x${d}`})}</p>`', []),
+        ("html`<b>${a ? html`<i>deep down</i>` : null}</b>`", ["deep down"]),
+    ],
+)
+def test_untranslated_text_is_found(source: str, words: list[str]) -> None:
+    assert [word for template in template_text(source) for word in said(template)] == words
