@@ -112,7 +112,12 @@ class FaultProxy(ServerThread):
         await site.start()
         self.port = runner.addresses[0][1]
         timeout = aiohttp.ClientTimeout(total=60)
-        async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
+        # A kept connection that the gateway just closed would be tried again with a body that was
+        # read already, and fail here for ever; nobody could tell that from the gateway's own 500.
+        connector = aiohttp.TCPConnector(force_close=True)
+        async with aiohttp.ClientSession(
+            timeout=timeout, auto_decompress=False, connector=connector
+        ) as session:
             self._session = session
             ready.set()
             await ending.wait()
