@@ -127,7 +127,7 @@ class Sync:
                 await self._locks.prove()
                 await for_each(jobs, lambda job: self._serve(job, lease), _MACHINES)
                 await self.publish_box(seen)
-                await self._locks.sweep()
+                await self._locks.sweep(self._publisher.statements())
                 await self._drop_unfinished()
         self.result.findings += self._locks.findings
         return self.result
