@@ -13,7 +13,6 @@ Owns network cards and doors. Never opens a door on another address.
 from __future__ import annotations
 
 import ipaddress
-import secrets
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from appliance.base.errors import HoldfastError
 from appliance.drills.plan import Machine, Plan
 from appliance.drills.switch import Switch
 from appliance.drills.vm import Vm
-from appliance.recovery.hardware import SPARE_SLOT, Hardware
+from appliance.recovery.hardware import SPARE_SLOT, Hardware, new_mac
 from appliance.recovery.monitor import Monitor
 from appliance.recovery.qemu import list_connections
 
@@ -171,7 +170,5 @@ def _join_hub(monitor: Monitor, netdev: str) -> None:
 
 def _card(hardware: Hardware) -> dict[str, str]:
     """A card that the guest knows, where this kind of computer takes one while it runs."""
-    # A locally administered address, so that it is nobody's (IEEE 802, the second lowest bit).
-    mac = ":".join(f"{byte:02x}" for byte in b"\x52\x54\x00" + secrets.token_bytes(3))
-    card = {"driver": "virtio-net-pci" if hardware.bus == "virtio" else "e1000", "mac": mac}
+    card = {"driver": "virtio-net-pci" if hardware.bus == "virtio" else "e1000", "mac": new_mac()}
     return card | ({"bus": SPARE_SLOT} if hardware.firmware == "uefi" else {})
