@@ -85,7 +85,9 @@ class DrillNetwork:
             addresses = [other.interface for other in self._plan.machines if other.interface]
             monitor.ask("netdev_add", id="user", **user_network(addresses, forwards))
             _join_hub(monitor, "user")
-            self._plug_cable(monitor, folder, "trunk")
+            # What is for a guest must not reach the user-mode network, which would refuse it; the
+            # switch knows its place before anybody speaks to it, because it always speaks first.
+            self._plug_cable(monitor, folder, "trunk", hears_strangers=False)
             _join_hub(monitor, "trunk")
             self._gateway = folder
             self._shared_doors = find_doors(list_connections(monitor))
@@ -95,11 +97,13 @@ class DrillNetwork:
         ports = {port: self._shared_doors[address, port] for port in machine.ports}
         return Doors(ports, self._gateway)
 
-    def _plug_cable(self, monitor: Monitor, folder: Path, netdev: str) -> None:
+    def _plug_cable(
+        self, monitor: Monitor, folder: Path, netdev: str, *, hears_strangers: bool = True
+    ) -> None:
         """Lay a cable from `netdev` to the switch."""
         assert self._switch is not None
         local, remote = f"{netdev}.sock", f"hub-{netdev}.sock"
-        self._switch.add_port(folder, remote, local)
+        self._switch.add_port(folder, remote, local, hears_strangers=hears_strangers)
         monitor.ask(
             "netdev_add",
             type="dgram",
