@@ -36,6 +36,11 @@ class FakeJob:
     priority: int
 
 
+@dataclass
+class FakePage:
+    items: list[FakeJob]
+
+
 class FakeQueue:
     """Keeps keys as the queue of jobs does."""
 
@@ -70,6 +75,9 @@ class FakeQueue:
             return self.jobs[job_id]
         except IndexError:
             raise NotFoundError(f"job {job_id}") from None
+
+    async def list(self, *, limit: int, state: str, verb: str) -> FakePage:
+        return FakePage([job for job in self.jobs if (job.state, job.verb) == (state, verb)])
 
     def count(self, machine: str = "web1", verb: str = "backup") -> int:
         return sum(job.machine == machine and job.verb == verb for job in self.jobs)
