@@ -29,7 +29,7 @@ from appliance.formats.protection import Protection
 from appliance.health.arrays import list_arrays
 from appliance.health.inventory import Inventory
 from appliance.health.kernel_tree import KernelTree
-from appliance.health.power import list_ups, wants_stop
+from appliance.health.power import look_at_power
 from appliance.health.stakes import carries, choose_sick, find_device
 from appliance.health.udev import read_properties
 from appliance.jobs.jobs import Jobs
@@ -198,8 +198,8 @@ class Keeper:
     async def _watch_power(self) -> None:
         lows = 0
         while True:
-            supplies = await asyncio.to_thread(list_ups, KernelTree())
-            lows = lows + 1 if wants_stop(supplies) else 0
+            power = await asyncio.to_thread(look_at_power, KernelTree())
+            lows = lows + 1 if power.wants_stop else 0
             if lows == _LOWS:
                 self._say("the UPS is almost empty: the box stops cleanly")
                 await asyncio.to_thread(self._power_off)
