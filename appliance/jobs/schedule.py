@@ -29,6 +29,7 @@ LOOK_AGAIN = timedelta(minutes=1)
 """However long nothing is due: policies, clocks and zones change."""
 _SUBMITTED_MAX = 100  # at a time, so that a look is short even after a long outage
 _AGAIN = timedelta(minutes=5)  # for what the queue refused
+_NO_POINT_YET = timedelta(hours=1)
 _LIVING = ("queued", "running")
 _PAUSE_S = 1.0
 
@@ -277,6 +278,8 @@ class Schedule:
             free = leave_blackout(run.entry.protection.blackout, now, self._zone())
             if free > now:
                 self._push(subject, free)
+            elif subject.startswith(DRILL) and not self._book.has_points(run.entry.machine.machine):
+                self._push(subject, now + _NO_POINT_YET)
             else:
                 due.append(run.task())
         return due

@@ -41,7 +41,7 @@ def test_a_slot_that_was_missed_makes_one_backup_without_anybody_asking(
     (point,) = poll(has_point, "a backup by the schedule")
     assert point["machine"] == "web1"
     jobs = holdfast("jobs", "list", "--verb", "backup", "--json", expect=0).json()
-    assert [job["asked_by"] for job in jobs["jobs"]] == ["schedule"]
+    assert [job["asked_by"] for job in jobs["items"]] == ["schedule"]
     box.terminate()
     assert box.wait(60) == 0
 

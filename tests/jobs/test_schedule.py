@@ -20,7 +20,7 @@ from appliance.jobs.schedule import Schedule
 from appliance.policies.book import Book
 from appliance.store.store import Store
 from tests.clocks import HandClock
-from tests.store.stores import KEYS, make_store
+from tests.store.stores import KEYS, make_store, manifest_of
 
 NIGHT = datetime(2026, 11, 21, 21, 0, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -251,6 +251,10 @@ def test_a_late_run_waits_for_the_end_of_a_blackout(box: Box) -> None:
 def test_drills_are_scheduled_too(box: Box) -> None:
     box.add(schedule=NIGHTLY, drill=(Times(at=("03:00",)),))
     box.go_by(DAY)
+    assert not box.queue.count(verb="drill run")  # there is nothing to recover from yet
+    store = Store(box.state, KEYS)
+    store.points.commit(manifest_of("web1", time=NIGHT), lambda _: False)
+    box.go_by(2 * HOUR)
     (drill,) = (job for job in box.queue.jobs if job.verb == "drill run")
     assert drill.arguments == {"what": "web1"}
 
