@@ -125,9 +125,20 @@ export async function run(verb, values = {}, options = {}) {
   return post(`/run/${verb.split(" ").map(encodeURIComponent).join("/")}`, values, options);
 }
 
-/** The result of a quick verb: waits for its job and throws its error. */
+/** The result of a verb that answers at once; throws its error. */
 export async function ask(verb, values = {}, options = {}) {
-  const job = await run(verb, values, { ...options, query: { wait: 30 } });
+  const { exit_code: code, error, result } = await run(verb, values, options);
+  if (code === 0 || code === 3) return result;
+  throw new Problem(422, { code: "job", detail: error || "" });
+}
+
+/** A job to its end, for what somebody waits for; gives its result and throws its error. */
+export async function settle(verb, values = {}) {
+  let job = await run(verb, values, { query: { wait: 30 } });
+  while (job.state === "queued" || job.state === "running") {
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    job = await get(at`/jobs/${job.id}`);
+  }
   if (job.state === "done" || job.state === "gaps") return job.result;
   throw new Problem(422, { code: "job", detail: job.error || "" });
 }

@@ -8,6 +8,7 @@ import { Notice } from "../components/trouble.js";
 import { Account } from "./settings/account.js";
 import { AuditLog } from "./settings/audit.js";
 import { Box } from "./settings/box.js";
+import { Notices } from "./settings/notices.js";
 import { Tokens } from "./settings/tokens.js";
 import { Users } from "./settings/users.js";
 
@@ -16,6 +17,7 @@ const TABS = [
   { id: "account", role: "viewer", part: Account },
   { id: "users", role: "admin", part: Users },
   { id: "tokens", role: "admin", part: Tokens },
+  { id: "notices", role: "admin", part: Notices },
   { id: "box", role: "viewer", part: Box },
   { id: "audit", role: "admin", part: AuditLog },
 ];
