@@ -128,6 +128,7 @@ NOTES: dict[str, VerbNote] = {
     "vault mirror": _work("admin"),
     "vault seed": _work("admin"),
     "vault adopt": _work("admin"),
+    "bundle": VerbNote(),
     "learn": VerbNote("operator", is_repeatable=True, group="learn"),
     "restore": _FORCED,
     "ls": _look("operator"),
