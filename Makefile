@@ -22,7 +22,7 @@ PACKAGES += ipmitool mdadm nvme-cli smartmontools
 PACKAGES += curl iproute2 knot mariadb-client-core mariadb-server-core openssh-client openssh-server \
 	postgresql qemu-guest-agent syslinux
 # Their report is printed by a browser and read; the power that is about to go is NUT's word.
-PACKAGES += chromium nut-client nut-server poppler-utils
+PACKAGES += nut-client nut-server poppler-utils
 # The page: tests look at it in Debian's browser, in both languages. Who has npm knows a registry.
 PACKAGES += chromium fonts-wqy-microhei $(if $(or $(npm_config_registry),$(shell command -v npm)),,npm)
 # What the bench is measured beside.

@@ -64,13 +64,6 @@ SUITES = (
     Suite("recovery", paths=("tests/recovery", "tests/browse", "tests/drills")),
     Suite("health", paths=("tests/health", "tests/hwtests")),
     Suite("vault", paths=("tests/vault",)),
-    Suite("box", paths=("tests/jobs", "tests/daemon")),
-    Suite("box", paths=("tests/access", "tests/support")),
-    Suite(
-        "box",
-        paths=(
-            *("tests/jobs", "tests/daemon", "tests/access", "tests/support", "tests/policies"),
-            *("tests/notices", "tests/api"),
     Suite(
         "box",
         paths=(

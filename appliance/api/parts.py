@@ -6,12 +6,13 @@ line or a store on the event loop.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.access.access import Access
+from appliance.access.certificates import Certificates
 from appliance.base.clock import Clock
 from appliance.jobs.jobs import Jobs
 from appliance.jobs.verb import Verbs
@@ -29,6 +30,15 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Tls:
+    """What browsers are shown. `reload` serves what the certificates are now."""
+
+    certificates: Certificates
+    names: Sequence[str]
+    reload: Callable[[], None]
+
+
+@dataclass(frozen=True)
 class Parts:
     """Everything the handlers work with. `name` is that of the box."""
 
@@ -43,6 +53,7 @@ class Parts:
     snapshots: Snapshots
     workers: Workers
     screens: Screens
+    tls: Tls
     events: EventLog
     answers: Answers
     box: Callable[[], Awaitable[Any]]

@@ -6,6 +6,7 @@ from appliance.api.route import Route
 from appliance.api.v1 import (
     audit,
     box,
+    certificates,
     disks,
     drills,
     events,
@@ -13,7 +14,9 @@ from appliance.api.v1 import (
     findings,
     jobs,
     machines,
+    passkeys,
     points,
+    policies,
     run,
     session,
     setup,
@@ -26,7 +29,7 @@ from appliance.jobs.verb import Verbs
 
 _MODULES = (
     *(box, machines, points, files, jobs, disks, findings, vaults, vms, drills, run, events),
-    *(session, setup, store, users, audit),
+    *(policies, session, passkeys, setup, store, users, audit, certificates),
 )
 
 

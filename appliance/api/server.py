@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import ssl
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -22,9 +23,9 @@ from appliance.api.app import make_app
 from appliance.api.box_facts import BoxFacts
 from appliance.api.door import Door
 from appliance.api.events import EventLog
-from appliance.api.machine_lists import MachineLists, Promises
+from appliance.api.machine_lists import MachineLists, Promise
 from appliance.api.pages import Pages
-from appliance.api.parts import Parts
+from appliance.api.parts import Parts, Tls
 from appliance.api.routes import list_routes
 from appliance.api.screen import Screens
 from appliance.api.snapshots import Snapshots
@@ -48,10 +49,10 @@ class Place:
     """Where the server listens, and what the box is called."""
 
     name: str
-    names: Collection[str]
     addresses: Sequence[str]
     port: int
-    tls: ssl.SSLContext
+    tls: Tls
+    context: ssl.SSLContext
 
 
 class ApiServer:
@@ -69,7 +70,6 @@ class ApiServer:
         web_folder: Path,
         is_locked: Callable[[], bool],
         has_store: Callable[[], bool],
-        promises: Promises,
     ) -> None:
         """`command` is the argument vector of the command on this state.
 
@@ -83,7 +83,7 @@ class ApiServer:
         self._pages = Pages(web_folder)
         self._is_locked = is_locked
         self._has_store = has_store
-        self._promises = promises
+        self._failed: dict[str, bool] = {}  # machine -> whether its last backup failed
         self._store_stands = (False, True)  # has a store, is locked
         self._points_stamp: tuple[int, ...] = ()
         self.events = EventLog()
@@ -108,7 +108,11 @@ class ApiServer:
         )
         self._listing = await asyncio.to_thread(listing.Listing, self._state / listing.FILE_NAME)
         self._machines = MachineLists(
-            self._listing, self._clock, self._promises, self._describe_vaults, self._describe_drills
+            self._listing,
+            self._clock,
+            self._list_promises,
+            self._describe_vaults,
+            self._describe_drills,
         )
         self._store_stands = await asyncio.to_thread(self._look_at_store)
         await self._listen(self._make_app())
@@ -148,11 +152,12 @@ class ApiServer:
             verbs=self._jobs.verbs,
             jobs=self._jobs,
             access=self._access,
-            door=Door(self._access.gate, self._place.names),
+            door=Door(self._access.gate, self._place.tls.names),
             machines=self._machines,
             snapshots=self.snapshots,
             workers=self.workers,
             screens=Screens(self._state),
+            tls=self._place.tls,
             events=self.events,
             answers=Answers(self._answer_file, self._clock),
             box=facts.describe,
@@ -170,7 +175,7 @@ class ApiServer:
         self._runner = runner
         for address in self._place.addresses:
             site = web.TCPSite(
-                runner, address, self._place.port, ssl_context=self._place.tls, backlog=512
+                runner, address, self._place.port, ssl_context=self._place.context, backlog=512
             )
             try:
                 await site.start()
@@ -186,10 +191,15 @@ class ApiServer:
     # ---- what keeps everything current ----
 
     async def _pass_on_jobs(self) -> None:
+        for job in reversed((await self._jobs.list(limit=1000, verb="backup")).items):
+            if job.machine and job.has_ended:
+                self._failed[job.machine] = job.state == "failed"
         async with self._jobs.events() as changes:
             async for job in changes:
                 self.events.publish("job", f"/api/v1/jobs/{job.id}", job.to_json())
                 if job.has_ended:
+                    if job.verb == "backup" and job.machine:
+                        self._failed[job.machine] = job.state == "failed"
                     self._machines.forget()
                     self.snapshots.tell_verb(job.verb)
 
@@ -231,6 +241,15 @@ class ApiServer:
             with suppress(HoldfastError):
                 await asyncio.to_thread(self._access.gate.keep)
 
+    def _list_promises(self) -> dict[str, Promise]:
+        """Machine -> what is promised to it, as `machines list` said last."""
+        rows = self.snapshots.known("machines list", "machines")["items"]
+        known = {row["name"]: row for row in rows}
+        return {
+            name: _promise(known.get(name, {}), self._failed.get(name, False))
+            for name in known.keys() | self._failed.keys()
+        }
+
     def _describe_vaults(self) -> dict[str, list[dict[str, object]]]:
         """Machine -> how far each vault is behind it."""
         found: dict[str, list[dict[str, object]]] = {}
@@ -257,3 +276,14 @@ class ApiServer:
             for drill in self.snapshots.known("drill list", "drills")["items"]
             for machine in drill["machines"]
         }
+
+
+def _promise(row: dict[str, Any], has_failed: bool) -> Promise:
+    state = row.get("state", "active")
+    return Promise(
+        state=state if state in ("paused", "retired") else "active",
+        policy=row.get("preset") or None,
+        next_run_at=row.get("next_run_at"),
+        rpo_target_s=row.get("rpo_target_s"),
+        has_failed=has_failed,
+    )

@@ -82,6 +82,18 @@ LOOKS = (
     ),
     Look("vault status", ("vault", "status"), 120.0, ("vault", "backup"), path="/api/v1/vaults"),
     Look("vms", ("vms",), 30.0, ("boot", "stop", "vms", "migrate", "failback"), path="/api/v1/vms"),
+    Look(
+        "machines list",
+        ("machines", "list"),
+        60.0,
+        ("machines", "policy", "backup", "learn"),
+        "machine",
+        "/api/v1/machines",
+    ),
+    Look("policy show", ("policy", "show"), 600.0, ("policy", "machines"), path="/api/v1/policies"),
+    Look("policy presets", ("policy", "presets"), 86400.0, path="/api/v1/policies/presets"),
+    Look("notices list", ("notices", "list"), 600.0, ("notices",), path="/api/v1/notices"),
+    Look("notices log", ("notices", "log"), 120.0, ("notices",), path="/api/v1/notices/log"),
     Look("drill list", ("drill", "list"), 600.0, ("drill",), path="/api/v1/drills"),
 )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from appliance.access.access import Access
 from appliance.access.box_names import list_names
 from appliance.access.certificates import Certificates, make_context
-from appliance.api.machine_lists import Promises
+from appliance.api.parts import Tls
 from appliance.api.server import PORT, ApiServer, Place
 from appliance.base.clock import Clock
 from appliance.base.errors import HoldfastError, NotFoundError
@@ -48,7 +48,6 @@ class BoxServer:
         *,
         command: Sequence[str],
         say: Callable[[str], None],
-        promises: Promises = dict,
     ) -> None:
         self._state = state
         self._jobs = jobs
@@ -56,7 +55,6 @@ class BoxServer:
         self._listen = listen
         self._command = command
         self._say = say
-        self._promises = promises
         self._access: Access | None = None
         self._server: ApiServer | None = None
         self._renewal: asyncio.Task[None] | None = None
@@ -65,20 +63,31 @@ class BoxServer:
         """Listen; answers on return."""
         names = await asyncio.to_thread(list_names, self._listen.names)
         self._access = await asyncio.to_thread(Access, self._state, self._clock)
-        self._certificates = Certificates(self._state, self._clock, names[0])
-        served = await asyncio.to_thread(self._certificates.ensure, names)
-        self._tls = make_context(served.path)
+        certificates = Certificates(self._state, self._clock, names[0])
+        served = await asyncio.to_thread(certificates.ensure, names)
+        context = make_context(served.path)
+
+        def reload() -> None:
+            now = list_names(self._listen.names)
+            context.load_cert_chain(certificates.ensure(now).path)
+
+        self._reload = reload
         self._server = ApiServer(
             self._state,
             self._jobs,
             self._access,
             self._clock,
-            Place(names[0], names, self._listen.addresses, self._listen.port, self._tls),
+            Place(
+                names[0],
+                self._listen.addresses,
+                self._listen.port,
+                Tls(certificates, names, reload),
+                context,
+            ),
             command=self._command,
             web_folder=_WEB,
             is_locked=lambda: is_locked(self._state),
             has_store=lambda: has_store(self._state),
-            promises=self._promises,
         )
         await self._server.start()
         self._renewal = asyncio.create_task(self._renew())
@@ -110,9 +119,7 @@ class BoxServer:
         while True:
             await asyncio.sleep(_LOOK_AT_CERTIFICATE_S)
             with suppress(HoldfastError, OSError):
-                names = await asyncio.to_thread(list_names, self._listen.names)
-                served = await asyncio.to_thread(self._certificates.ensure, names)
-                await asyncio.to_thread(self._tls.load_cert_chain, served.path)
+                await asyncio.to_thread(self._reload)
 
 
 def has_store(state: Path) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from appliance.base.clock import Clock
 from appliance.base.errors import HoldfastError
-from appliance.catalog.finding_log import Standing
+from appliance.catalog.finding_standing import Standing
 from appliance.catalog.notice_log import Message, NoticeLog, Told
 from appliance.formats.finding import SEVERITIES, Finding
 from appliance.formats.notice_channel import Channel, MailChannel

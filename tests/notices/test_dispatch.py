@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from appliance.base.errors import HoldfastError
-from appliance.catalog.finding_log import Standing
+from appliance.catalog.finding_standing import Standing
 from appliance.catalog.notice_log import NoticeLog
 from appliance.formats.finding import Finding, Severity
 from appliance.formats.notice_channel import Channel, WebhookChannel

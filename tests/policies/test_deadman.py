@@ -46,11 +46,11 @@ def test_it_is_told_when_it_begins_at_each_step_and_when_it_is_over(tmp_path: Pa
         for hours in range(1, 40):
             one = Standing("web1", "active", NOW, NOW, 7200)
             now = NOW + hours * HOUR
-            if not log.observe(judge(one, now), now).is_quiet:
+            if not log.observe(list(judge(one, now)), now).is_quiet:
                 told.append(hours)
         assert told == [3, 4, 6, 8, 16, 32]
         fresh = Standing("web1", "active", NOW + 39 * HOUR, NOW, 7200)
-        assert len(log.observe(judge(fresh, NOW + 40 * HOUR), NOW + 40 * HOUR).gone) == 1
+        assert len(log.observe(list(judge(fresh, NOW + 40 * HOUR)), NOW + 40 * HOUR).gone) == 1
 
 
 def test_nobody_waits_for_a_retired_machine_or_one_without_promise() -> None:

@@ -107,7 +107,7 @@ def test_an_archive_cannot_leave_its_folder(
 ) -> None:
     archive = pack({"package/core/../../evil.js": b"", "package/dist/a.mjs": b""})
     right = "sha512-" + base64.b64encode(hashlib.sha512(archive).digest()).decode()
-    monkeypatch.setattr(web_modules.urllib.request, "urlopen", lambda *_, **__: io.BytesIO(archive))
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: io.BytesIO(archive))
     with pytest.raises(IntegrityError, match="leaves its folder"):
         web_modules.fetch_package(
             "https://example.test", replace(PACKAGE, integrity=right), tmp_path

@@ -5,6 +5,7 @@
 
 const BASE = "/api/v1";
 const TIMEOUT_MS = 30_000;
+const DONE_CODES = new Set([0, 3]); // done, and done with named gaps
 
 /** An answer that is not the wanted one, as problem+json says it. `code` names the sentence. */
 export class Problem extends Error {
@@ -127,9 +128,11 @@ export async function run(verb, values = {}, options = {}) {
 
 /** The result of a verb that answers at once; throws its error. */
 export async function ask(verb, values = {}, options = {}) {
-  const { exit_code: code, error, result } = await run(verb, values, options);
-  if (code === 0 || code === 3) return result;
-  throw new Problem(422, { code: "job", detail: error || "" });
+  const answer = await run(verb, values, { ...options, query: { wait: 30 } });
+  // What is quick is no job and says only how it ended.
+  const isDone = answer.state ? ["done", "gaps"].includes(answer.state) : DONE_CODES.has(answer.exit_code);
+  if (isDone) return answer.result;
+  throw new Problem(422, { code: "job", detail: answer.error || "" });
 }
 
 /** A job to its end, for what somebody waits for; gives its result and throws its error. */
