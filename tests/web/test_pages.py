@@ -12,7 +12,10 @@ from tests.web.browsing import PHONE, open_page
 from tests.web.served_box import ServedBox
 
 ROUTES = Path(__file__).resolve().parents[2] / "appliance/web/js/routes.js"
-TABS = ("account", "users", "tokens", "box", "audit")
+TABS = (
+    *("account", "users", "tokens", "certificates"),
+    *("notices", "box", "support", "audit"),
+)
 
 
 def list_pages(box: ServedBox) -> list[str]:

@@ -1,6 +1,6 @@
 // What a page reads from the server: fetched when shown, again when the server says it changed.
 
-import { ask, get } from "./api.js";
+import { get } from "./api.js";
 import { listen } from "./events.js";
 import { useCallback, useEffect, useRef, useState } from "./view.js";
 
@@ -49,27 +49,6 @@ export function useResource(path, { query, on = [] } = {}) {
     };
   }, [reload]);
   useEvents(on, reload);
-  return { ...state, reload };
-}
-
-/** Like `useResource`, for what a quick verb answers. */
-export function useAnswer(verb, values = {}) {
-  const [state, setState] = useState({ data: null, problem: null });
-  const asked = JSON.stringify(values);
-  const isGone = useRef(false);
-  const reload = useCallback(async () => {
-    try {
-      const data = await ask(verb, values);
-      if (!isGone.current) setState({ data, problem: null });
-    } catch (problem) {
-      if (!isGone.current) setState((old) => ({ ...old, problem }));
-    }
-  }, [verb, asked]);
-  useEffect(() => {
-    isGone.current = false;
-    reload();
-    return () => void (isGone.current = true);
-  }, [reload]);
   return { ...state, reload };
 }
 

@@ -2,7 +2,7 @@
 
 import { settle } from "../../api.js";
 import { list, moment, relative, t } from "../../i18n.js";
-import { useAnswer } from "../../resource.js";
+import { useResource } from "../../resource.js";
 import { html, useState } from "../../view.js";
 import { Button } from "../../components/button.js";
 import { Dialog, confirmFirst } from "../../components/dialog.js";
@@ -14,11 +14,11 @@ import { Empty, Loading, Trouble } from "../../components/trouble.js";
 import { NoticeForm } from "./notice_form.js";
 
 export function Notices() {
-  const channels = useAnswer("notices list");
-  const log = useAnswer("notices log", { limit: 50 });
+  const channels = useResource("/notices", { on: ["box", "finding", "job"] });
+  const log = useResource("/notices/log", { on: ["box", "finding", "job"] });
   const [isAdding, setAdding] = useState(false);
   const [problem, setProblem] = useState(null);
-  const items = channels.data?.channels || [];
+  const items = channels.data?.items || [];
   const reload = () => Promise.all([channels.reload(), log.reload()]);
   const attempt = async (action) => {
     setProblem(null);
@@ -47,8 +47,8 @@ export function Notices() {
           : html`<${Table} caption=${t("settings.notices")} columns=${columns(test, removeOne)} rows=${items} keyOf=${(one) => one.name} />`}
       <//>
     <//>
-    ${log.data?.messages.length > 0 && html`<${Card} title=${t("notices.log")}>
-      <${Table} caption=${t("notices.log")} columns=${logColumns()} rows=${log.data.messages} />
+    ${log.data?.items.length > 0 && html`<${Card} title=${t("notices.log")}>
+      <${Table} caption=${t("notices.log")} columns=${logColumns()} rows=${log.data.items} />
     <//>`}
     ${isAdding && html`<${Dialog} title=${t("notices.add")} onClose=${() => setAdding(false)}>
       <${NoticeForm} onAdded=${() => reload()} more=${html`<${Button} onPress=${() => setAdding(false)}>${t("action.close")}<//>`} />
