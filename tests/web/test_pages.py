@@ -12,14 +12,17 @@ from tests.web.browsing import PHONE, open_page
 from tests.web.served_box import ServedBox
 
 ROUTES = Path(__file__).resolve().parents[2] / "appliance/web/js/routes.js"
-TABS = ("account", "users", "tokens", "box", "audit")
+TABS = (
+    *("account", "users", "tokens", "certificates"),
+    *("notices", "box", "support", "audit"),
+)
 
 
 def list_pages(box: ServedBox) -> list[str]:
     """Every address of the page, with names that exist; VMs and drills have tests of their own."""
     point = box.must("GET", "/machines/web1/points")["items"][0]
     jobs = box.must("GET", "/jobs")["items"]
-    known = {"machine": ["web1"], "time": [point["name"]], "tab": TABS}
+    known = {"machine": ["web1"], "time": [point["time"]], "tab": TABS}
     known["id"] = [str(job["id"]) for job in jobs][:2]
     known["disk"] = [disk["name"] for disk in box.must("GET", "/disks")["items"]][:1]
     pages = ["/nowhere"]

@@ -56,7 +56,7 @@ class Ran(msgspec.Struct, kw_only=True):
 
 
 class RunQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """How long to wait for the end, in seconds."""
+    """How long to wait for the end of a job, in seconds; for other verbs one always waits."""
 
     wait: Annotated[int, msgspec.Meta(ge=0, le=WAIT_MAX_S)] = 0
 
@@ -97,7 +97,7 @@ def make_route(verb: Verb) -> Route:
         run_verb,
         verb.role,
         body=dict[str, Any],
-        query=None if at_once else RunQuery,
+        query=RunQuery,
         status=200 if at_once else 202,
         answer=bytes if is_bytes else Ran if at_once else Job,
         content_type="application/octet-stream" if is_bytes else "application/json",

@@ -5,6 +5,7 @@
 
 const BASE = "/api/v1";
 const TIMEOUT_MS = 30_000;
+const DONE_CODES = new Set([0, 3]); // done, and done with named gaps
 
 /** An answer that is not the wanted one, as problem+json says it. `code` names the sentence. */
 export class Problem extends Error {
@@ -125,9 +126,22 @@ export async function run(verb, values = {}, options = {}) {
   return post(`/run/${verb.split(" ").map(encodeURIComponent).join("/")}`, values, options);
 }
 
-/** The result of a quick verb: waits for its job and throws its error. */
+/** The result of a verb that answers at once; throws its error. */
 export async function ask(verb, values = {}, options = {}) {
-  const job = await run(verb, values, { ...options, query: { wait: 30 } });
+  const answer = await run(verb, values, { ...options, query: { wait: 30 } });
+  // What is quick is no job and says only how it ended.
+  const isDone = answer.state ? ["done", "gaps"].includes(answer.state) : DONE_CODES.has(answer.exit_code);
+  if (isDone) return answer.result;
+  throw new Problem(422, { code: "job", detail: answer.error || "" });
+}
+
+/** A job to its end, for what somebody waits for; gives its result and throws its error. */
+export async function settle(verb, values = {}) {
+  let job = await run(verb, values, { query: { wait: 30 } });
+  while (job.state === "queued" || job.state === "running") {
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    job = await get(at`/jobs/${job.id}`);
+  }
   if (job.state === "done" || job.state === "gaps") return job.result;
   throw new Problem(422, { code: "job", detail: job.error || "" });
 }

@@ -147,6 +147,7 @@ const ago = [["day", 86400], ["hour", 3600], ["minute", 60]];
 export function relative(time) {
   if (!time) return "–";
   const seconds = (new Date(time) - Date.now()) / 1000;
+  if (Math.abs(seconds) < 45) return t("unit.just_now");
   const [unit, length] = ago.find(([, s]) => Math.abs(seconds) >= s * 1.5) || ["minute", 60];
   return format("RelativeTimeFormat", { numeric: "auto" }).format(Math.round(seconds / length), unit);
 }

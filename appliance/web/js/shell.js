@@ -37,7 +37,7 @@ export function Shell() {
 function Wizard() {
   const [page, setPage] = useState(null);
   useEffect(() => {
-    Promise.all([import("./pages/setup.js"), loadWords("setup")])
+    Promise.all([import("./pages/setup.js"), loadWords("setup", "notices")])
       .then(([module]) => setPage(() => module.default));
   }, []);
   return page && html`<${page} /><${Toasts} /><${Confirmation} /><${Interruption} />`;

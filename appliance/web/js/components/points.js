@@ -5,6 +5,7 @@ import { at, get } from "../api.js";
 import { useEvents } from "../resource.js";
 
 const PAGE = 1000;
+const NOT_FOUND = 404;
 
 /** {points (oldest first), places (lanes of the timeline), isLoading, problem, reload}. */
 export function usePoints(machine) {
@@ -14,7 +15,10 @@ export function usePoints(machine) {
   useEffect(() => {
     const mine = ++latest.current;
     const tell = (value) => mine === latest.current && setState(value);
-    load(machine, tell).catch((problem) => tell({ points: [], isLoading: false, problem }));
+    load(machine, tell).catch((problem) =>
+      // A machine whose first backup has just ended is known a moment later, and an event says so.
+      tell({ points: [], isLoading: false, problem: problem.status === NOT_FOUND ? null : problem }),
+    );
     return () => {
       latest.current += 1;
     };

@@ -8,6 +8,9 @@ import { Notice } from "../components/trouble.js";
 import { Account } from "./settings/account.js";
 import { AuditLog } from "./settings/audit.js";
 import { Box } from "./settings/box.js";
+import { Certificates } from "./settings/certificates.js";
+import { Notices } from "./settings/notices.js";
+import { Support } from "./settings/support.js";
 import { Tokens } from "./settings/tokens.js";
 import { Users } from "./settings/users.js";
 
@@ -16,7 +19,10 @@ const TABS = [
   { id: "account", role: "viewer", part: Account },
   { id: "users", role: "admin", part: Users },
   { id: "tokens", role: "admin", part: Tokens },
+  { id: "certificates", role: "admin", part: Certificates },
+  { id: "notices", role: "admin", part: Notices },
   { id: "box", role: "viewer", part: Box },
+  { id: "support", role: "admin", part: Support },
   { id: "audit", role: "admin", part: AuditLog },
 ];
 

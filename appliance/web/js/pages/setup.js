@@ -16,6 +16,7 @@ import { Finish } from "./setup/finish.js";
 import { Network } from "./setup/network.js";
 import { OldBox } from "./setup/old_box.js";
 import { RecoveryKey } from "./setup/recovery_key.js";
+import { NoticesStep } from "./setup/notices.js";
 import { Vault } from "./setup/vault.js";
 
 await addStyle("../../style/setup.css", import.meta.url);
@@ -29,6 +30,7 @@ const STEPS = [
   { name: "key", part: RecoveryKey, way: "new" },
   { name: "old", part: OldBox, way: "old" },
   { name: "vault", part: Vault, way: "new" },
+  { name: "notices", part: NoticesStep },
   { name: "finish", part: Finish },
 ];
 

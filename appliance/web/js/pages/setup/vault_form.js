@@ -4,7 +4,7 @@ import { t } from "../../i18n.js";
 import { html } from "../../view.js";
 import { ChoiceField, PasswordField, TextField } from "../../components/form.js";
 
-export const NO_VAULT = { kind: "s3", endpoint: "", bucket: "", directory: "", access_key: "", secret_key: "" };
+export const NO_VAULT = { kind: "s3", endpoint: "", bucket: "", region: "", directory: "", access_key: "", secret_key: "" };
 export const SECRETS = ["secret_key"];
 
 export const isComplete = ({ kind, ...values }) =>
@@ -12,11 +12,11 @@ export const isComplete = ({ kind, ...values }) =>
 
 /** Address and credentials as the verbs take them. */
 export function addressOf(values) {
-  if (values.kind === "directory") return { url: values.directory };
-  const host = values.endpoint.replace(/^https?:\/\//, "").replace(/\/+$/, "");
-  const scheme = values.endpoint.startsWith("http://") ? "s3+http" : "s3";
+  if (values.kind === "directory") return { url: `file://${encodeURI(values.directory)}` };
+  const endpoint = values.endpoint.includes("://") ? values.endpoint : `https://${values.endpoint}`;
+  const query = new URLSearchParams({ endpoint, ...(values.region ? { region: values.region } : {}) });
   return {
-    url: `${scheme}://${host}/${values.bucket}`,
+    url: `s3://${values.bucket}?${query}`,
     credentials_file: `[default]\naws_access_key_id = ${values.access_key}\naws_secret_access_key = ${values.secret_key}\n`,
   };
 }
@@ -31,6 +31,7 @@ export function VaultFields({ form }) {
       ? html`
         <${TextField} form=${form} name="endpoint" label=${t("setup.endpoint")} hint=${t("setup.endpoint_hint")} inputmode="url" />
         <${TextField} form=${form} name="bucket" label=${t("setup.bucket")} />
+        <${TextField} form=${form} name="region" label=${t("setup.region")} isOptional />
         <${TextField} form=${form} name="access_key" label=${t("setup.access_key")} />
         <${PasswordField} form=${form} name="secret_key" label=${t("setup.secret_key")} autocomplete="off" />`
       : html`<${TextField} form=${form} name="directory" label=${t("setup.directory")} hint=${t("setup.directory_hint")} />`}`;

@@ -1,0 +1,15 @@
+// Where findings go when nobody looks at the page; tried with a real message.
+
+import { t } from "../../i18n.js";
+import { html, useState } from "../../view.js";
+import { Notice } from "../../components/trouble.js";
+import { NoticeForm } from "../settings/notice_form.js";
+import { Step } from "./step.js";
+
+export function NoticesStep({ next, back }) {
+  const [added, setAdded] = useState(null);
+  return html`<${Step} name="notices" back=${back} next=${added && next} skip=${added ? null : next}>
+    ${added && html`<${Notice} tone="good"><p>${t("setup.notices_added", { name: added })}</p><//>`}
+    <${NoticeForm} onAdded=${(name) => setAdded(name)} />
+  <//>`;
+}

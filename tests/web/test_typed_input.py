@@ -1,0 +1,90 @@
+"""What somebody typed is lost neither by an error, nor by an ended session, nor by a reload."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Browser
+
+from tests.web.browsing import Watched, open_page
+from tests.web.served_box import PASSWORD, USER, ServedBox
+
+
+def sign_in_again(watched: Watched) -> None:
+    watched.page.fill("dialog[open] [name=password]", PASSWORD)
+    watched.page.keyboard.press("Enter")
+
+
+def begin_token(watched: Watched, name: str) -> None:
+    watched.show("/settings/tokens")
+    watched.page.click("main button:has-text('Make a token')")
+    watched.page.fill("dialog [name=name]", name)
+
+
+def test_a_session_that_ended_is_renewed_over_the_form(browser: Browser, box: ServedBox) -> None:
+    with open_page(browser, box, is_signed_in=False) as watched:
+        page = watched.page
+        page.fill("[name=user]", USER)
+        page.fill("[name=password]", PASSWORD)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".standing")
+        begin_token(watched, "a script of mine")
+        page.evaluate(
+            "() => fetch('/api/v1/session', {method: 'DELETE', headers: {'X-Holdfast': '1'}})"
+        )
+        page.click("dialog button[type=submit]")
+        page.wait_for_selector("dialog h2:text-is('Your session has ended')")
+        assert not watched.violations()
+        sign_in_again(watched)
+        # The new session has not confirmed who it is: the same request asks for that, too.
+        page.wait_for_selector("dialog h2:text-is('Is it you?')")
+        assert not watched.violations()
+        page.keyboard.press("Escape")
+        page.wait_for_selector("dialog [role=alert]")
+        assert page.input_value("dialog [name=name]") == "a script of mine"
+        page.reload()
+        page.click("main button:has-text('Make a token')")
+        assert page.input_value("dialog [name=name]") == "a script of mine"
+
+
+def test_an_error_keeps_the_form_and_success_empties_it(browser: Browser, box: ServedBox) -> None:
+    with open_page(browser, box) as watched:
+        page = watched.page
+        watched.show("/settings/users")
+        page.click("main button:has-text('Add a user')")
+        page.fill("dialog [name=name]", "Not A Name")
+        page.click("dialog button[type=submit]")
+        page.wait_for_selector("dialog [role=alert] [lang=en]")
+        assert page.input_value("dialog [name=name]") == "Not A Name"
+        assert not watched.violations()
+        page.fill("dialog [name=name]", "wei")
+        page.click("dialog button[type=submit]")
+        page.wait_for_selector("dialog h2:text-is('Password for wei')")
+        assert not watched.violations()
+        page.click("dialog .is-main")
+        page.wait_for_selector("main th:has-text('wei')")
+        page.click("main button:has-text('Add a user')")
+        assert page.input_value("dialog [name=name]") == ""
+
+
+def test_no_secret_is_kept_by_the_browser(browser: Browser, box: ServedBox) -> None:
+    with open_page(browser, box) as watched:
+        watched.show("/settings/account")
+        watched.page.fill("[name=old]", "planted-secret-1")
+        watched.page.fill("[name=new]", "planted-secret-2")
+        kept = watched.page.evaluate(
+            "() => JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
+        )
+        assert "planted" not in kept
+        assert "__Host" not in kept
+
+
+def test_the_line_that_broke_is_said_and_comes_back(browser: Browser, box: ServedBox) -> None:
+    with open_page(browser, box) as watched:
+        page = watched.page
+        watched.expected = ("Failed to load resource", "Error", "")
+        page.wait_for_timeout(500)
+        page.context.set_offline(True)
+        page.evaluate("() => window.dispatchEvent(new Event('offline'))")
+        watched.show("/settings/box")
+        page.wait_for_selector("text=The box does not answer")
+        page.context.set_offline(False)
+        watched.wait_until("() => !document.body.textContent.includes('The box does not answer.')")
