@@ -250,15 +250,6 @@ class ApiServer:
             for name in known.keys() | self._failed.keys()
         }
 
-    def _list_promises(self) -> dict[str, Promise]:
-        """Machine -> what is promised to it, as `machines list` said last."""
-        rows = self.snapshots.known("machines list", "machines")["items"]
-        known = {row["name"]: row for row in rows}
-        return {
-            name: _promise(known.get(name, {}), self._failed.get(name, False))
-            for name in known.keys() | self._failed.keys()
-        }
-
     def _describe_vaults(self) -> dict[str, list[dict[str, object]]]:
         """Machine -> how far each vault is behind it."""
         found: dict[str, list[dict[str, object]]] = {}

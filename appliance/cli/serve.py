@@ -31,7 +31,6 @@ def serve(session: Session, options: argparse.Namespace) -> int:
             listen,
             command=session.command(),
             say=say,
-            promises=keeper.promises,
         )
         return [server, keeper]
 

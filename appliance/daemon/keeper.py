@@ -15,7 +15,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from appliance.api.machine_lists import Promise
 from appliance.base.clock import Clock, local_zone
 from appliance.base.errors import HoldfastError
 from appliance.base.locks import FileLock
@@ -24,8 +23,6 @@ from appliance.catalog.catalog import Catalog
 from appliance.catalog.finding_log import FindingLog
 from appliance.catalog.notice_log import NoticeLog
 from appliance.catalog.schedule_log import ScheduleLog
-from appliance.formats.names import format_time
-from appliance.formats.protection import Protection
 from appliance.health.arrays import list_arrays
 from appliance.health.inventory import Inventory
 from appliance.health.kernel_tree import KernelTree
@@ -40,8 +37,6 @@ from appliance.keys import keyring
 from appliance.notices.channels import Channels
 from appliance.notices.dispatch import Dispatch
 from appliance.policies.book import Book
-from appliance.policies.deadman import target_s
-from appliance.policies.sentence import describe_protection
 from appliance.store.store import Store
 from appliance.vault.registry import Registry
 
@@ -59,7 +54,6 @@ class _Opened:
     store: Store
     schedule: Schedule
     log: ScheduleLog
-    book: Book  # for promises, which are asked for in another thread
 
 
 class Keeper:
@@ -127,30 +121,7 @@ class Keeper:
         syncs = VaultSyncs(Registry(store), store.layout, local_zone, self._is_at_stake)
         upkeep = (syncs, Chores(self._look_at_hardware))
         schedule = Schedule(Book(store.points), log, self._jobs, self._clock, upkeep=upkeep)
-        return _Opened(store, schedule, log, Book(store.points))
-
-    def promises(self) -> dict[str, Promise]:
-        """What is promised to each machine that the box was told of. One thread at a time."""
-        opened = self._opened
-        if opened is None:
-            return {}
-        now, zone = self._clock.now(), local_zone()
-        targets: dict[Protection, float | None] = {}
-        found = {}
-        for entry in opened.book.entries():
-            protection, name = entry.protection, entry.machine.machine
-            if protection not in targets:
-                targets[protection] = target_s(protection, now, zone)
-            next_run = opened.schedule.next_run(name)
-            found[name] = Promise(
-                state=entry.machine.state,
-                policy=describe_protection(protection),
-                next_run_at=None
-                if next_run is None
-                else format_time(next_run.replace(microsecond=0)),
-                rpo_target_s=targets[protection],
-            )
-        return found
+        return _Opened(store, schedule, log)
 
     def _look_at_hardware(self) -> Hardware:
         now_s = self._clock.monotonic_s()
