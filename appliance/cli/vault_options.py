@@ -205,6 +205,13 @@ def _add_limit(parser: argparse.ArgumentParser) -> None:
         "--budget", metavar="GiB", type=float, help="upload no more on one day, UTC (0: no budget)"
     )
     parser.add_argument(
+        "--cache",
+        metavar="GiB",
+        type=float,
+        help="of what was read from vaults keep so much here at most "
+        "(0: a quarter of the free space, up to 16 GiB)",
+    )
+    parser.add_argument(
         "--rpo",
         metavar="HOURS",
         type=float,

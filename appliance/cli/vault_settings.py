@@ -54,6 +54,7 @@ def limit(session: Session, options: argparse.Namespace) -> int:
         "limit_bytes_per_s": (options.rate, 1 << 20),
         "share_percent": (options.share, 1),
         "budget_bytes_per_day": (options.budget, 1 << 30),
+        "cache_bytes": (options.cache, 1 << 30),
         "rpo_s": (None if options.machine else options.rpo, 3600),
     }
     for member, (value, unit) in numbers.items():
@@ -90,6 +91,7 @@ def _limits_text(settings: VaultSettings) -> str:
             f"at most {settings.share_percent} % of the line",
             f"  windows {'; '.join(settings.windows) or 'always'}",
             f"  budget  {size(budget) + ' a day' if budget else 'none'}",
+            f"  cache   {size(settings.cache_bytes) if settings.cache_bytes else 'as fits'}",
             f"  target  newest point of each machine at most {settings.rpo_s / 3600:g} h old",
             *(
                 f"          {machine}: {seconds / 3600:g} h"

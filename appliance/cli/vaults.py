@@ -130,7 +130,7 @@ async def _begin(connection: Connection, *, is_taking_over: bool) -> VaultSettin
     connection.registry.put_claim(settings.name, publisher.claim)
     if is_taking_over or await contents.newest_owner() is None:
         await publisher.take_over()
-    await publisher.check_owner()
+    publisher.check_owner(await contents.newest_owner())
     return settings
 
 

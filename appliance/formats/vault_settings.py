@@ -42,7 +42,10 @@ _NUMBERS = {
     "share_percent": 100,
     "budget_bytes_per_day": 1 << 60,
     "rpo_s": 1 << 32,
+    "cache_bytes": 1 << 50,
 }
+# Not in records of before it was made.
+_LATER = ("cache_bytes",)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class VaultSettings:
         windows: when uploading is allowed, as `vault limit --window` takes it; none: always.
         budget_bytes_per_day: upload no more on one day (UTC); 0 without budget.
         rpo_s: how old a machine's newest point in the vault should be at most.
+        cache_bytes: keep so much of what was read from it at most; 0: as much as fits well.
         machine_rpo_s: the same for machines that have a target of their own.
         retention: which points stay in the vault; None: all.
     """
@@ -69,6 +73,7 @@ class VaultSettings:
     windows: tuple[str, ...] = ()
     budget_bytes_per_day: int = 0
     rpo_s: int = RPO_S
+    cache_bytes: int = 0
     machine_rpo_s: Mapping[str, int] = field(default_factory=dict)
     retention: Policy | None = None
 
@@ -129,7 +134,11 @@ def decode_settings(data: bytes) -> VaultSettings:
     windows = found.items("windows")
     if len(windows) > WINDOWS_MAX or not all(isinstance(window, str) for window in windows):
         raise found.fault("windows", "a list of times")
-    numbers = {member: found.integer(member, 0, high) for member, high in _NUMBERS.items()}
+    numbers = {
+        member: found.integer(member, 0, high)
+        for member, high in _NUMBERS.items()
+        if member not in _LATER or found.get(member) is not None
+    }
     own = found.fields("machine_rpo_s")
     retention = None
     if found.get("retention") is not None:

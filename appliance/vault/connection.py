@@ -92,7 +92,8 @@ class Connection:
         if claim.epoch and (owner is None or owner[0].epoch < claim.epoch):
             findings.append("the note of who owns the vault was missing and is written again")
             await publisher.take_over()
-        await publisher.check_owner()
+            owner = await contents.newest_owner()
+        publisher.check_owner(owner)
         return contents, publisher, findings
 
     async def make(self, vault: bytes | None = None) -> None:

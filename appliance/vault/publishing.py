@@ -67,9 +67,8 @@ class Publisher:
 
     # ---- who owns ----
 
-    async def check_owner(self) -> None:
-        """Raise AccessError unless this box owns the vault in its newest epoch."""
-        found = await self._contents.newest_owner(max(0, self.claim.epoch - 1))
+    def check_owner(self, found: tuple[Owner, bytes] | None) -> None:
+        """Raise AccessError unless `found`, the newest owner there is, is this box."""
         if found is None:
             raise IntegrityError(
                 f"vault '{self.name}' has lost the note of its owner: "

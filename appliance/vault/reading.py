@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,11 +35,19 @@ class VaultReading:
         strays = Strays([self._registry.folder(name) for name in self._registry.names()], master)
         self.copy = VaultCopy(
             self._open_sources,
-            Cache(cache_folder(state)),
+            Cache(cache_folder(state), self._cache_limit()),
             clock,
             note_damage=self._note_damage,
             strays=strays,
         )
+
+    def _cache_limit(self) -> int | None:
+        """What the cache may take: as the most generous vault says; None: as fits."""
+        limits = []
+        for name in self._registry.names():
+            with contextlib.suppress(HoldfastError):
+                limits.append(self._registry.get(name).cache_bytes)
+        return max(limits, default=0) or None
 
     async def _open_sources(self) -> Sequence[Source]:
         """All vaults that can be opened, those in directories first.

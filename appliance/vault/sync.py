@@ -135,7 +135,10 @@ class Sync:
     async def _drop_unfinished(self) -> None:
         now = self._publisher.now()
         last_s = self._ledger.note("unfinished dropped")
-        if last_s is not None and now.timestamp() < last_s + _DROPPED_EVERY_S:
+        if last_s is None:
+            self._ledger.set_note("unfinished dropped", now.timestamp())  # nothing is that old yet
+            return
+        if now.timestamp() < last_s + _DROPPED_EVERY_S:
             return
         try:
             await self._uploader.drop_unfinished(now - _UNFINISHED_FOR)

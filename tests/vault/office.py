@@ -73,6 +73,10 @@ class Office:
             if path.is_file() and not any(part.startswith(".") for part in parts)
         ]
 
+    def size_there(self, kind: str = "") -> int:
+        """Bytes of the objects in the vault, of one kind."""
+        return sum(path.stat().st_size for path in self.objects(kind))
+
 
 def points_of(box: Holdfast) -> list[str]:
     listed = box("--json", "points", expect=0).json()["points"]

@@ -42,10 +42,6 @@ def office(tmp_path: Path, seed: int) -> Iterator[Office]:
     made.close()
 
 
-def size_of(office: Office, kind: str) -> int:
-    return sum(path.stat().st_size for path in office.objects(kind))
-
-
 def bills(office: Office) -> list[Bill]:
     return [decode_bill(path.read_bytes()) for path in office.objects("bills")]
 
@@ -56,14 +52,14 @@ def empty(box: Holdfast) -> None:
 
 
 def test_what_is_alike_costs_little_and_comes_back(office: Office) -> None:
-    before = size_of(office, "containers")
+    before = office.size_there("containers")
     office.sync()
     deltas = office.objects("deltas")
     assert deltas
     for path in deltas:
         assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
-    pages = size_of(office, "containers") - before
-    assert size_of(office, "deltas") + pages < before / 4
+    pages = office.size_there("containers") - before
+    assert office.size_there("deltas") + pages < before / 4
     other = office.open("other")
     office.check(other)
     assert points_of(other) == points_of(office.box)
@@ -149,11 +145,11 @@ def test_a_base_that_the_vault_lost_makes_the_next_sync_send_what_it_needs(offic
 
 def test_a_third_generation_finds_bases_too(office: Office) -> None:
     office.sync()
-    before = size_of(office, "containers") + size_of(office, "deltas")
+    before = office.size_there("containers") + office.size_there("deltas")
     second = list(office.images)[1]
     office.back_up(image=next_image(office.seed + 7, office.images[second]))
     office.sync()
-    grown = size_of(office, "containers") + size_of(office, "deltas") - before
+    grown = office.size_there("containers") + office.size_there("deltas") - before
     assert grown < SIZE_MIB * MIB / 2 / 4
     office.check(office.open("other"))
 
@@ -167,7 +163,7 @@ def test_without_a_line_that_is_slow_containers_go_as_they_are(office: Office) -
 def test_what_resembles_nothing_goes_as_it_is(office: Office) -> None:
     office.back_up("other", image=random.Random(office.seed + 9).randbytes(4 * MIB))
     office.sync("--all")
-    deltas = size_of(office, "deltas")
+    deltas = office.size_there("deltas")
     office.back_up("third", image=random.Random(office.seed + 10).randbytes(4 * MIB))
     office.sync()
-    assert size_of(office, "deltas") == deltas
+    assert office.size_there("deltas") == deltas

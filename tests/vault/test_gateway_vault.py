@@ -204,3 +204,20 @@ def test_a_sync_gets_through_a_gateway_that_fails_at_every_tenth_call(
         finally:
             print("\n".join(proxy.log))
             office.close()
+
+
+def test_a_sync_asks_little_beside_what_it_sends(
+    tmp_path: Path, seed: int, gateway: Gateway
+) -> None:
+    with FaultProxy(gateway.endpoint) as proxy:
+        office = BucketOffice(tmp_path, seed, gateway, proxy.endpoint)
+        try:
+            office.add()
+            office.back_up()
+            before = proxy.seen.copy()
+            office.sync()
+            asked = proxy.seen - before
+            containers = len(list((office.box.state / "store" / "containers").glob("*/*")))
+            assert asked.total() - containers <= 13, asked
+        finally:
+            office.close()

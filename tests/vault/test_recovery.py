@@ -15,7 +15,7 @@ from appliance.store.store import Store
 from appliance.vault.directory import DirectoryBucket
 from appliance.vault.mending import Mending
 from tests.images import write_image
-from tests.vault.office import Office, points_of
+from tests.vault.office import MIB, Office, points_of
 
 
 @pytest.fixture
@@ -52,6 +52,16 @@ def test_what_was_read_once_needs_the_vault_no_more(office: Office) -> None:
     office.check(other)
     for path in office.objects("containers"):
         path.write_bytes(b"gone")
+    office.check(other)
+
+
+def test_the_cache_stays_below_its_limit(office: Office) -> None:
+    fill(office)
+    other = office.open("other")
+    other("vault", "limit", "--cache", str(4 / 1024), expect=0)
+    office.check(other)
+    kept = list((other.state / "cache" / "containers").glob("*/*"))
+    assert sum(path.stat().st_blocks * 512 for path in kept) < 6 * MIB < office.size_there()
     office.check(other)
 
 
