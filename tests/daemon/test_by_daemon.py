@@ -12,6 +12,7 @@ import pytest
 from appliance.cli import by_daemon, daemon_link
 from appliance.cli.console import Console
 from appliance.cli.session import Session
+from appliance.recovery.vm_note import NOTE
 from appliance.sources.wire import bind_unix
 from tests.command import Holdfast
 from tests.daemon.conftest import Box, poll
@@ -93,6 +94,7 @@ def test_a_command_survives_the_restart_of_the_daemon(
 def test_recovered_machines_come_back_when_the_daemon_starts(filled: Box) -> None:
     filled.stop()
     (filled.state / "vms/web1").mkdir(parents=True)
+    (filled.state / "vms/web1" / NOTE).write_text("damaged, and so left alone")
     filled.start()
     (job,) = poll(lambda: filled.ask("list", verb="vms")["items"], "the job")
     assert job["arguments"] == {"action": "resume"}
