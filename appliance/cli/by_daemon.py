@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance import __version__
+from appliance.base.errors import HoldfastError
 from appliance.base.progress import Snapshot
 from appliance.cli.daemon_link import DaemonGoneError, DaemonHangsError, DaemonLink
 from appliance.cli.exit_codes import FAILED
@@ -102,17 +103,17 @@ class _Following:
             try:
                 with DaemonLink(self._session.state) as link:
                     for step in link.stream("follow", id=self._job_id, after=self._place):
-                        gone_s = clock.monotonic_s()
                         if "end" in step:
-                            code = self._end(step)
-                            if code is not None:
-                                return code
-                        else:
-                            self._show(step)
+                            return self._end(step)
+                        gone_s = clock.monotonic_s()
+                        self._show(step)
                         self._pass_on_cancellation()
             except DaemonGoneError:
                 if clock.monotonic_s() - gone_s > _BACK_S:
-                    raise DaemonGoneError from None
+                    raise HoldfastError(
+                        f"the daemon went away, and job {self._job_id} goes on with it or without: "
+                        f"'holdfast jobs show {self._job_id}' tells how it fares"
+                    ) from None
                 clock.sleep_s(_RETRY_S)
 
     def _show(self, step: dict[str, Any]) -> None:
@@ -140,12 +141,16 @@ class _Following:
             with contextlib.suppress(DaemonGoneError), DaemonLink(self._session.state) as link:
                 link.ask("cancel", id=self._job_id)
 
-    def _end(self, step: dict[str, Any]) -> int | None:
-        """The exit code; None where the job goes on as another."""
+    def _end(self, step: dict[str, Any]) -> int:
+        """The exit code. Raises DaemonGoneError where it is the daemon that has ended."""
         job = step["end"]
         if job["retried_as"] is not None and job["state"] == "interrupted":
             self._job_id, self._place = job["retried_as"], 0
-            return None
+            raise DaemonGoneError
+        if job["state"] in ("queued", "running") or (
+            job["state"] == "interrupted" and job["error"] is None
+        ):
+            raise DaemonGoneError  # it goes on when the next one has started
         if job["result"] is not None:
             self._console.result(job["result"], step["shown"])
         self._console.finish()

@@ -440,7 +440,8 @@ class Jobs:
         claims = {verb.exclusive_group(job.arguments)}
         if verb.is_repeatable and job.machine:
             claims.add(f"{verb.name} of {job.machine}")
-        return Ask(job.id, job.priority, verb.is_heavy, frozenset(claims - {""}))
+        kept = frozenset(claims - {""})
+        return Ask(job.id, job.priority, verb.is_heavy, kept, is_endless=verb.is_endless)
 
     def _now(self) -> str:
         return format_time(self._clock.now().replace(microsecond=0))

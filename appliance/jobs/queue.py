@@ -26,12 +26,14 @@ class Ask:
 
     Attributes:
         claims: what no other running job may claim.
+        is_endless: it serves until it is told to stop, and takes no place that others wait for.
     """
 
     id: int
     priority: int
     is_heavy: bool
     claims: frozenset[str] = frozenset()
+    is_endless: bool = False
 
 
 @dataclass
@@ -60,13 +62,14 @@ class Queue:
 
     def take(self) -> Ask | None:
         """The job to begin now, which counts as running from here on; None if all must wait."""
+        counted = [ask for ask in self._running.values() if not ask.is_endless]
         free = {
-            kind: limit - sum(ask.is_heavy == kind for ask in self._running.values())
+            kind: limit - sum(ask.is_heavy == kind for ask in counted)
             for kind, limit in ((True, self.limits.heavy), (False, self.limits.light))
         }
         claimed = set[str]().union(*(ask.claims for ask in self._running.values()))
         for ask in self._in_order():
-            if free[ask.is_heavy] > 0 and not ask.claims & claimed:
+            if (ask.is_endless or free[ask.is_heavy] > 0) and not ask.claims & claimed:
                 self._running[ask.id] = self._waiting.pop(ask.id)
                 return ask
             claimed |= ask.claims  # who comes later must not overtake it there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from appliance.base.errors import HoldfastError, UsageError
-from appliance.catalog.job_table import Ending, Job, JobProgress, JobTable
+from appliance.catalog.job_table import STATES, Ending, Job, JobProgress, JobTable
 
 AT = "2026-11-21T09:30:00Z"
 
@@ -139,3 +140,14 @@ def test_a_million_records_are_paged_and_filtered_in_moments(
             began_s = time.monotonic()
             table.page(after=after, limit=100, **query)
             assert time.monotonic() - began_s < 0.3, (query, after)
+
+
+def test_the_page_of_the_format_names_every_column(table: JobTable) -> None:
+    page = (Path(__file__).parents[2] / "docs/format/jobs.md").read_text()
+    for name in ("jobs", "outcomes", "log_lines"):
+        row = re.search(rf"^\| `{name}` \| (.*) \|$", page, re.MULTILINE)
+        assert row is not None
+        columns = [found[1] for found in table._reader.execute(f"pragma table_info({name})")]
+        assert sorted(re.findall(r"`(\w+)`", row[1])) == sorted(columns)
+    assert table._reader.execute("pragma user_version").fetchone()[0] == 1
+    assert all(f"`{state}`" in page for state in STATES)

@@ -12,6 +12,7 @@ import pytest
 from appliance.cli import by_daemon, daemon_link
 from appliance.cli.console import Console
 from appliance.cli.session import Session
+from appliance.recovery.vm_note import NOTE
 from appliance.sources.wire import bind_unix
 from tests.command import Holdfast
 from tests.daemon.conftest import Box, poll
@@ -71,15 +72,33 @@ def test_ctrl_c_cancels_the_job(filled: Box, holdfast: Holdfast, number: signal.
     assert filled.ask("get", id=1)["state"] == "cancelled"
 
 
-def test_a_command_survives_the_restart_of_the_daemon(filled: Box, holdfast: Holdfast) -> None:
+@pytest.mark.parametrize("is_clean", [False, True])
+def test_a_command_survives_the_restart_of_the_daemon(
+    filled: Box, holdfast: Holdfast, *, is_clean: bool
+) -> None:
     command = holdfast.start("scrub", "--all", "--rate", "1")
     poll(lambda: filled.ask("list", state="running")["items"], "a running job")
-    filled.kill()
+    if is_clean:
+        filled.stop()
+    else:
+        filled.kill()
     filled.start()
     out, err = command.communicate(timeout=90)
     assert command.returncode == 0, err
     assert b"containers" in out
-    assert filled.ask("get", id=1)["state"] == "done"
+    states = [job["state"] for job in filled.ask("list")["items"]]
+    assert states in (["done"], ["done", "interrupted"])
+    assert is_clean or states == ["done"]
+
+
+def test_recovered_machines_come_back_when_the_daemon_starts(filled: Box) -> None:
+    filled.stop()
+    (filled.state / "vms/web1").mkdir(parents=True)
+    (filled.state / "vms/web1" / NOTE).write_text("damaged, and so left alone")
+    filled.start()
+    (job,) = poll(lambda: filled.ask("list", verb="vms")["items"], "the job")
+    assert job["arguments"] == {"action": "resume"}
+    assert filled.wait_for(job["id"])["exit_code"] is not None
 
 
 def test_jobs_are_listed_shown_cancelled_and_retried_with_and_without_a_daemon(

@@ -49,3 +49,12 @@ def test_a_job_that_waits_for_a_claim_keeps_it_from_those_behind() -> None:
     assert taken(queue) == []
     queue.remove(1)
     assert taken(queue) == [2]
+
+
+def test_what_serves_until_it_is_stopped_takes_nobodys_place() -> None:
+    queue = Queue(Limits(light=1))
+    queue.add(Ask(1, 50, is_heavy=False, is_endless=True))
+    queue.add(Ask(2, 50, is_heavy=False, is_endless=True))
+    queue.add(Ask(3, 50, is_heavy=False))
+    queue.add(Ask(4, 50, is_heavy=False))
+    assert taken(queue) == [1, 2, 3]
