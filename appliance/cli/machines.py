@@ -140,7 +140,7 @@ def _absolute(source: str) -> str:
 def _rename(session: Session, name: str, new: str) -> int:
     book = open_book(session)
     _require(session, book, name)
-    book.rename(name, new, session.clock.now())
+    book.set_name(name, new, session.clock.now())
     registry = Registry(session.store)
     for vault in registry.names():
         settings = registry.get(vault)

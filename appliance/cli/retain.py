@@ -22,6 +22,7 @@ from appliance.formats.policy import COUNT_RULES, FOREVER, KEEP_ALL, RULE_MAX, P
 from appliance.formats.record import REASON_MAX
 
 if TYPE_CHECKING:
+    from appliance.policies.book import Book
     from appliance.retention.prune import Plan
 
 _RULES = (*(f"keep_{rule}" for rule in COUNT_RULES), "keep_days")
@@ -90,6 +91,7 @@ def release(session: Session, options: argparse.Namespace) -> int:
 def prune(session: Session, options: argparse.Namespace) -> int:
     """Forget what no policy keeps, or show what that would be."""
     from appliance.catalog.catalog import Catalog  # slow to import: not for a hold
+    from appliance.policies.book import Book
     from appliance.retention.prune import carry_out, plan_prune, refuse_in_doubt
 
     store, console = session.store, session.console
@@ -106,7 +108,15 @@ def prune(session: Session, options: argparse.Namespace) -> int:
     if not options.simulate:
         refuse_in_doubt(store)
     with Catalog(session.state / "catalog.db") as catalog:
-        plan = plan_prune(store, catalog, lambda name: _booted(session, name), machine, override)
+        book = Book(store.points)
+        plan = plan_prune(
+            store,
+            catalog,
+            lambda name: _booted(session, name),
+            machine,
+            override,
+            is_retired=lambda name: _is_retired(book, name),
+        )
     forgotten: list[str] = []
     troubles = list(plan.troubles)
     if not options.simulate:
@@ -129,6 +139,15 @@ def prune(session: Session, options: argparse.Namespace) -> int:
         _plan_text(plan) if options.simulate else _pruned_text(plan, forgotten),
     )
     return exit_code(IntegrityError()) if plan.troubles else DONE
+
+
+def _is_retired(book: Book, machine: str) -> bool:
+    """Whether somebody said so; what cannot be read says nothing."""
+    try:
+        record = book.find(machine)
+    except IntegrityError:
+        return False
+    return record is not None and record.state == "retired"
 
 
 def _plan_text(plan: Plan) -> str:

@@ -11,6 +11,8 @@ from appliance.cli.exit_codes import DONE
 from appliance.cli.session import Session
 from appliance.formats.names import format_time
 from appliance.formats.vault_settings import VaultSettings
+from appliance.policies.book import Book
+from appliance.policies.destinations import PromisedDestinations
 from appliance.vault.address import S3Address, parse_address
 from appliance.vault.locks import PROOF
 from appliance.vault.providers import estimate_cost_usd, estimate_storage_usd
@@ -37,8 +39,9 @@ def _vault(
     claim = registry.claim(settings.name)
     now = session.clock.now().replace(microsecond=0)
     ledger = VaultLedger(registry.folder(settings.name) / LEDGER)
+    destinations = PromisedDestinations(Book(session.store.points))
     try:
-        machines = Standing(session.store, settings, ledger, now).machines()
+        machines = Standing(session.store, settings, ledger, now, destinations).machines()
         objects, stored_bytes = ledger.totals()
         traffic = dict(ledger.note("traffic") or {})
         last = ledger.note("last") or {}

@@ -20,6 +20,8 @@ from appliance.formats.names import format_time, parse_time
 from appliance.formats.vault import VAULT_ID_BYTES
 from appliance.formats.vault_credentials import Credentials
 from appliance.formats.vault_settings import VaultSettings, check_vault_name
+from appliance.policies.book import Book
+from appliance.policies.destinations import PromisedDestinations
 from appliance.vault.address import Address, check_as_of, check_lock, parse_address
 from appliance.vault.as_of import AsOfBucket
 from appliance.vault.bucket import Bucket, TransientError
@@ -192,7 +194,8 @@ async def _sync_once(connection: Connection, *, is_all: bool, is_thorough: bool)
     survey = connection.survey(contents, publisher, wardrobe)
     seen = await survey.run(is_thorough=is_thorough or bool(findings))
     seen.findings[:0] = findings
-    sync = connection.sync(publisher, wardrobe)
+    promised = PromisedDestinations(Book(connection.store.points))
+    sync = connection.sync(publisher, wardrobe, promised)
     began_s = connection.clock.monotonic_s()
     try:
         return await sync.run(seen, is_all=is_all)

@@ -23,6 +23,7 @@ from appliance.catalog.catalog import Catalog
 from appliance.catalog.finding_log import FindingLog
 from appliance.catalog.notice_log import NoticeLog
 from appliance.catalog.schedule_log import ScheduleLog
+from appliance.daemon.plan_drills import PlanDrills
 from appliance.health.arrays import list_arrays
 from appliance.health.inventory import Inventory
 from appliance.health.kernel_tree import KernelTree
@@ -119,7 +120,8 @@ class Keeper:
             return None  # no store yet, or locked
         log = ScheduleLog(self._state)
         syncs = VaultSyncs(Registry(store), store.layout, local_zone, self._is_at_stake)
-        upkeep = (syncs, Chores(self._look_at_hardware))
+        plans = PlanDrills(self._state, local_zone, self._say)
+        upkeep = (syncs, plans, Chores(self._look_at_hardware))
         schedule = Schedule(Book(store.points), log, self._jobs, self._clock, upkeep=upkeep)
         return _Opened(store, schedule, log)
 

@@ -120,7 +120,7 @@ class Book:
         self.put(record)
         return record
 
-    def rename(self, machine: str, new: str, now: datetime) -> MachineRecord:
+    def set_name(self, machine: str, new: str, now: datetime) -> MachineRecord:
         """Call a machine `new` from now on, durably on return.
 
         Raises UsageError if another machine is or was called so.
@@ -138,7 +138,7 @@ class Book:
         since = format_time(now.replace(microsecond=0))
         if found is None:
             found = MachineRecord(machine=machine, since=since)
-        names.rename(machine, new)
+        names.set_name(machine, new)
         # Its schedule goes on under the new name: what was answered under the old one stays so.
         record = msgspec.structs.replace(found, machine=new, since=since)
         self.put(record)

@@ -51,7 +51,13 @@ class Pruned:
 
 
 def plan_prune(
-    store: Store, catalog: Catalog, shield: Shield, machine: str | None, override: Policy | None
+    store: Store,
+    catalog: Catalog,
+    shield: Shield,
+    machine: str | None,
+    override: Policy | None,
+    *,
+    is_retired: Callable[[str], bool] = lambda _: False,
 ) -> Plan:
     """Judge the points of one machine or all. `override` takes the place of every policy.
 
@@ -75,12 +81,12 @@ def plan_prune(
         except IntegrityError as error:
             troubles.append(f"{owner}: {error}")
             continue
-        plans.append(_plan_machine(store, owner, policy, found_here))
+        plans.append(_plan_machine(store, owner, policy, found_here, is_retired(owner)))
     return Plan(tuple(plans), tuple(troubles))
 
 
 def _plan_machine(
-    store: Store, machine: str, policy: Policy, candidates: list[Candidate]
+    store: Store, machine: str, policy: Policy, candidates: list[Candidate], is_retired: bool
 ) -> MachinePlan:
     """Judge until the newest complete point is one that can be read now.
 
@@ -88,7 +94,7 @@ def _plan_machine(
     """
     now = store.points.timekeeper.now()
     while True:
-        verdicts = judge_machine(candidates, policy, now)
+        verdicts = judge_machine(candidates, policy, now, is_retired=is_retired)
         newest = newest_complete(verdicts)
         if newest is None or _is_readable(store.points, newest):
             return MachinePlan(machine, policy, verdicts)

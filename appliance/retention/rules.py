@@ -12,6 +12,9 @@ All times are UTC, so that a point's hour, day and week are the ones in its name
 - Incomplete: stays until the machine has a newer complete point, then it goes.
 - Damaged: stays. The next backup may heal it, and a person decides about the rest.
 - Dated more than a day in the future: stays and counts for nothing; its clock was wrong.
+- Of a retired machine no new points come: what a rule keeps goes when the rule's time has passed
+  since it was made (days N, N hours, days, weeks, months, years), the newest point too. *last N*
+  and *for ever* keep it.
 - Shielded (held, or in use): stays whatever the rules say; complete, it counts like any other.
 
 From this follows: more or larger rules never remove more, and pruning twice is pruning once.
@@ -64,8 +67,17 @@ _BUCKETS: dict[str, Callable[[datetime], str]] = {
 }
 
 
+_PERIODS = {
+    "hourly": timedelta(hours=1),
+    "daily": timedelta(days=1),
+    "weekly": timedelta(days=7),
+    "monthly": timedelta(days=31),
+    "yearly": timedelta(days=366),
+}
+
+
 def judge_machine(
-    candidates: Sequence[Candidate], policy: Policy, now: datetime
+    candidates: Sequence[Candidate], policy: Policy, now: datetime, *, is_retired: bool = False
 ) -> tuple[Verdict, ...]:
     """A verdict for each point of one machine, oldest first."""
     past = [found for found in candidates if found.name.time <= now + FUTURE]
@@ -74,6 +86,11 @@ def judge_machine(
     )
     newest = complete[0] if complete else None
     kept = _apply_rules(complete, policy)
+    if is_retired:
+        kept = {
+            name: [rule for rule in rules if _holds(rule, policy, now - name.time)]
+            for name, rules in kept.items()
+        }
     return tuple(
         _judge(found, policy, now, newest, kept)
         for found in sorted(candidates, key=lambda found: found.name.time)
@@ -109,6 +126,16 @@ def _apply_rules(complete: Sequence[PointName], policy: Policy) -> dict[PointNam
         if complete[0].time - name.time < timedelta(days=policy.keep_days):
             kept[name].append(f"within {policy.keep_days} days")
     return kept
+
+
+def _holds(reason: str, policy: Policy, age: timedelta) -> bool:
+    """Whether a rule still keeps a point of a retired machine."""
+    rule = reason.split(maxsplit=1)[0]
+    if rule == "last":
+        return True
+    if rule == "within":
+        return age < timedelta(days=policy.keep_days)
+    return rule in _PERIODS and age < _PERIODS[rule] * policy.count(rule)
 
 
 def _judge(

@@ -68,7 +68,7 @@ class MachineNames:
             path = self._records.path(PLACE)
             raise IntegrityError(f"{self.trouble}; delete {path} and rename them again")
 
-    def rename(self, name: str, new: str) -> None:
+    def set_name(self, name: str, new: str) -> None:
         """Call a machine `new` from now on, durably on return. Raises UsageError if it is taken."""
         self.refresh()
         self.refuse_in_doubt()

@@ -28,6 +28,7 @@ from appliance.vault.bucket import Bucket
 from appliance.vault.contents import Contents, open_contents
 from appliance.vault.delta_making import DeltaMaking
 from appliance.vault.delta_sending import LINE_RATE, DeltaSending
+from appliance.vault.destinations import Destinations
 from appliance.vault.gate import Gate
 from appliance.vault.locks import Locks
 from appliance.vault.needs import Walk
@@ -123,8 +124,10 @@ class Connection:
         folder = self.registry.folder(self.settings.name)
         return Wardrobe(folder, self.store.keys, self.progress)
 
-    def sync(self, publisher: Publisher, wardrobe: Wardrobe) -> Sync:
-        """What brings the vault up to date."""
+    def sync(
+        self, publisher: Publisher, wardrobe: Wardrobe, destinations: Destinations | None = None
+    ) -> Sync:
+        """What brings the vault up to date; without `destinations` with all there is."""
         uploader = Uploader(
             self.bucket,
             self.store.layout,
@@ -152,6 +155,7 @@ class Connection:
             locks=locks,
             boots=boots,
             deltas=deltas,
+            destinations=destinations,
         )
 
     def survey(self, contents: Contents, publisher: Publisher, wardrobe: Wardrobe) -> Survey:

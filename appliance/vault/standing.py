@@ -16,6 +16,7 @@ from appliance.formats.names import PointName, format_time
 from appliance.formats.vault_settings import VaultSettings
 from appliance.store.points import PointFile
 from appliance.store.store import Store
+from appliance.vault.destinations import Destinations
 from appliance.vault.locks import PROOF
 
 
@@ -57,22 +58,29 @@ class Standing:
     """The machines of a store against one vault."""
 
     def __init__(
-        self, store: Store, settings: VaultSettings, ledger: VaultLedger, now: datetime
+        self,
+        store: Store,
+        settings: VaultSettings,
+        ledger: VaultLedger,
+        now: datetime,
+        destinations: Destinations,
     ) -> None:
+        self._destinations = destinations
         self._store = store
         self._settings = settings
         self._ledger = ledger
         self._now = now
 
     def machines(self) -> list[MachineStanding]:
-        """Every machine that has points on the box, the one furthest behind first."""
+        """Every machine whose points go to this vault, the one furthest behind first."""
         folders: dict[str, list[PointFile]] = {}
         for file in self._store.points.files():
             folders.setdefault(file.folder, []).append(file)
         found = [
             standing
             for folder, files in folders.items()
-            if (standing := self._machine(folder, files)) is not None
+            if self._destinations.is_wanted(folder, self._settings.name)
+            and (standing := self._machine(folder, files)) is not None
         ]
         found.sort(key=lambda one: overdue_s(one.newest_there, self._now, one.rpo_s), reverse=True)
         return self._forecast(found)
@@ -93,6 +101,7 @@ class Standing:
                 waiting += manifest.stored_bytes
         if not machine:
             return None
+        own_s = self._destinations.target_s(folder)
         return MachineStanding(
             machine,
             PointName.from_file_time(machine, newest).time,
@@ -101,7 +110,7 @@ class Standing:
             None,
             len(there),
             prove_immutable(self._settings, self._ledger, folder, newest_there, self._now),
-            self._settings.rpo_of(machine),
+            self._settings.rpo_of(machine) if own_s is None else own_s,
         )
 
     def _forecast(self, found: list[MachineStanding]) -> list[MachineStanding]:

@@ -27,6 +27,7 @@ from appliance.store.store import Store
 from appliance.vault.boot_sets import BootSending
 from appliance.vault.bucket import TransientError
 from appliance.vault.delta_sending import DeltaSending
+from appliance.vault.destinations import Destinations
 from appliance.vault.gate import NotNowError
 from appliance.vault.locks import Locks
 from appliance.vault.needs import Needs, Walk
@@ -96,6 +97,7 @@ class Sync:
         locks: Locks,
         boots: BootSending | None = None,
         deltas: DeltaSending | None = None,
+        destinations: Destinations | None = None,
     ) -> None:
         """`folder`: where the box keeps what it derives of the vault."""
         self._settings = settings
@@ -108,6 +110,7 @@ class Sync:
         self._publisher = publisher
         self._boots = boots
         self._deltas = deltas
+        self._destinations = destinations
         self._progress = uploader.progress
         self._walking = asyncio.Lock()
         self._total_bytes = 0
@@ -157,6 +160,9 @@ class Sync:
             folders.setdefault(file.folder, []).append(file)
         jobs = []
         for folder, files in folders.items():
+            asked = self._destinations
+            if asked is not None and not asked.is_wanted(folder, self._settings.name):
+                continue
             there = self._ledger.points(folder)
             newest = max(there, default="")
             files.sort(key=lambda file: file.stem, reverse=True)
@@ -176,7 +182,8 @@ class Sync:
         except (IntegrityError, NotFoundError):
             return 0.0
         there = PointName.from_file_time(machine, newest).time if newest else None
-        rpo_s = self._settings.rpo_of(machine)
+        own_s = None if self._destinations is None else self._destinations.target_s(file.folder)
+        rpo_s = self._settings.rpo_of(machine) if own_s is None else own_s
         return overdue_s(there, self._publisher.now(), rpo_s)
 
     def _newest(self, due: list[PointFile], newest: str) -> list[PointFile]:

@@ -37,7 +37,7 @@ def test_points_follow_and_their_files_stay_as_they_are(state: Path) -> None:
     points = make_store(state).points
     commit(points, "web1")
     files = {path: path.read_bytes() for path in (state / "store/points").rglob("*.point")}
-    points.names.rename("web1", "shop")
+    points.names.set_name("web1", "shop")
     fresh = again(state).points
     assert fresh.latest("shop") == PointName("shop", TIME)
     assert fresh.open(PointName("shop", TIME)).machine == "shop"
@@ -50,14 +50,14 @@ def test_points_follow_and_their_files_stay_as_they_are(state: Path) -> None:
 def test_every_earlier_name_goes_on_and_is_taken(state: Path) -> None:
     points = make_store(state).points
     commit(points, "a")
-    points.names.rename("a", "b")
-    points.names.rename("b", "c")
+    points.names.set_name("a", "b")
+    points.names.set_name("b", "c")
     commit(points, "other")
     for name in ("a", "b", "c"):
         assert points.latest(name) == PointName("c", TIME)
         with pytest.raises(UsageError, match="another machine"):
-            points.names.rename("other", name)
-    points.names.rename("c", "a")  # it may have its own name back
+            points.names.set_name("other", name)
+    points.names.set_name("c", "a")  # it may have its own name back
     assert points.latest("b") == PointName("a", TIME)
 
 
@@ -68,7 +68,7 @@ def test_what_was_kept_and_promised_goes_on(state: Path) -> None:
     book = Book(points)
     book.put(MachineRecord(machine="web1", since="2026-11-21T09:30:00Z", sources=("/a",)))
     points.hold(PointName("web1", TIME), "audit", None)
-    book.rename("web1", "shop", LATER)
+    book.set_name("web1", "shop", LATER)
     fresh = Book(again(state).points)
     assert [entry.machine.machine for entry in fresh.entries()] == ["shop"]
     assert again(state).points.policies.of("shop").keep_daily == 7
@@ -81,7 +81,7 @@ def test_a_machine_cannot_be_called_as_another_is(state: Path) -> None:
     commit(points, "web1")
     commit(points, "web2")
     with pytest.raises(UsageError, match="already"):
-        Book(points).rename("web1", "web2", LATER)
+        Book(points).set_name("web1", "web2", LATER)
 
 
 def test_lists_from_the_catalog_show_the_name_of_today(state: Path) -> None:
@@ -91,7 +91,7 @@ def test_lists_from_the_catalog_show_the_name_of_today(state: Path) -> None:
         assert [point.name for point in list_points(store, catalog).points] == [
             "web1@2026-11-21T09:30:00Z"
         ]
-        store.points.names.rename("web1", "shop")
+        store.points.names.set_name("web1", "shop")
         fresh = again(state)
         (point,) = list_points(fresh, catalog).points
         assert (point.name, point.machine) == ("shop@2026-11-21T09:30:00Z", "shop")
@@ -101,7 +101,7 @@ def test_lists_from_the_catalog_show_the_name_of_today(state: Path) -> None:
 def test_damaged_names_hide_nothing_and_no_new_point_is_made_in_doubt(state: Path) -> None:
     points = make_store(state).points
     commit(points, "web1")
-    points.names.rename("web1", "shop")
+    points.names.set_name("web1", "shop")
     path = state / "store/names.record"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     fresh = again(state).points
