@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.web.browsing import open_page
@@ -46,6 +47,15 @@ def test_a_passkey_is_made_and_lets_in_and_confirms(browser: Browser, box: Serve
         page.get_by_role("button", name="Confirm by passkey").click()
         page.get_by_role("button", name="Remove Laptop <b>").wait_for(state="detached")
     box.must("POST", "/session", {"user": USER, "password": PASSWORD})
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_axe_finds_nothing_where_somebody_signs_in(
+    browser: Browser, box: ServedBox, language: str
+) -> None:
+    with open_page(browser, box, language=language, is_signed_in=False) as watched:
+        watched.page.locator("input[type=password]").wait_for()
+        assert not watched.violations()
 
 
 def test_where_the_page_was_opened_by_an_address_none_is_offered(
