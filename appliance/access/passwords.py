@@ -23,6 +23,7 @@ PASSWORD_MIN = 12
 PASSWORD_MAX_BYTES = 1024
 """Longer ones only cost time."""
 _AT_ONCE = 2
+_SEATS = 10  # who computes and who waits: the others are sent away, and no threads pile up
 _WAIT_S = 20.0
 _BUSY_AGAIN_S = 5.0
 
@@ -33,6 +34,7 @@ class Passwords:
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         """`hasher` is the second choice of RFC 9106, section 4: 64 MiB, 3 passes, 4 lanes."""
         self._hasher = hasher or PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
+        self._seats = threading.BoundedSemaphore(_SEATS)
         self._turns = threading.BoundedSemaphore(_AT_ONCE)
 
     @cached_property
@@ -52,13 +54,13 @@ class Passwords:
             bare = bare.replace(easy, "")
         if len(set(bare)) < PASSWORD_MIN // 3:
             raise UsageError("the password is easy to guess: a few random words are better")
-        with _turn(self._turns):
+        with _turn(self._seats, 0.0), _turn(self._turns, _WAIT_S):
             return self._hasher.hash(text)
 
     def matches(self, stored: str | None, password: str) -> bool:
         """Whether `password` is the one whose hash is `stored`; as slow when there is none."""
         text = unicodedata.normalize("NFKC", password)[:PASSWORD_MAX_BYTES]
-        with _turn(self._turns):
+        with _turn(self._seats, 0.0), _turn(self._turns, _WAIT_S):
             try:
                 self._hasher.verify(stored or self._nobody, text)
             except (VerificationError, InvalidHashError):
@@ -71,9 +73,9 @@ class Passwords:
 
 
 @contextmanager
-def _turn(turns: threading.BoundedSemaphore) -> Iterator[None]:
+def _turn(turns: threading.BoundedSemaphore, wait_s: float) -> Iterator[None]:
     """Wait for a turn to compute, but not for ever."""
-    if not turns.acquire(timeout=_WAIT_S):
+    if not turns.acquire(timeout=wait_s):
         raise RateLimited("too many log in at once: try again", _BUSY_AGAIN_S)
     try:
         yield

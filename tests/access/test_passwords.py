@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
-from argon2 import extract_parameters
+from argon2 import PasswordHasher, extract_parameters
 from argon2.low_level import Type
 
+from appliance.access.callers import RateLimited
 from appliance.access.passwords import Passwords
 from appliance.base.errors import UsageError
 from tests.access.conftest import PASSWORD, cheap_passwords
@@ -39,6 +43,40 @@ def test_a_password_is_the_same_on_every_keyboard() -> None:
 def test_without_a_sound_hash_nothing_matches(stored: str | None) -> None:
     assert not cheap_passwords().matches(stored, PASSWORD)
     assert not cheap_passwords().matches(stored, "")
+
+
+class SlowHasher(PasswordHasher):
+    """Takes until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.begun = threading.Semaphore(0)
+        self.go = threading.Event()
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        self.begun.release()
+        assert self.go.wait(60)
+        return super().hash(password, salt=salt)
+
+
+def test_a_flood_of_logins_is_sent_away_instead_of_piling_up() -> None:
+    hasher = SlowHasher()
+    passwords = Passwords(hasher)
+    threads = [threading.Thread(target=passwords.hash, args=(PASSWORD, "ann")) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    assert hasher.begun.acquire(timeout=60)
+    assert hasher.begun.acquire(timeout=60)
+    deadline_s = time.monotonic() + 60
+    while passwords._seats._value and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    with pytest.raises(RateLimited):
+        passwords.matches(None, PASSWORD)
+    assert not hasher.begun.acquire(timeout=0.05)  # two at once, eight wait
+    hasher.go.set()
+    for thread in threads:
+        thread.join()
+    assert passwords.matches(passwords.hash(PASSWORD, "ann"), PASSWORD)
 
 
 def test_a_long_password_costs_no_more() -> None:

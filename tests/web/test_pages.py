@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
-from tests.web.browsing import PHONE, open_page
+from tests.web.browsing import PHONE, Theme, open_page
 from tests.web.served_box import ServedBox
 
 ROUTES = Path(__file__).resolve().parents[2] / "appliance/web/js/routes.js"
@@ -22,7 +24,7 @@ def list_pages(box: ServedBox) -> list[str]:
     """Every address of the page, with names that exist; VMs and drills have tests of their own."""
     point = box.must("GET", "/machines/web1/points")["items"][0]
     jobs = box.must("GET", "/jobs")["items"]
-    known = {"machine": ["web1"], "time": [point["time"]], "tab": TABS}
+    known: dict[str, Sequence[str]] = {"machine": ["web1"], "time": [point["time"]], "tab": TABS}
     known["id"] = [str(job["id"]) for job in jobs][:2]
     known["disk"] = [disk["name"] for disk in box.must("GET", "/disks")["items"]][:1]
     pages = ["/nowhere"]
@@ -31,20 +33,22 @@ def list_pages(box: ServedBox) -> list[str]:
         if any(name not in known for name in names):
             continue
         pages += [
-            re.sub(
-                r":(\w+)",
-                lambda found, at=at: known[found[1]][min(at, len(known[found[1]]) - 1)],
-                path,
-            )
+            re.sub(r":(\w+)", partial(choose, known, at), path)
             for at in range(max((len(known[name]) for name in names), default=1))
         ]
     return pages
 
 
+def choose(known: dict[str, Sequence[str]], at: int, found: re.Match[str]) -> str:
+    """The name number `at` of a kind, or its last."""
+    names = known[found[1]]
+    return names[min(at, len(names) - 1)]
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_axe_finds_nothing_on_any_page(
-    browser: Browser, box: ServedBox, language: str, theme: str
+    browser: Browser, box: ServedBox, language: str, theme: Theme
 ) -> None:
     found = {}
     with open_page(browser, box, language=language, theme=theme) as watched:

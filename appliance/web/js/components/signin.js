@@ -1,12 +1,14 @@
 // Signing in: as a page, and as a dialog over a page that must not be lost.
 
 import { t } from "../i18n.js";
+import { confirmByPasskey, signInByPasskey } from "../passkey.js";
 import { choosePassword, confirmAgain, question, session, signIn, signOut } from "../session.js";
 import { useStore } from "../store.js";
 import { html } from "../view.js";
 import { Button } from "./button.js";
 import { Dialog } from "./dialog.js";
 import { Form, PasswordField, TextField, WhoseName, useForm } from "./form.js";
+import { ByPasskey } from "./passkeys.js";
 
 const isCodeWanted = (form) => form.problem?.code === "needs-code";
 
@@ -32,6 +34,7 @@ export function SignIn() {
       <h1><span>Holdfast</span></h1>
       <p class="lead">${t("signin.lead")}</p>
       <${Credentials} form=${form} action=${t("signin.action")} />
+      <${ByPasskey} action=${t("signin.passkey")} onPress=${signInByPasskey} />
       <p class="note">${t("signin.forgotten")}</p>
     </div>
   </main>`;
@@ -78,8 +81,13 @@ function Question({ asked }) {
       asked.answer(true);
     },
   });
+  const byPasskey = async () => {
+    await (isLogin ? signInByPasskey() : confirmByPasskey());
+    asked.answer(true);
+  };
   return html`<${Dialog} title=${t(isLogin ? "signin.again_title" : "signin.confirm_title")} onClose=${() => asked.answer(false)}>
     <p>${t(isLogin ? "signin.again_text" : "signin.confirm_text")}</p>
     <${Credentials} form=${form} action=${t(isLogin ? "signin.action" : "signin.confirm_action")} isNameFixed=${!isLogin} />
+    <${ByPasskey} action=${t(isLogin ? "signin.passkey" : "signin.confirm_passkey")} onPress=${byPasskey} />
   <//>`;
 }

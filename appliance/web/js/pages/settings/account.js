@@ -10,6 +10,7 @@ import { Dialog, confirmFirst } from "../../components/dialog.js";
 import { Form, PasswordField, TextField, WhoseName, useForm } from "../../components/form.js";
 import { OnlyNow, Secret } from "../../components/once.js";
 import { Card } from "../../components/page.js";
+import { Passkeys } from "../../components/passkeys.js";
 import { State } from "../../components/state.js";
 import { tell } from "../../components/toast.js";
 import { Trouble } from "../../components/trouble.js";
@@ -25,6 +26,7 @@ export function Account() {
       <p class="note">${t(`account.role_${facts.role}`)}</p>
     <//>
     <${SecondFactor} facts=${facts} />
+    <${Passkeys} />
     <${Password} />
   </div>`;
 }
