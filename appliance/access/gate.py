@@ -43,12 +43,14 @@ class Facts:
         cookie: the value of `__Host-holdfast`.
         authorization: the header as it came.
         browser: the User-Agent, for the list of sessions only.
+        is_idle: something that stays open is looked at again: nobody did anything.
     """
 
     address: str
     cookie: str | None = None
     authorization: str | None = None
     browser: str = ""
+    is_idle: bool = False
 
 
 class Gate:
@@ -82,7 +84,7 @@ class Gate:
         if facts.authorization is not None:
             return self._admit_token(facts.authorization, facts.address)
         if facts.cookie:
-            row = self._sessions.find(facts.cookie)
+            row = self._sessions.find(facts.cookie, is_idle=facts.is_idle)
             caller = None if row is None else self._caller_of(row, facts.address)
             if caller is not None:
                 return caller

@@ -79,8 +79,8 @@ class Sessions:
             self._file.sessions.add(row)
         return secret
 
-    def find(self, secret: str) -> SessionRow | None:
-        """The living session of a cookie, which is now seen."""
+    def find(self, secret: str, *, is_idle: bool = False) -> SessionRow | None:
+        """The living session of a cookie, which is now seen unless `is_idle`."""
         row = self._file.sessions.get(digest_secret(secret))
         if row is None:
             return None
@@ -90,7 +90,8 @@ class Sessions:
             is_old = now_s - row.created_s > self.limits.absolute.total_seconds()
             if is_old or now_s - seen_s > self.limits.idle.total_seconds():
                 return None
-            self._seen[row.digest] = now_s
+            if not is_idle:
+                self._seen[row.digest] = now_s
         return row
 
     def confirm(self, secret: str) -> str:

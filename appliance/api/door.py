@@ -18,7 +18,7 @@ from appliance.api.route import Route
 NOBODY = Caller("nobody", "nobody", frozenset())
 
 
-def facts_of(request: web.Request) -> Facts:
+def facts_of(request: web.Request, *, is_idle: bool = False) -> Facts:
     """What is known of a request before anybody is."""
     peer = request.transport.get_extra_info("peername") if request.transport else None
     return Facts(
@@ -26,6 +26,7 @@ def facts_of(request: web.Request) -> Facts:
         cookie=request.cookies.get(COOKIE),
         authorization=request.headers.get("Authorization"),
         browser=request.headers.get("User-Agent", "")[:200],
+        is_idle=is_idle,
     )
 
 
@@ -49,12 +50,15 @@ class Door:
         self._gate = gate
         self._names = frozenset(name.lower().rstrip(".") for name in names) | {"localhost"}
 
-    async def admit(self, request: web.Request, route: Route) -> Caller:
-        """The caller, allowed to use `route`. Raises AccessError."""
+    async def admit(self, request: web.Request, route: Route, *, is_idle: bool = False) -> Caller:
+        """The caller, allowed to use `route`. Raises AccessError.
+
+        `is_idle`: a stream that is open asks again, and nobody did anything.
+        """
         self._check_browser(request, is_page=False)
         if route.role == "nobody":
             return NOBODY
-        caller = self._gate.admit(facts_of(request))
+        caller = self._gate.admit(facts_of(request, is_idle=is_idle))
         self._check_caller(request, route, caller)
         return caller
 

@@ -113,7 +113,7 @@ class Ask:
     async def is_still_admitted(self) -> bool:
         """Whether the caller may still do what was begun: sessions end, tokens are revoked."""
         try:
-            await self.parts.door.admit(self.request, self.route)
+            await self.parts.door.admit(self.request, self.route, is_idle=True)
         except HoldfastError:
             return False
         return True

@@ -21,9 +21,11 @@ from appliance.base.clock import Clock
 from appliance.base.errors import HoldfastError, NotFoundError
 from appliance.jobs.jobs import Jobs
 from appliance.keys import keyring
+from appliance.store.store import Store
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - a box is there to be reached
 _LOOK_AT_CERTIFICATE_S = 60.0
+_SEAL_EVERY_S = 60.0
 _WEB = Path(__file__).parent.parent / "web"
 
 
@@ -57,7 +59,7 @@ class BoxServer:
         self._say = say
         self._access: Access | None = None
         self._server: ApiServer | None = None
-        self._renewal: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Listen; answers on return."""
@@ -90,7 +92,7 @@ class BoxServer:
             has_store=lambda: has_store(self._state),
         )
         await self._server.start()
-        self._renewal = asyncio.create_task(self._renew())
+        self._tasks = [asyncio.create_task(work) for work in (self._renew(), self._seal())]
         await self._tell(names[0])
 
     async def _tell(self, name: str) -> None:
@@ -107,8 +109,9 @@ class BoxServer:
 
     async def stop(self) -> None:
         """Answer no more."""
-        if self._renewal is not None:
-            self._renewal.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._server is not None:
             await self._server.stop()
         if self._access is not None:
@@ -120,6 +123,18 @@ class BoxServer:
             await asyncio.sleep(_LOOK_AT_CERTIFICATE_S)
             with suppress(HoldfastError, OSError):
                 await asyncio.to_thread(self._reload)
+
+    async def _seal(self) -> None:
+        """The head of the audit log is sealed in the store now and then."""
+        while True:
+            await asyncio.sleep(_SEAL_EVERY_S)
+            with suppress(HoldfastError, OSError):
+                await asyncio.to_thread(self._seal_once)
+
+    def _seal_once(self) -> None:
+        assert self._access is not None
+        master = keyring.load_master_key(self._state, None)
+        self._access.seal(Store(self._state, master, self._clock).points.records)
 
 
 def has_store(state: Path) -> bool:

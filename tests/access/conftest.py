@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
@@ -55,7 +56,7 @@ def admin(access: Access) -> Caller:
     return access.gate.admit(log_in(access, "ann"))
 
 
-def facts(address: str = "192.0.2.7", **more: str) -> Facts:
+def facts(address: str = "192.0.2.7", **more: Any) -> Facts:
     return Facts(address=address, **more)
 
 
