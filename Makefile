@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup packages native demo check format test test-slow bench bench-index bench-vault bench-recovery hwtest clean
+.PHONY: help setup packages native demo check format test test-slow bench bench-index bench-vault bench-recovery bench-ui hwtest clean
 MAKEFLAGS += --no-print-directory
 # Compiled once, as an installed program is: 0.1 s less for every command that is run from here.
 unexport PYTHONDONTWRITEBYTECODE
@@ -106,6 +106,9 @@ bench-vault: setup ## The vault over a line beside rclone and restic, on Ceph's 
 	$(BIN)/python -m tests.bench.vault_bench $(if $(FULL),--full) $(if $(ROWS),--rows '$(ROWS)')
 bench-recovery: setup ## Boots, reads of mount and NBD, four VMs, failback, browsing; ARGS='--runs 1 --rows boot,reads'
 	$(BIN)/python -m tests.bench.recovery_bench $(ARGS)
+
+bench-ui: setup ## The page: weight, time to usable, answers under load; ARGS='--runs 3 --rows weight'
+	$(BIN)/python -m tests.bench.ui_bench $(ARGS)
 
 clean: ## Remove everything that make made, the cached disk of the demo too
 	-@$(MAKE) -C native clean

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from playwright.sync_api import Browser, Error, Page, Playwright
+from playwright.sync_api import Browser, Error, Page, Playwright, ViewportSize
 
 from tests.web.served_box import ServedBox
 
@@ -19,8 +19,9 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update"),
 )
 TIMEOUT_MS = 90_000
-CRASH_CART = {"width": 1024, "height": 768}
-PHONE = {"width": 360, "height": 740}
+CRASH_CART: ViewportSize = {"width": 1024, "height": 768}
+PHONE: ViewportSize = {"width": 360, "height": 740}
+Theme = Literal["light", "dark"]
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -112,9 +113,9 @@ def open_page(
     box: ServedBox,
     *,
     language: str = "en",
-    theme: str = "light",
+    theme: Theme = "light",
     is_signed_in: bool = True,
-    size: dict[str, int] | None = None,
+    size: ViewportSize | None = None,
 ) -> Iterator[Watched]:
     """A window of its own on the box, as somebody with these preferences opens it."""
     context = browser.new_context(

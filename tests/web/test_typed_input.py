@@ -81,9 +81,9 @@ def test_the_line_that_broke_is_said_and_comes_back(browser: Browser, box: Serve
     with open_page(browser, box) as watched:
         page = watched.page
         watched.expected = ("Failed to load resource", "Error", "")
-        page.wait_for_timeout(500)
+        watched.show("/settings/box")
+        watched.show("/settings/account")
         page.context.set_offline(True)
-        page.evaluate("() => window.dispatchEvent(new Event('offline'))")
         watched.show("/settings/box")
         page.wait_for_selector("text=The box does not answer")
         page.context.set_offline(False)
