@@ -147,8 +147,9 @@ def describe(report: dict[str, Any]) -> str:
     for name, load in report.get("load", {}).items():
         lines.append(
             f"load    {name:<10} p50 {load['p50_s'] * 1000:.0f} ms,"
-            f" p99 {load['p99_s'] * 1000:.0f} ms, longest {load['longest_s'] * 1000:.0f} ms of {load['requests']} GETs, each with a"
-            f" connection of its own  (bound p99 {LOAD_S * 1000:.0f} ms)"
+            f" p99 {load['p99_s'] * 1000:.0f} ms (bound {LOAD_S * 1000:.0f}),"
+            f" longest {load['longest_s'] * 1000:.0f} ms of {load['requests']} GETs,"
+            " each with a connection of its own"
         )
     return "\n".join(lines)
 
