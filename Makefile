@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup packages native demo check format test test-slow bench bench-index bench-vault bench-recovery bench-ui hwtest clean
+.PHONY: help setup packages native demo run check format test test-slow bench bench-index bench-vault bench-recovery bench-ui hwtest clean
 MAKEFLAGS += --no-print-directory
 # Compiled once, as an installed program is: 0.1 s less for every command that is run from here.
 unexport PYTHONDONTWRITEBYTECODE
@@ -72,6 +72,9 @@ native: | packages
 
 demo: setup ## A real Debian disk: protect it, change it, protect it again, restore it, mount it, boot it
 	$(BIN)/python -m image.demo
+
+run: setup ## The box in this checkout: prints where its pages are; STATE=DIR for another place than ./box
+	@exec $(BIN)/holdfast --state '$(or $(STATE),box)' serve $(ARGS)
 
 check: setup ## Format, lint, types, C format and warnings; under a minute
 	$(BIN)/ruff format --check .

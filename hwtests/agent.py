@@ -224,7 +224,7 @@ def main() -> None:
                 reply = answer(request)
             except Exception as error:
                 reply = {"error": f"{type(error).__name__}: {error}"}
-            reply["number"] = request["number"]
+            reply["id"] = request["id"]
             data = memoryview(json.dumps(reply).encode() + b"\n")
             while data:
                 data = data[os.write(port, data) :]

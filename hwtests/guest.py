@@ -221,10 +221,10 @@ class Guest:
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Ask the agent. Raises AssertionError with what it could not do."""
         self._asked += 1
-        self._socket.sendall(json.dumps({**request, "number": self._asked}).encode() + b"\n")
+        self._socket.sendall(json.dumps({**request, "id": self._asked}).encode() + b"\n")
         timeout_s = float(request.get("timeout_s", PATIENCE_S)) + _LATE_S
         # What was given up on may still be answered.
-        while (reply := self._read_line(timeout_s)).get("number") != self._asked:
+        while (reply := self._read_line(timeout_s)).get("id") != self._asked:
             continue
         assert "error" not in reply, reply["error"]
         return reply

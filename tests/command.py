@@ -55,6 +55,7 @@ class Holdfast:
         stdin: bytes = b"",
         timeout_s: float = 120.0,
         environment: dict[str, str] | None = None,
+        directory: Path | None = None,
     ) -> Result:
         """Run to the end; with `expect` any other exit code fails the test with what was said.
 
@@ -68,6 +69,7 @@ class Holdfast:
             capture_output=True,
             timeout=timeout_s,
             env=self._environment(environment),
+            cwd=directory,
             check=False,
         )
         result = Result(

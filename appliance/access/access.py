@@ -7,6 +7,7 @@ through `gate` alone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from appliance.access.accounts import Accounts
 from appliance.access.approvals import Approvals
 from appliance.access.attempts import Attempts
-from appliance.access.audit import Audit, Records
+from appliance.access.audit import Audit, SealedRecords
 from appliance.access.codes import Codes
 from appliance.access.gate import Gate
 from appliance.access.passwords import Passwords
@@ -24,18 +25,20 @@ from appliance.access.setup_steps import SetupSteps
 from appliance.access.setup_window import BEGUN_ANEW, SetupWindow
 from appliance.access.tokens import Tokens
 from appliance.base.clock import Clock, SystemClock
-from appliance.base.errors import HoldfastError, NotFoundError
+from appliance.base.errors import AccessError, HoldfastError, NotFoundError
 from appliance.catalog.access_file import AccessFile, UserRow
 from appliance.formats.audit import MARK_PLACE
 from appliance.formats.recovery_key import parse_recovery_key
 from appliance.keys import keyring
+from appliance.store.layout import Layout
+from appliance.store.records import Records
 
 if TYPE_CHECKING:
     from appliance.access.passkeys import Passkeys
 
 
 class Access:
-    """Who gets into one box. Close it when done; call `gate.keep` every minute."""
+    """Who gets into one box. Close it when done; call `keep` every minute."""
 
     def __init__(
         self,
@@ -128,11 +131,11 @@ class Access:
         is_damaged = self.file.was_damaged and (store / "store.json").exists()
         return is_damaged or (store / MARK_PLACE).exists()
 
-    def seal(self, records: Records) -> None:
+    def seal(self, records: SealedRecords) -> None:
         """Seal that there is an administrator and how far the audit log is, durably.
 
-        The daemon calls this every minute while the store is unlocked. Where users were lost and
-        the recovery key was shown, the log that began then is taken for the right one, once.
+        Where users were lost and the recovery key was shown, the log that began then is taken for
+        the right one, once.
         """
         if not self.accounts.has_admin():
             return
@@ -141,6 +144,16 @@ class Access:
             self.file.set_setting(BEGUN_ANEW, "")
         else:
             self.audit.seal(records)
+
+    def keep(self) -> None:
+        """Write down what was used when, and seal the audit log if the store is unlocked.
+
+        The daemon calls this every minute.
+        """
+        self.gate.keep()
+        with suppress(AccessError, NotFoundError):
+            master = keyring.load_master_key(self._state, None)
+            self.seal(Records(Layout(self._state), master))
 
     def close(self) -> None:
         """Write down what was used when, and let go of the file."""

@@ -33,7 +33,7 @@ _PAGE = 1000
 _TEXT_MAX = 1000
 
 
-class Records(Protocol):
+class SealedRecords(Protocol):
     """Sealed records of the store, as `store.records` gives them."""
 
     def read(self, place: str) -> bytes | None:
@@ -95,7 +95,7 @@ class Audit:
         rows = self._file.audit.page(before or 1 << 62, limit, newest_first=True)
         return [decode_entry(row.entry.encode()) for row in rows]
 
-    def seal(self, records: Records) -> None:
+    def seal(self, records: SealedRecords) -> None:
         """Seal that there is an administrator, and the head of the log, durably on return.
 
         A log that is shorter than what is sealed, or another one, is not sealed: that must show.
@@ -111,18 +111,18 @@ class Audit:
         since = self._now() if old is None else old.since
         records.write(MARK_PLACE, encode_mark(AccessMark(since, number, digest)))
 
-    def read_mark(self, records: Records) -> AccessMark | None:
+    def read_mark(self, records: SealedRecords) -> AccessMark | None:
         """What was sealed last. Raises IntegrityError if it is damaged."""
         data = records.read(MARK_PLACE)
         return None if data is None else decode_mark(data)
 
-    def reseal(self, records: Records) -> None:
+    def reseal(self, records: SealedRecords) -> None:
         """Take the log as it is for the right one from now on: after a lost table was replaced."""
         number, digest = self._head()
         mark = AccessMark(self._now(), number, digest)
         records.write(MARK_PLACE, encode_mark(mark))
 
-    def verify(self, records: Records | None) -> Verdict:
+    def verify(self, records: SealedRecords | None) -> Verdict:
         """Read the whole log and find what was changed, taken out or cut off.
 
         Without `records` (a locked box) the chain alone is checked: then an end that was cut off

@@ -21,6 +21,7 @@ STEPS = ("admin", "time", "network", "disks", "store", "key", "vault", "notices"
 """In the order of the wizard. To become an old box, `store` opens a vault or data disks."""
 _NEEDED = frozenset({"admin", "store"})
 _SKIPPED, _WAY, _PROVEN = "setup_skipped", "setup_way", "key_proven"
+_PATIENCE_DAYS = 7
 Way = Literal["new", "old"]
 State = Literal["done", "open", "skipped", "impossible"]
 
@@ -128,17 +129,17 @@ class SetupSteps:
         fact = self._key()
         if fact.is_done or not fact.can or made is None:
             return []
-        days = max(0.0, (now - made).total_seconds() / 86400)
+        days = int((now - made).total_seconds() / 86400)
         return [
             Finding(
                 "box",
                 "box.recovery-key-unproven",
-                "warning",
+                "notice" if days < _PATIENCE_DAYS else "warning",
                 "nobody has shown that the recovery key is at hand",
                 (),
                 "if this box is lost and the key is too, nothing can be restored",
                 "type it once: 'holdfast key check'; if it is lost, 'holdfast key rotate recovery'",
-                measure=float(int(days)),
+                measure=float(max(0, days)),
             )
         ]
 

@@ -239,7 +239,7 @@ class ApiServer:
         while True:
             await asyncio.sleep(_KEEP_S)
             with suppress(HoldfastError):
-                await asyncio.to_thread(self._access.gate.keep)
+                await asyncio.to_thread(self._access.keep)
 
     def _list_promises(self) -> dict[str, Promise]:
         """Machine -> what is promised to it, as `machines list` said last."""

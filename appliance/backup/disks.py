@@ -74,7 +74,8 @@ class DiskBackup:
         began_s, started = self._clock.monotonic_s(), self._clock.now().replace(microsecond=0)
         self._store.points.begin(self._machine)
         index = self._store.load_index(self._progress)
-        with Ingest(self._store.layout, self._store.keys, index) as ingest:
+        layout, keys = self._store.layout, self._store.keys
+        with Ingest(layout, keys, index, progress=self._progress) as ingest:
             pages = PageStream(ingest)
             jobs = [
                 self._job(pages, number, source, base, changed)
@@ -141,7 +142,7 @@ class DiskBackup:
         self, ingest: Ingest, stream: Stream, work: Iterator[tuple[DiskJob, list[int]]]
     ) -> None:
         try:
-            worker = ExtentWorker(stream)
+            worker = ExtentWorker(stream, self._progress)
             while not self._failed.is_set():
                 with self._lock:
                     found = next(work, None)

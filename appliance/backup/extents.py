@@ -13,7 +13,9 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from appliance.backup.plan import ReadPlan
+from appliance.base.clock import monotonic_ns
 from appliance.base.errors import HoldfastError
+from appliance.base.progress import Progress
 from appliance.formats.page import (
     EXTENT_BYTES,
     FLAG_DATA,
@@ -24,7 +26,7 @@ from appliance.formats.page import (
     block_count,
 )
 from appliance.formats.point import Gap
-from appliance.native import Batch, ExtentResult
+from appliance.native import Batch, ExtentResult, Stats
 from appliance.native.writing import (
     REF_BASE,
     REF_DATA,
@@ -73,15 +75,17 @@ class _Asked(NamedTuple):
 class ExtentWorker:
     """Stores extents of disks through one stream."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, progress: Progress) -> None:
+        """`progress` learns how much time goes into the source, and how much into processors."""
         self._stream = stream
+        self._progress = progress
         self._batch = Batch(BATCH_EXTENTS)
 
     def process(self, job: DiskJob, extents: Sequence[int]) -> None:
         """Bring up to BATCH_EXTENTS extents of a disk into its map."""
         self._batch.clear()
         asked = [self._ask_for_changes(job, place, extent) for place, extent in enumerate(extents)]
-        unread = self._settle(job, [one for one in asked if one is not None])
+        unread = self._settle(job, [one for one in asked if one is not None], is_reading=True)
         known = {one.extent for one in asked if one is not None}
         self._batch.clear()
         gapped: list[tuple[int, int, list[Gap]]] = []
@@ -124,17 +128,33 @@ class ExtentWorker:
     def _read(self, job: DiskJob, place: int, extent: int) -> list[Gap]:
         length = extent_length(job.source.size_bytes, extent)
         offset = place * EXTENT_BYTES
-        gaps = job.source.read(extent * EXTENT_BYTES, self._batch.buffer[offset : offset + length])
+        with self._progress.spending("source"):
+            gaps = job.source.read(
+                extent * EXTENT_BYTES, self._batch.buffer[offset : offset + length]
+            )
         job.note(gaps, length)
         return gaps
 
-    def _settle(self, job: DiskJob, asked: Sequence[_Asked]) -> set[int]:
+    def _ingest(self, *, is_reading: bool) -> list[ExtentResult]:
+        """Store what the batch holds, having read it if that is not done yet."""
+        cpu_ns, seal_ns = -_sum_stages(self._stream.stats), -self._stream.seal_ns
+        began_ns = monotonic_ns()
+        results = self._stream.ingest(self._batch)
+        took_ns = monotonic_ns() - began_ns - (seal_ns + self._stream.seal_ns)
+        cpu_ns = min(cpu_ns + _sum_stages(self._stream.stats), took_ns) if is_reading else took_ns
+        self._progress.spend("cpu", cpu_ns)
+        self._progress.spend("source", took_ns - cpu_ns)
+        return results
+
+    def _settle(
+        self, job: DiskJob, asked: Sequence[_Asked], *, is_reading: bool = False
+    ) -> set[int]:
         """Store what the batch holds; gives the extents that could not be read."""
         unread: set[int] = set()
         while asked:
             again: dict[int, Base | None] = {}
             still: list[_Asked] = []
-            results = self._stream.ingest(self._batch)
+            results = self._ingest(is_reading=is_reading)
             for number, (one, result) in enumerate(zip(asked, results, strict=True)):
                 if result.status == STATUS_CHANGED:
                     base = _base_leaf(job, one.extent)
@@ -160,12 +180,17 @@ class ExtentWorker:
             if until > at:
                 self._batch.clear()
                 self._batch.add(place * EXTENT_BYTES + at, until - at, None)
-                (result,) = self._stream.ingest(self._batch)
+                (result,) = self._ingest(is_reading=False)
                 pieces += _pieces(result, None) or [PendingPiece(until - at, FLAG_ZERO, None)]
             if gap_length:
                 pieces.append(PendingPiece(gap_length, FLAG_GAP, None))
             at = until + gap_length
         job.map_writer.add_leaf(extent, _NO_TAG, _NO_TAG * block_count(length), pieces)
+
+
+def _sum_stages(stats: Stats) -> int:
+    """Nanoseconds of all stages in the library; its reading is none of them."""
+    return sum(getattr(stats, name) for name in Stats._fields if name.endswith("_ns"))
 
 
 def _base_leaf(job: DiskJob, extent: int) -> LeafPage | None:

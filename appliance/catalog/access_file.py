@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from appliance.base.durable import make_directory, move_file
-from appliance.base.errors import HoldfastError, IntegrityError
+from appliance.base.errors import HoldfastError, IntegrityError, NoSpaceError
 
 FILE_NAME = "access.sqlite"
 DAMAGED_SUFFIX = ".damaged"
@@ -196,11 +196,11 @@ class AccessFile:
             self._depth = 1
             try:
                 yield
-            except BaseException:
-                self._writer.execute("rollback")
-                raise
-            else:
                 _named(self.path, lambda: self._writer.execute("commit"))
+            except BaseException:
+                if self._writer.in_transaction:  # SQLite ends it itself when the disk is full
+                    self._writer.execute("rollback")
+                raise
             finally:
                 self._depth = 0
 
@@ -351,6 +351,8 @@ def _named(path: Path, work: Callable[[], _Result]) -> _Result:
     try:
         return work()
     except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise NoSpaceError(f"{path}: the disk is full, nothing was changed") from error
         raise HoldfastError(f"{path}: {error}") from error
     except sqlite3.DatabaseError as error:
         raise IntegrityError(f"{path}: {error}; the next start sets it aside") from error

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from appliance.base.errors import IntegrityError, NotFoundError
 from appliance.catalog.catalog import Catalog
-from appliance.catalog.point_list import PointSummary, recall_point, summarize
+from appliance.catalog.point_list import PointSummary, recall_point, show_name, summarize
 from appliance.formats.names import PointName
 from appliance.formats.point import COMPLETE
 from appliance.store.findings import read_findings
@@ -26,7 +26,7 @@ class NewestPoints:
         self._store = store
         self._catalog = catalog
         self._hurt = read_findings(store.layout).hurt or {}
-        self._damaged = catalog.damaged_points()
+        self._damaged = {show_name(store, name) for name in catalog.damaged_points()}
 
     def find(self, machine: str, until: datetime) -> datetime | None:
         """When the newest complete, undamaged point not later than `until` was made."""

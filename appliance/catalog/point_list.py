@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from appliance.base.errors import IntegrityError, NotFoundError
@@ -82,7 +82,7 @@ def list_points(
         away = [file for file in store.points.all_files(machine) if file.key not in here]
         return _list_away(store, away, list_points(store, catalog, machine))
     known = catalog.summaries()
-    damaged = catalog.damaged_points()
+    damaged = {show_name(store, name) for name in catalog.damaged_points()}
     hurt = read_findings(store.layout).hurt or {}
     learned: dict[str, tuple[str, dict[str, Any]]] = {}
     found: list[PointSummary] = []
@@ -93,7 +93,7 @@ def list_points(
             stamp = _stamp(store, file)
             keys.add(file.key)
             if file.key in known and known[file.key][0] == stamp:
-                summary = _from_row(known[file.key][1])
+                summary = _show(store, _from_row(known[file.key][1]))
             else:
                 summary = summarize(store.points.read(file))
                 learned[file.key] = (stamp, _to_row(summary))
@@ -120,7 +120,7 @@ def recall_point(store: Store, catalog: Catalog, file: PointFile) -> PointSummar
     if found is None or found[0] != _stamp(store, file):
         return None
     try:
-        return _from_row(found[1])
+        return _show(store, _from_row(found[1]))
     except (TypeError, KeyError):
         return None
 
@@ -145,6 +145,20 @@ def _stamp(store: Store, file: PointFile) -> str:
     except FileNotFoundError as error:
         raise NotFoundError(f"point file {file.key} is gone") from error
     return f"{status.st_ino}:{status.st_mtime_ns}:{status.st_size}"
+
+
+def _show(store: Store, summary: PointSummary) -> PointSummary:
+    """With the name that the machine has today."""
+    name = store.points.names.current(summary.machine)
+    if name == summary.machine:
+        return summary
+    return replace(summary, machine=name, name=f"{name}@{summary.time}")
+
+
+def show_name(store: Store, point: str) -> str:
+    """The name of a point with the name that its machine has today."""
+    machine, _, time = point.rpartition("@")
+    return f"{store.points.names.current(machine)}@{time}"
 
 
 def _with_damage(summary: PointSummary, damaged: set[str]) -> PointSummary:

@@ -22,6 +22,10 @@ _RESET = """\
 Make a new initial password, shown once. Sessions end, and the second factor goes too unless it is
 to stay.
 """
+_SECOND = """\
+With 'on' a destructive action in the page waits until a second administrator agrees. What is done
+at the box by this command is not asked about: this is also the way back when nobody else is left.
+"""
 _PRESENCE = """\
 Show a code that proves that somebody is at the box. With it and the password NAME can confirm a
 destructive action in the page without a second factor. Good once, for ten minutes.
@@ -74,6 +78,10 @@ def add_users(parser: argparse.ArgumentParser) -> None:
     )
     unlock = add_action(actions, "unlock", "end the pause after wrong attempts", "")
     unlock.add_argument("name", metavar="NAME", nargs="?", help="only this user (default: all)")
+    second = add_action(
+        actions, "second-person", "whether two have to agree to what cannot be undone", _SECOND
+    )
+    second.add_argument("wanted", choices=("on", "off"), help="from now on")
     _named(actions, "presence", "a code that proves that somebody is at the box", _PRESENCE)
 
 

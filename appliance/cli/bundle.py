@@ -28,19 +28,18 @@ def bundle(session: Session, options: argparse.Namespace) -> int:
     path = Path(options.target or f"holdfast-bundle-{time}.tar.gz").absolute()
     if not is_piped and path.exists():
         raise UsageError(f"{path} exists already: choose a new file")
-    data = io.BytesIO()
     made = Bundle(
         session.state,
         __version__,
         session.clock,
         lambda words: run(session.command(*words, "--json"), timeout_s=_ANSWER_S),
     )
-    missing = made.write(data, session.console.progress)
     if is_piped:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data.getvalue())
+        made.write(sys.stdout.buffer, session.console.progress)
         sys.stdout.buffer.flush()
         return DONE
+    data = io.BytesIO()
+    missing = made.write(data, session.console.progress)
     try:
         write_file(path, data.getvalue(), replace=False)
     except FileExistsError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Never
 
 from appliance.base.clock import SystemClock
@@ -79,6 +80,12 @@ class Console:
             self._reporter.fail(error)
         self.note(f"holdfast: {error}")
 
+    def note_bottleneck(self) -> None:
+        """Where the time of the operation went, if that was measured."""
+        shares = self.progress.snapshot().bottleneck
+        if shares is not None:
+            self.note(describe_bottleneck(shares))
+
     def finish(self) -> None:
         """Take the progress bar away."""
         if self._bar is not None:
@@ -135,6 +142,12 @@ def _make_bar(snapshot: Snapshot) -> tqdm[Never]:
         leave=False,
         file=sys.stderr,
     )
+
+
+def describe_bottleneck(shares: Mapping[Any, int]) -> str:
+    """Where the time of an operation went, the most first."""
+    words = sorted(shares.items(), key=lambda item: -item[1])
+    return "time spent: " + ", ".join(f"{name} {share} %" for name, share in words if share)
 
 
 def describe(snapshot: Snapshot) -> str:

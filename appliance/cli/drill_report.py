@@ -63,7 +63,7 @@ def _find_off_site(session: Session, machine: str) -> OffSite:
     A folder or a disk of the box is no copy off site, whatever may become of it.
     """
     registry = Registry(session.store)
-    folder = session.store.keys.machine_directory(machine)
+    folder = session.store.points.folder_of(machine)
     stems: set[str] = set()
     for name in registry.names():
         path = registry.folder(name) / LEDGER

@@ -17,6 +17,7 @@ from appliance.catalog.disk_seats import DiskSeats
 from appliance.catalog.finding_log import FindingLog
 from appliance.catalog.measurements import Measurements
 from appliance.catalog.point_list import list_points
+from appliance.cli.access_health import judge_access
 from appliance.cli.exit_codes import DONE, DONE_WITH_GAPS
 from appliance.cli.machine_health import MACHINE, judge_machines
 from appliance.cli.session import Session
@@ -111,6 +112,7 @@ def take_look(session: Session) -> Look:
         log = FindingLog(catalog)
         began = log.newest()
         report = survey.run()
+        report = replace(report, findings=sort_findings([*report.findings, *judge_access(session)]))
         found = judge_machines(session, catalog)
         if found is not None:
             report = replace(report, findings=sort_findings([*report.findings, *found]))

@@ -9,6 +9,7 @@ from typing import Any
 from appliance.base.errors import NotFoundError
 from appliance.base.text import printable, size
 from appliance.catalog.job_table import JobTable
+from appliance.cli.console import describe_bottleneck
 from appliance.cli.daemon_link import DaemonGoneError, DaemonLink
 from appliance.cli.exit_codes import DONE
 from appliance.cli.session import Session
@@ -108,12 +109,6 @@ def _show(session: Session, options: argparse.Namespace, ask: Ask) -> None:
     if job["retried_as"] is not None:
         lines.append(f"  was done again by job {job['retried_as']}")
     session.console.result(job, "\n".join(lines))
-
-
-def describe_bottleneck(shares: dict[str, int]) -> str:
-    """Where the time of an operation went, the most first."""
-    words = sorted(shares.items(), key=lambda item: -item[1])
-    return "time spent: " + ", ".join(f"{name} {share} %" for name, share in words if share)
 
 
 def _log(session: Session, options: argparse.Namespace, ask: Ask) -> None:

@@ -1,8 +1,9 @@
-"""machines: list, show, add, pause, resume, retire."""
+"""machines: list, show, add, rename, pause, resume, retire."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from appliance.formats.protection import MachineRecord, State
 from appliance.policies.book import Book
 from appliance.policies.deadman import FUTURE, Standing, promised_since, target_s
 from appliance.policies.presets import find_preset
+from appliance.vault.registry import Registry
 
 _STATES: dict[str, State] = {"pause": "paused", "resume": "active", "retire": "retired"}
 
@@ -33,6 +35,8 @@ def machines(session: Session, options: argparse.Namespace) -> int:
         return _show(session, name)
     if options.action == "add":
         return _add(session, name, options)
+    if options.action == "rename":
+        return _rename(session, name, parse_machine_name(options.new))
     return _set_state(session, name, options.action)
 
 
@@ -133,10 +137,32 @@ def _absolute(source: str) -> str:
     return source if source.startswith("vm:") else str(Path(source).absolute())
 
 
+def _rename(session: Session, name: str, new: str) -> int:
+    book = open_book(session)
+    _require(session, book, name)
+    book.rename(name, new, session.clock.now())
+    registry = Registry(session.store)
+    for vault in registry.names():
+        settings = registry.get(vault)
+        targets = dict(settings.machine_rpo_s)
+        if name in targets:
+            targets[new] = targets.pop(name)
+            registry.put(replace(settings, machine_rpo_s=targets))
+    session.console.result(
+        {"name": new, "was": name},
+        f"{name} is called {new} now, its points too; '{name}' goes on meaning it",
+    )
+    return DONE
+
+
+def _require(session: Session, book: Book, name: str) -> None:
+    if book.find(name) is None and not session.store.points.all_files(name):
+        raise NotFoundError(f"there is no machine {name}: 'holdfast machines list' lists them")
+
+
 def _set_state(session: Session, name: str, action: str) -> int:
     book = open_book(session)
-    if book.find(name) is None and not any(session.store.points.all_files(name)):
-        raise NotFoundError(f"there is no machine {name}: 'holdfast machines list' lists them")
+    _require(session, book, name)
     state = _STATES[action]
     record = book.set_state(name, state, session.clock.now())
     words = {

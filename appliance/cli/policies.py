@@ -46,7 +46,8 @@ def _show(session: Session, options: argparse.Namespace) -> int:
         value = policy_json(session, machine, kept.of(machine), book.of(machine))
         console.result(value, _text(value))
         return DONE
-    owners: set[str | None] = {None, *kept.machines()}
+    names = session.store.points.names
+    owners: set[str | None] = {None, *map(names.current, kept.machines())}
     owners |= {found.machine for found in book.protections()}
     rows = [
         policy_json(

@@ -122,6 +122,13 @@ def add_machines(parser: argparse.ArgumentParser) -> None:
     )
     names = [preset.name for preset in PRESETS]
     add.add_argument("--preset", choices=names, help="promise it this, as 'policy presets' shows")
+    rename = _action(
+        actions,
+        "rename",
+        "call a machine something else",
+        "Call a machine NEW from now on, and all its points with it; nothing is copied. Earlier "
+        "names go on meaning it, and no other machine can have one of them.",
+    )
     pause = _action(
         actions,
         "pause",
@@ -141,8 +148,9 @@ def add_machines(parser: argparse.ArgumentParser) -> None:
         "Its policy ends: nothing begins by itself and nothing is missed. Its points stay, and age "
         "by what is kept; 'forget' removes them sooner.",
     )
-    for action in (show, pause, resume, retire):
+    for action in (show, rename, pause, resume, retire):
         action.add_argument("name", metavar="NAME", help="as 'holdfast machines list' calls it")
+    rename.add_argument("new", metavar="NEW", help="what to call it")
 
 
 def _action(

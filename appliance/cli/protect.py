@@ -93,6 +93,7 @@ def _report(session: Session, result: BackupResult, more: dict[str, Any]) -> int
         f"read {size(manifest.read_bytes)}, new {size(manifest.new_bytes)}, "
         f"stored {size(manifest.stored_bytes)} in {duration(manifest.seconds)}"
     )
+    console.note_bottleneck()
     gaps = [(number, disk.gaps) for number, disk in enumerate(manifest.disks) if disk.gaps]
     for number, found in gaps:
         console.note(

@@ -10,6 +10,7 @@ from appliance.cli.session import Session
 from appliance.cli.verbs import build_verbs
 from appliance.daemon.box import EVERYWHERE, BoxServer, Listen
 from appliance.daemon.daemon import Daemon, Part
+from appliance.daemon.keeper import Keeper
 from appliance.jobs.jobs import Jobs
 
 
@@ -22,8 +23,16 @@ def serve(session: Session, options: argparse.Namespace) -> int:
         session.console.note(f"holdfast: {line}")
 
     def make_parts(jobs: Jobs) -> list[Part]:
-        command = session.command()
-        return [BoxServer(session.state, jobs, session.clock, listen, command=command, say=say)]
+        keeper = Keeper(session.state, jobs, session.clock, say)
+        server = BoxServer(
+            session.state,
+            jobs,
+            session.clock,
+            listen,
+            command=session.command(),
+            say=say,
+        )
+        return [server, keeper]
 
     Daemon(
         session.state,

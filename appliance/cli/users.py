@@ -181,6 +181,14 @@ def _unlock(session: Session, access: Access, options: argparse.Namespace) -> in
     return DONE
 
 
+def _second_person(session: Session, access: Access, options: argparse.Namespace) -> int:
+    is_on = options.wanted == "on"
+    access.approvals.require_from_now_on(access.gate.admit_peer(True), is_on)
+    who = "a second administrator has to agree" if is_on else "one administrator is enough"
+    session.console.result({"second_person": is_on}, f"{who} from now on")
+    return DONE
+
+
 def _presence(session: Session, access: Access, options: argparse.Namespace) -> int:
     access.accounts.get(options.name)
     code = access.gate.show_presence_code(options.name)
@@ -314,8 +322,9 @@ def _setup_status(session: Session, access: Access, _: argparse.Namespace) -> in
     return DONE
 
 
-def _skip_step(_: Session, access: Access, options: argparse.Namespace) -> int:
+def _skip_step(session: Session, access: Access, options: argparse.Namespace) -> int:
     access.steps().skip(options.step)
+    session.console.result({"skipped": options.step}, f"'{options.step}' is skipped")
     return DONE
 
 
@@ -339,6 +348,7 @@ _USERS: dict[str, Action] = {
     "enable": _enable,
     "reset-password": _reset_password,
     "unlock": _unlock,
+    "second-person": _second_person,
     "presence": _presence,
 }
 _TOKENS: dict[str, Action] = {"list": _list_tokens, "make": _make_token, "revoke": _revoke_token}

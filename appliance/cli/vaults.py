@@ -164,6 +164,7 @@ def sync_vault(
     for finding in done.findings:
         session.console.note(f"holdfast: {printable(finding)}")
     session.console.result(_synced_json(done, traffic), _synced_text(done, traffic))
+    session.console.note_bottleneck()
     return DONE if done.is_done and not done.findings else FAILED
 
 

@@ -84,6 +84,7 @@ NOTES: dict[str, VerbNote] = {
     "machines list": _look(),
     "machines show": VerbNote("viewer", is_quick=True, machine_from="name"),
     "machines add": VerbNote(machine_from="name"),
+    "machines rename": VerbNote("operator", machine_from="name"),
     "machines pause": VerbNote("operator", machine_from="name"),
     "machines resume": VerbNote("operator", machine_from="name"),
     "machines retire": VerbNote(is_destructive=True, machine_from="name"),

@@ -23,7 +23,7 @@ from appliance.jobs.jobs import Jobs
 from appliance.keys import keyring
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - a box is there to be reached
-_LOOK_AT_CERTIFICATE_S = 3600.0
+_LOOK_AT_CERTIFICATE_S = 60.0
 _WEB = Path(__file__).parent.parent / "web"
 
 

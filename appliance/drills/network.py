@@ -13,7 +13,6 @@ Owns network cards and doors. Never opens a door on another address.
 from __future__ import annotations
 
 import ipaddress
-import secrets
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from appliance.base.errors import HoldfastError
 from appliance.drills.plan import Machine, Plan
 from appliance.drills.switch import Switch
 from appliance.drills.vm import Vm
-from appliance.recovery.hardware import SPARE_SLOT, Hardware
+from appliance.recovery.hardware import SPARE_SLOT, Hardware, new_mac
 from appliance.recovery.monitor import Monitor
 from appliance.recovery.qemu import list_connections
 
@@ -86,7 +85,9 @@ class DrillNetwork:
             addresses = [other.interface for other in self._plan.machines if other.interface]
             monitor.ask("netdev_add", id="user", **user_network(addresses, forwards))
             _join_hub(monitor, "user")
-            self._plug_cable(monitor, folder, "trunk")
+            # What is for a guest must not reach the user-mode network, which would refuse it; the
+            # switch knows its place before anybody speaks to it, because it always speaks first.
+            self._plug_cable(monitor, folder, "trunk", hears_strangers=False)
             _join_hub(monitor, "trunk")
             self._gateway = folder
             self._shared_doors = find_doors(list_connections(monitor))
@@ -96,11 +97,13 @@ class DrillNetwork:
         ports = {port: self._shared_doors[address, port] for port in machine.ports}
         return Doors(ports, self._gateway)
 
-    def _plug_cable(self, monitor: Monitor, folder: Path, netdev: str) -> None:
+    def _plug_cable(
+        self, monitor: Monitor, folder: Path, netdev: str, *, hears_strangers: bool = True
+    ) -> None:
         """Lay a cable from `netdev` to the switch."""
         assert self._switch is not None
         local, remote = f"{netdev}.sock", f"hub-{netdev}.sock"
-        self._switch.add_port(folder, remote, local)
+        self._switch.add_port(folder, remote, local, hears_strangers=hears_strangers)
         monitor.ask(
             "netdev_add",
             type="dgram",
@@ -171,7 +174,5 @@ def _join_hub(monitor: Monitor, netdev: str) -> None:
 
 def _card(hardware: Hardware) -> dict[str, str]:
     """A card that the guest knows, where this kind of computer takes one while it runs."""
-    # A locally administered address, so that it is nobody's (IEEE 802, the second lowest bit).
-    mac = ":".join(f"{byte:02x}" for byte in b"\x52\x54\x00" + secrets.token_bytes(3))
-    card = {"driver": "virtio-net-pci" if hardware.bus == "virtio" else "e1000", "mac": mac}
+    card = {"driver": "virtio-net-pci" if hardware.bus == "virtio" else "e1000", "mac": new_mac()}
     return card | ({"bus": SPARE_SLOT} if hardware.firmware == "uefi" else {})

@@ -29,14 +29,20 @@ class Switch:
         self._selector = selectors.DefaultSelector()
         self._lock = threading.Lock()
         self._remotes: dict[socket.socket, str] = {}
+        self._deaf: set[socket.socket] = set()
         self._descriptors: list[int] = []
         self._places: dict[bytes, socket.socket] = {}
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def add_port(self, folder: Path, local: str, remote: str) -> None:
-        """Take frames at the socket `local` in `folder`, and send them to `remote` there."""
+    def add_port(
+        self, folder: Path, local: str, remote: str, *, hears_strangers: bool = True
+    ) -> None:
+        """Take frames at the socket `local` in `folder`, and send them to `remote` there.
+
+        Without `hears_strangers` it gets no frame for somebody whose place is not known yet.
+        """
         descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
         # A socket's address holds 107 bytes and a folder's path may be longer.
         place = f"/proc/self/fd/{descriptor}"
@@ -47,6 +53,8 @@ class Switch:
         with self._lock:
             self._descriptors.append(descriptor)
             self._remotes[port] = f"{place}/{remote}"
+            if not hears_strangers:
+                self._deaf.add(port)
             self._selector.register(port, selectors.EVENT_READ)
 
     def close(self) -> None:
@@ -74,9 +82,12 @@ class Switch:
         if source in self._places or len(self._places) < _MACS_MAX:
             self._places[source] = port
         with self._lock:
-            known = None if target[0] & 1 else self._places.get(target)
+            is_for_all = bool(target[0] & 1)
+            known = None if is_for_all else self._places.get(target)
             others = [known] if known is not None else list(self._remotes)
             for other in others:
+                if other in self._deaf and not (is_for_all or known):
+                    continue
                 if other is not port:
                     with suppress(OSError):  # a full or an absent guest loses frames
                         other.sendto(frame, self._remotes[other])

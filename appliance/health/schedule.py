@@ -1,4 +1,4 @@
-"""When self-tests of disks, checks of arrays and scrubs of the store should run.
+"""When self-tests of disks, checks of arrays, and the upkeep of the store should run.
 
 Owns the planning only: what is due, spread over the disks, never in a backup window, and never two
 things at once that read the same disks or that slow the whole box. Whoever runs jobs asks again
@@ -14,15 +14,18 @@ from datetime import datetime, time, timedelta
 from itertools import pairwise
 from typing import Literal
 
-Kind = Literal["short-test", "long-test", "array-check", "scrub"]
+Kind = Literal["short-test", "long-test", "array-check", "scrub", "prune", "collect", "recompress"]
 EVERY: dict[Kind, timedelta] = {
     "short-test": timedelta(days=7),
     "long-test": timedelta(days=30),
     "array-check": timedelta(days=30),
     "scrub": timedelta(days=1),
+    "prune": timedelta(days=1),
+    "collect": timedelta(days=1),
+    "recompress": timedelta(days=7),
 }
 """How often each is due. A scrub reads a share of the store each day."""
-_HEAVY: tuple[Kind, ...] = ("array-check", "scrub")
+_HEAVY: tuple[Kind, ...] = ("array-check", "scrub", "collect", "recompress")
 _DAYS_A_WEEK = 7
 
 

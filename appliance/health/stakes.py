@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from appliance.base.text import counted
+from appliance.formats.finding import Finding
+from appliance.health.arrays import Array
 from appliance.health.inventory import Disk
 from appliance.health.kernel_tree import KernelTree
 from appliance.health.mounts import list_mounts
@@ -66,15 +68,23 @@ class Stake:
 
 def find_sick(report: Report) -> list[Disk]:
     """Disks that a finding is about, and failed members of arrays."""
-    subjects = {item.subject for item in report.findings if item.severity in _SICK}
-    failed = {
-        member.name for array in report.arrays for member in array.members if member.is_failed
-    }
+    return choose_sick(report.inventory.disks, report.arrays, report.findings)
+
+
+def choose_sick(
+    disks: Sequence[Disk], arrays: Sequence[Array], findings: Sequence[Finding]
+) -> list[Disk]:
+    """Those of `disks` that a finding is about, or that failed in an array."""
+    subjects = {item.subject for item in findings if item.severity in _SICK}
+    failed = {member.name for array in arrays for member in array.members if member.is_failed}
     return [
-        disk
-        for disk in report.inventory.disks
-        if disk.subject in subjects or failed & {disk.name, *disk.partitions}
+        disk for disk in disks if disk.subject in subjects or failed & {disk.name, *disk.partitions}
     ]
+
+
+def carries(disk: Disk, device: str) -> bool:
+    """Whether the block device `device` lies on a disk."""
+    return device in {disk.name, *disk.partitions, *(use.device for use in disk.uses)}
 
 
 def find_stakes(report: Report, tree: KernelTree, state: Path, copies: Copies) -> list[Stake]:

@@ -26,6 +26,8 @@ LOCK = "HOLDFAST_JOB_LOCK"
 NICE = "HOLDFAST_JOB_NICE"
 """Set where everybody else goes first."""
 _EVERY_S = 0.2
+_SPARED_LAST = 200
+"""Of -1000 to 1000: who goes first when memory runs out (proc(5), oom_score_adj)."""
 _SHOWN_MAX = 1 << 20
 
 
@@ -53,6 +55,9 @@ class Reporter:
         is_nice = os.environ.pop(NICE, None)
         if path is None or lock is None:
             return None
+        with contextlib.suppress(OSError):
+            # The daemon may be spared when memory runs out: what it starts is not.
+            Path("/proc/self/oom_score_adj").write_text(str(_SPARED_LAST))
         if is_nice:
             yield_to_others()
         return cls(Workroom(Path(path)), int(lock), clock)

@@ -29,6 +29,7 @@ LOOK_AGAIN = timedelta(minutes=1)
 """However long nothing is due: policies, clocks and zones change."""
 _SUBMITTED_MAX = 100  # at a time, so that a look is short even after a long outage
 _AGAIN = timedelta(minutes=5)  # for what the queue refused
+_NO_POINT_YET = timedelta(hours=1)
 _LIVING = ("queued", "running")
 _PAUSE_S = 1.0
 
@@ -43,6 +44,14 @@ class JobState(Protocol):
     @property
     def state(self) -> str:
         """`queued`, `running`, or how it ended."""
+
+
+class Page(Protocol):
+    """Some jobs."""
+
+    @property
+    def items(self) -> Sequence[JobState]:
+        """They, newest first."""
 
 
 class Queue(Protocol):
@@ -63,6 +72,9 @@ class Queue(Protocol):
     async def get(self, job_id: int, /) -> JobState:
         """A job. Raises NotFoundError."""
 
+    async def list(self, *, limit: int, state: str, verb: str) -> Page:
+        """The newest of some jobs."""
+
 
 @dataclass(frozen=True, order=True)
 class Task:
@@ -76,13 +88,35 @@ class Task:
     machine: str | None = field(compare=False, default=None)
 
 
-class Upkeep(Protocol):
-    """What the box does for itself, planned around the backups."""
+@dataclass(frozen=True)
+class Scene:
+    """What is known when upkeep is asked for.
 
-    def list_due(
-        self, now: datetime, answers: Mapping[str, Answer], backups: Sequence[datetime]
-    ) -> Iterable[Task]:
-        """What should begin now; `backups`: when the next ones will, rising. In a thread."""
+    Attributes:
+        answers: by subject.
+        states: of the last jobs of upkeep, by subject.
+        backups: when the next ones will begin, rising.
+        is_busy: whether a backup waits or runs.
+    """
+
+    answers: Mapping[str, Answer]
+    states: Mapping[str, str]
+    backups: Sequence[datetime]
+    is_busy: bool
+
+    def is_living(self, subject: str) -> bool:
+        """Whether the last job of a subject waits or runs."""
+        return self.states.get(subject) in _LIVING
+
+
+class Upkeep(Protocol):
+    """What the box does for itself. Asked in a thread."""
+
+    def list_new(self, now: datetime, answers: Mapping[str, Answer]) -> Iterable[Answer]:
+        """For what nobody has heard of: when it shall have been done last."""
+
+    def list_due(self, now: datetime, scene: Scene) -> Iterable[Task]:
+        """What should begin now."""
 
 
 @dataclass
@@ -165,15 +199,36 @@ class Schedule:
                 self._push(task.subject, now)
             elif not await self._submit(task, now):
                 self._push(task.subject, now + LOOK_AGAIN)
-        backups = sorted(moment for moment, name in self._heap if name.startswith(BACKUP))
-        for upkeep in self._upkeep:
-            wanted = await asyncio.to_thread(upkeep.list_due, now, self._answers, backups)
-            for task in sorted(wanted):
-                if self._waits_until.get(task.subject, now) <= now:
-                    await self._submit(task, now)
+        if self._upkeep:
+            await self._keep_up(now)
         if len(due) > _SUBMITTED_MAX:
             return now
         return min([now + LOOK_AGAIN, *(moment for moment, _ in self._heap[:1])])
+
+    async def _keep_up(self, now: datetime) -> None:
+        for upkeep in self._upkeep:
+            new = list(await asyncio.to_thread(upkeep.list_new, now, self._answers))
+            if new:
+                await asyncio.to_thread(self._log.put, *new)
+                self._answers.update({answer.subject: answer for answer in new})
+        scene = await self._look_around()
+        for upkeep in self._upkeep:
+            wanted = await asyncio.to_thread(lambda one: list(one.list_due(now, scene)), upkeep)
+            for task in sorted(wanted):
+                if self._waits_until.get(task.subject, now) <= now:
+                    await self._submit(task, now)
+
+    async def _look_around(self) -> Scene:
+        states = {}
+        for subject, answer in self._answers.items():
+            if not subject.startswith((BACKUP, DRILL)):
+                states[subject] = await self._state_of(answer.job)
+        is_busy = False
+        for state in _LIVING:
+            page = await self._queue.list(limit=1, state=state, verb="backup")
+            is_busy = is_busy or bool(page.items)
+        backups = sorted(moment for moment, name in self._heap if name.startswith(BACKUP))
+        return Scene(self._answers, states, backups, is_busy)
 
     def next_run(self, machine: str) -> datetime | None:
         """When the next backup of a machine is due as of the last look, None for never."""
@@ -223,6 +278,8 @@ class Schedule:
             free = leave_blackout(run.entry.protection.blackout, now, self._zone())
             if free > now:
                 self._push(subject, free)
+            elif subject.startswith(DRILL) and not self._book.has_points(run.entry.machine.machine):
+                self._push(subject, now + _NO_POINT_YET)
             else:
                 due.append(run.task())
         return due
@@ -235,7 +292,7 @@ class Schedule:
     async def _submit(self, task: Task, now: datetime) -> bool:
         """Whether it was submitted; not while its last run is still alive, or was refused."""
         last = self._answers.get(task.subject) or Answer(task.subject, now)
-        if await self._is_living(last.job):
+        if await self._state_of(last.job) in _LIVING:
             return False
         run = last.run + 1
         try:
@@ -257,10 +314,11 @@ class Schedule:
             self._plan(self._runs[task.subject], now, self._zone())
         return True
 
-    async def _is_living(self, job: str) -> bool:
+    async def _state_of(self, job: str) -> str:
+        """Of a job; "" where there is none any more."""
         if not job:
-            return False
+            return ""
         try:
-            return (await self._queue.get(int(job))).state in _LIVING
+            return (await self._queue.get(int(job))).state
         except HoldfastError:
-            return False  # old jobs are cleared away
+            return ""  # old jobs are cleared away

@@ -56,7 +56,7 @@ class Dispatch:
     def gather(self, standing: Iterable[Standing]) -> int:
         """Put what changed on its way, durably; gives how many messages that are."""
         now = self._clock.now()
-        found = [(one.finding, one.acknowledged is not None) for one in standing]
+        found = [(one.finding, one.is_quiet or one.acknowledged is not None) for one in standing]
         count = 0
         for name in self._channels.names():
             try:
@@ -114,7 +114,7 @@ def compare(
 ) -> tuple[dict[str, Told], Bulletin]:
     """What a channel will have been told, and what it is told now.
 
-    `found`: what stands, and whether somebody said that they know. Pure.
+    `found`: what stands, and whether nobody wants to hear of it. Pure.
     """
     enough = SEVERITIES[: SEVERITIES.index(least) + 1]
     told: dict[str, Told] = {}

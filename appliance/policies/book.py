@@ -69,31 +69,40 @@ class Book:
         """How many records were opened so far."""
         return self._machines.reads + self._protections.reads
 
-    def version(self) -> tuple[int, int]:
-        """Changes whenever a record does."""
-        return self._machines.refresh(), self._protections.refresh()
+    def version(self) -> tuple[int, int, str]:
+        """Changes whenever a record does, or the name of a machine."""
+        names = self._points.names.refresh()
+        return self._machines.refresh(), self._protections.refresh(), names
 
     def troubles(self) -> list[str]:
         """What is wrong with records that cannot be read; they count as missing."""
         self.version()
-        return [*self._machines.troubles.values(), *self._protections.troubles.values()]
+        name = self._points.names.trouble
+        found = [*self._machines.troubles.values(), *self._protections.troubles.values()]
+        return found if name is None else [name, *found]
 
     def entries(self) -> Iterator[Entry]:
         """Every machine that has a record, by name; what is damaged promises nothing."""
         self.version()
-        for record in sorted(self._machines.found.values(), key=lambda found: found.machine):
+        records = map(self._show, self._machines.found.values())
+        for record in sorted(records, key=lambda found: found.machine):
             try:
                 protection = self._protection_of(self._folder(record.machine))
             except IntegrityError:
                 protection = NOTHING
             yield Entry(record, protection)
 
+    def has_points(self, machine: str) -> bool:
+        """Whether there is anything to recover a machine from, here or in a vault."""
+        return bool(self._points.all_files(machine))
+
     # ---- machines ----
 
     def find(self, machine: str) -> MachineRecord | None:
         """What is known of a machine. Raises IntegrityError if its record is damaged."""
         self.version()
-        return self._machines.get(self._folder(machine))
+        found = self._machines.get(self._folder(machine))
+        return None if found is None else self._show(found)
 
     def put(self, record: MachineRecord) -> None:
         """Keep what is known of a machine, durably on return."""
@@ -108,6 +117,30 @@ class Book:
         if found.state == state:
             raise UsageError(f"{machine} is {state} already")
         record = msgspec.structs.replace(found, state=state, since=since)
+        self.put(record)
+        return record
+
+    def rename(self, machine: str, new: str, now: datetime) -> MachineRecord:
+        """Call a machine `new` from now on, durably on return.
+
+        Raises UsageError if another machine is or was called so.
+        """
+        names = self._points.names
+        is_own = names.first(new) == names.first(machine)
+        if not is_own and (
+            self.find(new) is not None
+            or self.own(new) is not None
+            or self._points.all_files(new)
+            or self._points.policies.find(new) is not None
+        ):
+            raise UsageError(f"there is a machine '{new}' already: choose another name")
+        found = self.find(machine)
+        since = format_time(now.replace(microsecond=0))
+        if found is None:
+            found = MachineRecord(machine=machine, since=since)
+        names.rename(machine, new)
+        # Its schedule goes on under the new name: what was answered under the old one stays so.
+        record = msgspec.structs.replace(found, machine=new, since=since)
         self.put(record)
         return record
 
@@ -131,7 +164,13 @@ class Book:
     def protections(self) -> list[Protection]:
         """Everything that was set, the default first."""
         self.version()
-        return sorted(self._protections.found.values(), key=lambda found: found.machine or "")
+        found = [
+            one
+            if one.machine is None
+            else msgspec.structs.replace(one, machine=self._name(one.machine))
+            for one in self._protections.found.values()
+        ]
+        return sorted(found, key=lambda one: one.machine or "")
 
     def set(self, protection: Protection, now: datetime) -> Protection:
         """Put a protection in place of what was there, durably on return. Raises UsageError."""
@@ -150,6 +189,14 @@ class Book:
 
     def _protection_of(self, folder: str) -> Protection:
         return self._protections.get(folder) or self._protections.get(_DEFAULT) or NOTHING
+
+    def _show(self, record: MachineRecord) -> MachineRecord:
+        """With the name that the machine has today."""
+        name = self._name(record.machine)
+        return record if name == record.machine else msgspec.structs.replace(record, machine=name)
+
+    def _name(self, machine: str) -> str:
+        return self._points.names.current(machine)
 
     def _folder(self, machine: str | None) -> str:
         return _DEFAULT if machine is None else self._points.folder_of(machine)

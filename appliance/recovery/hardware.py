@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -44,6 +45,11 @@ Firmware = Literal["bios", "uefi"]
 Bus = Literal["virtio", "sata", "ide"]
 
 
+def new_mac() -> str:
+    """A locally administered address, so that it is nobody's (IEEE 802, the second lowest bit)."""
+    return ":".join(f"{byte:02x}" for byte in b"\x52\x54\x00" + secrets.token_bytes(3))
+
+
 @dataclass(frozen=True)
 class Hardware:
     """What a guest finds. `network`: `none`, `isolated`, or `bridge:NAME` of this host."""
@@ -72,6 +78,15 @@ class Hardware:
             kind != "bridge" or not _BRIDGE.fullmatch(bridge)
         ):
             raise UsageError(f"'{self.network}' is no network: none, isolated or bridge:NAME")
+
+    def with_address(self) -> Hardware:
+        """The same; on a bridge with a MAC address of its own, where none was chosen.
+
+        QEMU gives every guest the same one, and a bridge has room for one of each.
+        """
+        if self.mac is not None or not self.network.startswith("bridge:"):
+            return self
+        return replace(self, mac=new_mac())
 
     def to_json(self) -> dict[str, Any]:
         """Members of a note."""

@@ -140,7 +140,7 @@ def open_vm(
             note = _furnish(runtime, folder, note, order)
         elif order.overlay_limit_bytes is not None and note.needs_point:
             note = with_larger_overlays(folder, note, order.overlay_limit_bytes)
-        started = start(note)
+        started = start(replace(note, hardware=note.hardware.with_address()))
         write_vm(folder, started)
     except BaseException:
         settle(folder, note)

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 from appliance.base.clock import monotonic_ns
+from appliance.base.progress import Progress
 from appliance.native import KIND_DATA, KIND_PAGE, Batch, ExtentResult, Ingester, Ref, Stats, Writer
 from appliance.store.chunk_index import ChunkIndex
 from appliance.store.containers import ContainerKeys, store_container
@@ -55,7 +56,10 @@ class Ingest:
         keys: IngestKeys,
         index: ChunkIndex,
         level: int = COMPRESSION_LEVEL,
+        progress: Progress | None = None,
     ) -> None:
+        """`progress` learns of the time that is spent waiting for the disk."""
+        self._progress = progress or Progress()
         self._layout = layout
         self._level = level
         self.keys = keys
@@ -69,6 +73,7 @@ class Ingest:
         self.stored_bytes = 0
         self.write_ns = 0
         """Time in writes and syncs of containers, summed over the sealer's threads."""
+        self._finish_ns = 0
         self.sealed_containers = 0
 
     def stream(self) -> Stream:
@@ -109,7 +114,9 @@ class Ingest:
     def seal(self, writer: Writer) -> None:
         """Hand a full container to the sealer; waits while too many are on their way."""
         self.raise_failure()
+        began_ns = monotonic_ns()
         self._room.acquire()
+        self._note_wait(monotonic_ns() - began_ns)
         future = self._sealer.submit(self._seal, writer)
         future.add_done_callback(lambda _: self._room.release())
         with self._lock:
@@ -117,6 +124,7 @@ class Ingest:
 
     def _seal(self, writer: Writer) -> None:
         try:
+            finish_ns = monotonic_ns()
             name, data = writer.finish()
             began_ns = monotonic_ns()
             store_container(self._layout, name, data)
@@ -129,6 +137,7 @@ class Ingest:
         with self._lock:
             self.stored_bytes += size_bytes
             self.write_ns += written_ns
+            self._finish_ns += began_ns - finish_ns
             self.sealed_containers += 1
 
     def raise_failure(self) -> None:
@@ -143,8 +152,18 @@ class Ingest:
         """Wait until everything handed over is durable. Raises what went wrong."""
         with self._lock:
             waiting, self._futures = self._futures, []
+        began_ns = monotonic_ns()
         for future in waiting:
             future.result()
+        self._note_wait(monotonic_ns() - began_ns)
+
+    def _note_wait(self, time_ns: int) -> None:
+        """Somebody waited for the sealer, which waits for the disk but while it hashes."""
+        with self._lock:
+            busy_ns = self.write_ns + self._finish_ns
+            disk_ns = time_ns * self.write_ns // busy_ns if busy_ns else time_ns
+        self._progress.spend("disk", disk_ns)
+        self._progress.spend("cpu", time_ns - disk_ns)
 
     def close(self) -> None:
         """End the sealer's threads."""
@@ -166,6 +185,8 @@ class Stream:
         self._writer: Writer | None = None
         keys = ingest.keys
         self._ingester = Ingester(ingest.index.native, id_key, keys.cut_key, keys.extent_tag_key)
+        self.seal_ns = 0
+        """Time in which this stream's thread handed containers over."""
 
     def ingest(self, batch: Batch) -> list[ExtentResult]:
         """Store what is new of a batch of extents; one result per extent, in order."""
@@ -204,7 +225,9 @@ class Stream:
         """Hand the open container over, if it holds anything."""
         writer, self._writer = self._writer, None
         if writer is not None and writer.chunks:
+            began_ns = monotonic_ns()
             self._ingest.seal(writer)
+            self.seal_ns += monotonic_ns() - began_ns
 
     def _open(self) -> Writer:
         if self._writer is None:

@@ -31,6 +31,7 @@ from appliance.store.condemned import commit_lock, rescue
 from appliance.store.findings import note_doubt
 from appliance.store.holds import Holds
 from appliance.store.layout import Layout
+from appliance.store.machine_names import MachineNames
 from appliance.store.policies import Policies
 from appliance.store.records import RecordKeys, Records
 from appliance.store.remote_points import RemotePoints
@@ -97,13 +98,14 @@ class Points:
         self.timekeeper = Timekeeper(self.records, clock or SystemClock())
         self.holds = Holds(self.records, self.timekeeper)
         self.trash = Trash(layout, self.records, self.holds, self.timekeeper)
-        self.policies = Policies(self.records, keys)
+        self.names = MachineNames(self.records)
+        self.policies = Policies(self.records, self.folder_of)
         self.backup_notes = BackupNotes(self.records, self.timekeeper)
         self.remote = RemotePoints(layout)
 
     def files(self, machine: str | None = None) -> Iterator[PointFile]:
         """The file of every point on the box, by machine folder and time."""
-        wanted = None if machine is None else self._keys.machine_directory(machine)
+        wanted = None if machine is None else self.folder_of(machine)
         for folder in sorted(os.listdir(self._layout.points)) if wanted is None else [wanted]:
             try:
                 names = sorted(os.listdir(self._layout.points / folder))
@@ -115,7 +117,7 @@ class Points:
 
     def all_files(self, machine: str | None = None) -> list[PointFile]:
         """As `files`, with the points that are only in a vault."""
-        folder = None if machine is None else self._keys.machine_directory(machine)
+        folder = None if machine is None else self.folder_of(machine)
         found = set(self.files(machine))
         for vault in self.remote.vaults():
             found |= {PointFile.parse(key) for key in self.remote.keys(vault, folder)}
@@ -135,7 +137,7 @@ class Points:
 
     def folder_of(self, machine: str) -> str:
         """The name of a machine's folder, whether it has points or not."""
-        return self._keys.machine_directory(machine)
+        return self._keys.machine_directory(self.names.first(machine))
 
     def file_of(self, name: PointName) -> PointFile:
         """The file that holds point `name`, if there is one."""
@@ -167,7 +169,7 @@ class Points:
                 raise IntegrityError(f"it says that it is {manifest.name}")
         except IntegrityError as error:
             raise IntegrityError(f"point file {file.key} is damaged: {error}") from error
-        return manifest
+        return self.names.show(manifest)
 
     def exists(self, name: PointName) -> bool:
         """Whether there is a point of this name on the box, readable or not."""
@@ -215,7 +217,7 @@ class Points:
         Durable on return. The caller holds a writer's lease.
         """
         self.timekeeper.note()
-        self.backup_notes.begin(self._keys.machine_directory(machine), machine)
+        self.backup_notes.begin(self.folder_of(machine), machine)
 
     def commit(self, manifest: Manifest, is_needed: Callable[[bytes], bool]) -> Manifest:
         """Make a point exist, durably on return; all it refers to is durable already.
@@ -224,7 +226,7 @@ class Points:
         list first. A taken second moves to the next free one, so the manifest that comes back
         may carry a later time.
         """
-        folder = self._layout.points / self._keys.machine_directory(manifest.machine)
+        folder = self._layout.points / self.folder_of(manifest.machine)
         self.timekeeper.note()
         with commit_lock(self._layout):
             durable.make_directory(folder)
@@ -241,7 +243,7 @@ class Points:
             # A pin names a point: a namesake of one still read would take its place.
             if not self.trashed(file).exists():
                 path = self._layout.points / file.key
-                data = self._keys.seal_point(encode_manifest(manifest))
+                data = self._keys.seal_point(encode_manifest(self.names.hide(manifest)))
                 base_key = None if manifest.base is None else self.file_of(manifest.base).key
                 if base_key is not None and self.remote.is_away(base_key):
                     self.remote.note_away(file.key)  # what it took over unread is not here either

@@ -6,8 +6,7 @@ everything is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
 
 from appliance.base.errors import IntegrityError, NotFoundError
 from appliance.formats.policy import KEEP_ALL, Policy, decode_policy, encode_policy
@@ -18,19 +17,13 @@ _SUFFIX = ".policy"
 _DEFAULT = "default"
 
 
-class FolderNames(Protocol):
-    """What is needed of the key hierarchy."""
-
-    def machine_directory(self, machine: str) -> str:
-        """The name of a machine's folder."""
-
-
 class Policies:
     """The policies of one store."""
 
-    def __init__(self, records: Records, keys: FolderNames) -> None:
+    def __init__(self, records: Records, folder_of: Callable[[str], str]) -> None:
+        """`folder_of` gives the name of a machine's folder, whichever name it goes by."""
         self._records = records
-        self._keys = keys
+        self._folder_of = folder_of
 
     def of(self, machine: str) -> Policy:
         """The policy of `machine`. Raises IntegrityError with the way out if it is damaged."""
@@ -49,7 +42,7 @@ class Policies:
             if data is None:
                 return None
             policy, owner = decode_policy(data)
-            if owner != machine:
+            if self._place(owner) != place:
                 raise IntegrityError(f"{place} is another machine's policy")
         except IntegrityError as error:
             raise IntegrityError(
@@ -58,7 +51,10 @@ class Policies:
         return policy
 
     def machines(self) -> Iterator[str]:
-        """The machines that have a policy of their own, by folder; damaged ones are left out."""
+        """The machines that have a policy of their own, by folder; damaged ones are left out.
+
+        By the name under which it was set, which may be an earlier one.
+        """
         for place in self._records.places(_FOLDER, _SUFFIX):
             try:
                 _, machine = decode_policy(self._records.read(place) or b"")
@@ -78,5 +74,5 @@ class Policies:
         self._records.remove(self._place(machine))
 
     def _place(self, machine: str | None) -> str:
-        stem = _DEFAULT if machine is None else self._keys.machine_directory(machine)
+        stem = _DEFAULT if machine is None else self._folder_of(machine)
         return f"{_FOLDER}/{stem}{_SUFFIX}"

@@ -65,7 +65,7 @@ class Bundle:
         """Write the archive (tar.gz) to `target`; gives what could not be found out, and why."""
         missing: dict[str, str] = {}
         progress.phase("gathering", total=len(LOOKS), unit="items")
-        with tarfile.open(fileobj=target, mode="w:gz") as archive:
+        with tarfile.open(fileobj=target, mode="w|gz") as archive:
             self._add(archive, "versions.json", _encode(self._versions()))
             for words in LOOKS:
                 progress.check()

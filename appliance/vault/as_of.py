@@ -4,38 +4,28 @@ Owns a read-only view that ignores every later version and every delete marker. 
 version of a name it found, so that reading many ranges of one object asks once.
 """
 
-# What would write takes the arguments of the contract and needs none of them.
-# ruff: noqa: ARG002
-
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NoReturn
 
 from appliance.base.errors import UsageError
-from appliance.vault.bucket import (
-    PAGE_MAX,
-    Abilities,
-    Body,
-    Bucket,
-    Fetched,
-    ObjectInfo,
-    Page,
-)
+from appliance.vault.bucket import PAGE_MAX, Abilities, Bucket, Fetched, ObjectInfo, Page
+from appliance.vault.bucket_view import BucketView
 from appliance.vault.object_lock import find_as_of, list_as_of
-from appliance.vault.traffic import Traffic
 
 _REMEMBERED_MAX = 100_000
 _READ_ONLY = "the vault was opened as of a time in the past: nothing is written to it"
 
 
-class AsOfBucket:
+class AsOfBucket(BucketView):
     """Shows `bucket` as of `time`; whatever would change it raises UsageError."""
 
     def __init__(self, bucket: Bucket, time: datetime) -> None:
         """Raises UsageError where there are no versions to go back to."""
         if not bucket.abilities.has_versions:
             raise UsageError("this vault keeps no versions: leave out --as-of")
-        self._bucket = bucket
+        super().__init__(bucket)
         self._time = time
         self._versions: dict[str, str | None] = {}
 
@@ -43,11 +33,6 @@ class AsOfBucket:
     def abilities(self) -> Abilities:
         """Without versions: there is one of each name."""
         return Abilities()
-
-    @property
-    def traffic(self) -> Traffic:
-        """Requests and bytes of the bucket behind."""
-        return self._bucket.traffic
 
     async def get(
         self,
@@ -59,11 +44,11 @@ class AsOfBucket:
     ) -> Fetched:
         """What was there then; see `Bucket.get`."""
         version = version or await self._find(name)
-        return await self._bucket.get(name, offset=offset, size_bytes=size_bytes, version=version)
+        return await super().get(name, offset=offset, size_bytes=size_bytes, version=version)
 
     async def head(self, name: str, *, version: str | None = None) -> ObjectInfo:
         """What was there then; see `Bucket.head`."""
-        return await self._bucket.head(name, version=version or await self._find(name))
+        return await super().head(name, version=version or await self._find(name))
 
     async def list_page(self, prefix: str, *, after: str = "", limit: int = PAGE_MAX) -> Page:
         """What was there then; see `Bucket.list_page`."""
@@ -83,39 +68,11 @@ class AsOfBucket:
         """The same as `list_page`."""
         return await self.list_page(prefix, after=cursor or after, limit=limit)
 
-    async def put(
-        self,
-        name: str,
-        body: Body,
-        sha256: bytes,
-        *,
-        lock_until: datetime | None = None,
-        part_bytes: int | None = None,
-    ) -> ObjectInfo:
+    async def _refuse(self, *_: object, **__: object) -> NoReturn:
         """Raises UsageError."""
         raise UsageError(_READ_ONLY)
 
-    async def replace(
-        self, name: str, data: bytes, *, tag: str | None, lock_until: datetime | None = None
-    ) -> ObjectInfo:
-        """Raises UsageError."""
-        raise UsageError(_READ_ONLY)
-
-    async def delete(self, name: str, *, version: str | None = None) -> None:
-        """Raises UsageError."""
-        raise UsageError(_READ_ONLY)
-
-    async def lock(self, name: str, until: datetime, *, version: str | None = None) -> None:
-        """Raises UsageError."""
-        raise UsageError(_READ_ONLY)
-
-    async def drop_unfinished(self, before: datetime) -> int:
-        """Raises UsageError."""
-        raise UsageError(_READ_ONLY)
-
-    async def close(self) -> None:
-        """Close the bucket behind."""
-        await self._bucket.close()
+    put = replace = delete = lock = drop_unfinished = _refuse
 
     async def _find(self, name: str) -> str | None:
         if name not in self._versions:

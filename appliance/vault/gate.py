@@ -49,7 +49,7 @@ class Gate:
         self._read = read
         self._clock = clock
         self._sent_today = sent_today
-        self._is_local = is_local
+        self.is_local = is_local
         self._settings = read()
         self._looked_s = clock.monotonic_s()
         self._credit_bytes = 0.0
@@ -113,7 +113,7 @@ class Gate:
 
     def _measure(self, size_bytes: int) -> None:
         """Learn what the line carries from the seconds in which nothing held us back."""
-        if self._is_local:
+        if self.is_local:
             return
         now_s = self._clock.monotonic_s()
         self._meter_bytes += size_bytes

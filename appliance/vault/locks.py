@@ -2,7 +2,8 @@
 
 Owns when a lock is too short. A point is immutable until the earliest lock among everything that it
 needs. Locks are extended to the full time when two thirds of it are left at a point's publication,
-and in small groups at each sync when one third is left, so that requests are spread over the days.
+and in small groups at each sync when one third is left, so that requests are spread over the days:
+objects, and the statements that lead to them.
 Nothing is called immutable here unless the canary has just shown that locks hold.
 """
 
@@ -20,6 +21,7 @@ from appliance.vault.object_lock import probe_lock
 from appliance.vault.streams import for_each
 
 PROOF = "lock_proof"
+_STATEMENTS = "statement locks"
 _PROOF_DAYS = 7
 _WIDTH = 16
 # How many objects one sync extends beyond those of the points that it publishes.
@@ -61,17 +63,25 @@ class Locks:
         await self._extend(held for held in self._ledger.objects(numbers) if held.until_s < least_s)
         return min((held.until_s for held in self._ledger.objects(numbers)), default=0)
 
-    async def sweep(self) -> None:
-        """Extend what has less than a third left; what ran out already is a finding."""
+    async def sweep(self, statements: Iterable[str] = ()) -> None:
+        """Extend what has less than a third left; what ran out already is a finding.
+
+        `statements`: keys of those that count now.
+        """
         if not self._time:
             return
         now = self._now()
-        due = self._ledger.locked_below(int((now + self._time / 3).timestamp()), _SWEEP_MAX)
-        late = sum(0 < held.until_s < now.timestamp() for held in due)
+        soon_s = int((now + self._time / 3).timestamp())
+        due = self._ledger.locked_below(soon_s, _SWEEP_MAX)
+        known = _statement_locks(self._ledger)
+        stated = {key: known.get(key, 0) for key in statements}
+        untils = [*(held.until_s for held in due), *stated.values()]
+        late = sum(0 < until_s < now.timestamp() for until_s in untils)
         if late:
             self.findings.append(f"the locks of {late} objects had run out before this sync")
         try:
             await self._extend(due)
+            await self._extend_statements(key for key, at_s in stated.items() if at_s < soon_s)
         except TransientError:
             raise
         except HoldfastError as error:
@@ -87,5 +97,29 @@ class Locks:
 
         await for_each(due, extend, _WIDTH)
 
+    async def _extend_statements(self, keys: Iterable[str]) -> None:
+        until = self._now() + self._time
+
+        async def extend(key: str) -> None:
+            await self._bucket.lock(key, until)
+            note_statement(self._ledger, key, until)
+            self.extended += 1
+
+        await for_each(keys, extend, _WIDTH)
+
     def _now(self) -> datetime:
         return self._clock.now().astimezone(UTC).replace(microsecond=0)
+
+
+def note_statement(ledger: VaultLedger, key: str, until: datetime | None) -> None:
+    """The vault keeps the statement `key` locked until then; those it follows are forgotten."""
+    if until is not None:
+        folder = key.rpartition("/")[0]
+        known = _statement_locks(ledger)
+        kept = {one: at_s for one, at_s in known.items() if one.rpartition("/")[0] != folder}
+        ledger.set_note(_STATEMENTS, kept | {key: int(until.timestamp())})
+
+
+def _statement_locks(ledger: VaultLedger) -> dict[str, int]:
+    """Key -> until when a statement is locked, in seconds since the epoch."""
+    return dict(ledger.note(_STATEMENTS) or {})

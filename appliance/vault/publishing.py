@@ -25,12 +25,13 @@ from appliance.formats.vault import (
     encode_owner,
     encode_seal,
 )
-from appliance.formats.vault_names import VAULT_KEY, HeadKey, owner_key
+from appliance.formats.vault_names import BOX, VAULT_KEY, HeadKey, owner_key
 from appliance.formats.vault_settings import Claim, VaultSettings
 from appliance.keys.hierarchy import MasterKey
 from appliance.keys.signing import sign_statement
 from appliance.vault.bucket import Bucket, ConflictError
 from appliance.vault.contents import Contents
+from appliance.vault.locks import note_statement
 from appliance.vault.registry import Registry
 
 
@@ -169,9 +170,17 @@ class Publisher:
         data = sign_statement(self._master, key, line)
         digest = hashlib.sha256(data).digest()
         self._keep(replace(self.claim, next=digest))
-        await self._contents.bucket.replace(key, data, tag=None, lock_until=self.lock_until())
+        until = self.lock_until()
+        await self._contents.bucket.replace(key, data, tag=None, lock_until=until)
+        note_statement(self._ledger, key, until)
         self._keep(replace(self.claim, head=Link(counter, digest), next=None))
         return Link(counter, digest)
+
+    def statements(self) -> list[str]:
+        """The keys of those statements that count now."""
+        heads = [str(HeadKey(machine, link.counter)) for machine, link in self.links().items()]
+        box = [] if self.claim.head is None else [str(HeadKey(BOX, self.claim.head.counter))]
+        return [VAULT_KEY, owner_key(self.claim.epoch), *heads, *box]
 
     def adopt_box_head(self, link: Link) -> None:
         """The newest head of the box is this one from now on."""
@@ -183,7 +192,9 @@ class Publisher:
 
     async def _write(self, key: str, line: bytes) -> bytes:
         data = sign_statement(self._master, key, line)
-        await self._contents.bucket.replace(key, data, tag=None, lock_until=self.lock_until())
+        until = self.lock_until()
+        await self._contents.bucket.replace(key, data, tag=None, lock_until=until)
+        note_statement(self._ledger, key, until)
         return hashlib.sha256(data).digest()
 
 

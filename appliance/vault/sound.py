@@ -13,38 +13,25 @@ from datetime import datetime
 
 from appliance.base.errors import HoldfastError, IntegrityError, NotFoundError
 from appliance.vault.bucket import (
-    PAGE_MAX,
-    Abilities,
     Body,
     Bucket,
     Fetched,
     MissingObjectError,
     ObjectInfo,
-    Page,
     list_all_versions,
 )
-from appliance.vault.traffic import Traffic
+from appliance.vault.bucket_view import BucketView
 
 _HASH_NAME = re.compile(r"(?:.*/)?([0-9a-f]{64})")
 _REMEMBERED_MAX = 100_000
 
 
-class SoundBucket:
+class SoundBucket(BucketView):
     """Gives of each object that is named by its hash the version that has it; else as `bucket`."""
 
     def __init__(self, bucket: Bucket) -> None:
-        self._bucket = bucket
+        super().__init__(bucket)
         self._sound: dict[str, str | None] = {}
-
-    @property
-    def abilities(self) -> Abilities:
-        """Those of the bucket behind."""
-        return self._bucket.abilities
-
-    @property
-    def traffic(self) -> Traffic:
-        """Requests and bytes of the bucket behind."""
-        return self._bucket.traffic
 
     async def get(
         self,
@@ -110,7 +97,7 @@ class SoundBucket:
     def _is_questionable(self, name: str) -> bool:
         return self.abilities.has_versions and _HASH_NAME.fullmatch(name) is not None
 
-    # ---- as it is ----
+    # ---- as it is, and found anew ----
 
     async def put(
         self,
@@ -133,16 +120,6 @@ class SoundBucket:
         """See `Bucket.replace`."""
         return await self._bucket.replace(name, data, tag=tag, lock_until=lock_until)
 
-    async def list_page(self, prefix: str, *, after: str = "", limit: int = PAGE_MAX) -> Page:
-        """See `Bucket.list_page`."""
-        return await self._bucket.list_page(prefix, after=after, limit=limit)
-
-    async def list_versions(
-        self, prefix: str, *, after: str = "", cursor: str = "", limit: int = PAGE_MAX
-    ) -> Page:
-        """See `Bucket.list_versions`."""
-        return await self._bucket.list_versions(prefix, after=after, cursor=cursor, limit=limit)
-
     async def delete(self, name: str, *, version: str | None = None) -> None:
         """See `Bucket.delete`."""
         self._sound.pop(name, None)
@@ -155,7 +132,3 @@ class SoundBucket:
     async def drop_unfinished(self, before: datetime) -> int:
         """See `Bucket.drop_unfinished`."""
         return await self._bucket.drop_unfinished(before)
-
-    async def close(self) -> None:
-        """Close the bucket behind."""
-        await self._bucket.close()

@@ -127,7 +127,7 @@ class Sync:
                 await self._locks.prove()
                 await for_each(jobs, lambda job: self._serve(job, lease), _MACHINES)
                 await self.publish_box(seen)
-                await self._locks.sweep()
+                await self._locks.sweep(self._publisher.statements())
                 await self._drop_unfinished()
         self.result.findings += self._locks.findings
         return self.result
@@ -281,7 +281,8 @@ class Sync:
     async def _look(self, manifest: Manifest) -> tuple[Needs, list[Held]]:
         """What a point needs, and what of that the vault lacks."""
         async with self._walking:
-            needs = await asyncio.to_thread(self._walk.of_point, manifest)
+            with self._progress.spending("source"):
+                needs = await asyncio.to_thread(self._walk.of_point, manifest)
         return needs, await asyncio.to_thread(self._missing, needs)
 
     def _missing(self, needs: Needs) -> list[Held]:

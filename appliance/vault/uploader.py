@@ -19,6 +19,7 @@ from appliance.store.layout import Layout
 from appliance.vault.bucket import Bucket, FileRange, SlowDownError, TransientError
 from appliance.vault.gate import Gate
 from appliance.vault.streams import Streams
+from appliance.vault.traffic import Request
 from appliance.vault.wardrobe import Wardrobe
 
 ATTEMPTS = 6
@@ -66,7 +67,7 @@ class Uploader:
         self.lock_until = lock_until
         self.streams = Streams()
         self.sent = Sent()
-        bucket.traffic.listeners.append(self.streams.note)
+        bucket.traffic.listeners += [self.streams.note, self._note_time]
 
     async def drop_unfinished(self, before: datetime) -> int:
         """Give up what interrupted uploads left half-made before then; how many."""
@@ -91,7 +92,8 @@ class Uploader:
         self._ledger.put_present("containers", held.name, size_bytes, until_s)
         self.sent.objects += 1
         self.sent.bytes += size_bytes
-        await asyncio.to_thread(self._wardrobe.learn, path, held.name)
+        with self.progress.spending("source"):
+            await asyncio.to_thread(self._wardrobe.learn, path, held.name)
         self.progress.advance(size_bytes)
 
     async def send_made(self, key: HashedKey, data: bytes) -> None:
@@ -114,6 +116,11 @@ class Uploader:
             await self._put(str(key), data, key.digest, until)
         until_s = 0 if until is None else int(until.timestamp())
         self._ledger.put_present(key.kind, key.digest, len(data), until_s)
+
+    def _note_time(self, request: Request) -> None:
+        """A request takes the line's time; a directory's, that of the disk it lies on."""
+        spent_ns = int(request.seconds * 1e9)
+        self.progress.spend("disk" if self._gate.is_local else "line", spent_ns)
 
     async def _put(
         self, key: str, body: bytes | FileRange, sha256: bytes, until: datetime | None

@@ -80,6 +80,17 @@ def test_the_box_is_the_way_back_for_who_is_locked_out(box: Box, password_file: 
             access.gate.log_in("ann", PASSWORD, None, facts())
 
 
+def test_a_second_person_is_asked_for_and_let_go_at_the_box(box: Box, password_file: str) -> None:
+    add = ("--role", "admin", "--password-file", password_file)
+    box.run("users", "add", "ann", *add)
+    assert "second administrator" in box.run("users", "second-person", "on", code=2)["error"]
+    box.run("users", "add", "bea", *add)
+    for state in ("on", "off"):
+        box.run("users", "second-person", state)
+        with Access(box.state) as access:
+            assert access.approvals.is_required == (state == "on")
+
+
 def test_the_setup_window_is_opened_at_the_box(box: Box, password_file: str) -> None:
     assert box.run("setup", "status")["state"] == "closed"
     code = box.run("setup", "code")["code"]

@@ -86,3 +86,17 @@ def test_a_listener_may_ask_where_things_stand() -> None:
     progress = Progress(lambda _: seen.append(progress.snapshot().done))
     progress.advance(3)
     assert seen == [3]
+
+
+def test_shares_of_time_and_the_rest_of_it_are_told_once_they_are_known() -> None:
+    progress = Progress()
+    assert progress.snapshot().bottleneck is None
+    progress.spend("source", 3_000)
+    progress.spend("line", 1_000)
+    assert progress.snapshot().bottleneck == {"source": 75, "cpu": 0, "disk": 0, "line": 25}
+    with progress.spending("disk"):
+        pass
+    assert progress.snapshot().spent_ns["disk"] > 0
+    assert Snapshot("reading", 10, 30, "bytes", 4.0).eta_s == 8.0
+    assert Snapshot("reading", 10, None, "bytes", 4.0).eta_s is None
+    assert Snapshot("reading", 0, 30, "bytes", 4.0).eta_s is None

@@ -107,7 +107,8 @@ def box(state: Path) -> Iterator[Box]:
 @pytest.fixture
 def real_box(state: Path) -> Iterator[Box]:
     """The real command."""
-    found = Box(state, "appliance.cli.main", "serve", "--state")
+    options = ("--port", "0", "--listen", "127.0.0.1")
+    found = Box(state, "appliance.cli.main", "serve", *options, "--state")
     yield from _ended(found)
 
 

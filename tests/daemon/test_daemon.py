@@ -48,7 +48,7 @@ def test_it_ends_within_ten_seconds_whatever_its_workers_do(box: Box, tmp_path: 
 
 def test_a_second_daemon_on_a_state_is_refused(real_box: Box, holdfast: Holdfast) -> None:
     real_box.start()
-    assert "a daemon runs on" in holdfast("serve", expect=6).err
+    assert "a daemon runs on" in holdfast("serve", "--port", "0", expect=6).err
     assert real_box.ask("hello")["pid"] == real_box.process.pid  # type: ignore[union-attr]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,3 +68,20 @@ def write_secret(tmp_path: Path) -> Callable[[str], Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def bridge() -> Iterator[str]:
+    """A bridge of this machine that QEMU may use, with nothing on it."""
+    name = f"hf{os.getpid()}"
+    rules = Path("/etc/qemu/bridge.conf")
+    before = rules.read_text() if rules.exists() else None
+    rules.parent.mkdir(exist_ok=True)
+    rules.write_text(f"{before or ''}\nallow {name}\n")
+    subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
+    yield name
+    subprocess.run(["ip", "link", "del", name], check=True)
+    if before is None:
+        rules.unlink()
+    else:
+        rules.write_text(before)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import signal
-import subprocess
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -109,23 +107,6 @@ def test_a_killed_drill_is_cleared_by_the_next_command(protected: Holdfast) -> N
     assert cleared.json()["vms"] == []
     assert "killed" not in protected("vms", expect=0).err
     assert not list((protected.state / "vms").iterdir())
-
-
-@pytest.fixture
-def bridge() -> Iterator[str]:
-    """A bridge of this machine that QEMU may use, with nothing on it."""
-    name = f"hf{os.getpid()}"
-    rules = Path("/etc/qemu/bridge.conf")
-    before = rules.read_text() if rules.exists() else None
-    rules.parent.mkdir(exist_ok=True)
-    rules.write_text(f"{before or ''}\nallow {name}\n")
-    subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
-    yield name
-    subprocess.run(["ip", "link", "del", name], check=True)
-    if before is None:
-        rules.unlink()
-    else:
-        rules.write_text(before)
 
 
 def test_a_failover_waits_for_approval_moves_a_name_and_goes_back(

@@ -15,7 +15,7 @@ from tests.drills.linux_guest import build_disk, build_initrd
 from tests.drills.servers import HOST
 
 # A busy machine emulates slowly.
-LONG = "timeout_s = 90"
+LONG = "timeout_s = 600"
 
 
 class Guests:
@@ -104,8 +104,6 @@ def test_every_kind_of_check_reaches_a_guest_and_the_guest_reaches_nothing(
     assert record.machines[0].read_bytes > 20 << 20
 
 
-# Failed once in nine runs: a guest's connection to the other was refused. Why is not known yet.
-@pytest.mark.slow
 def test_guests_on_a_shared_network_reach_each_other_under_their_own_addresses(
     rehearsal: Rehearsal, guests: Guests, office: int
 ) -> None:

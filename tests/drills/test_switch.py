@@ -24,12 +24,12 @@ def switch() -> Iterator[Switch]:
     made.close()
 
 
-def plug(switch: Switch, folder: Path, name: str) -> socket.socket:
+def plug(switch: Switch, folder: Path, name: str, *, hears_strangers: bool = True) -> socket.socket:
     """A card in `folder`, as QEMU makes one."""
     card = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     card.bind(str(folder / f"{name}.sock"))
     card.settimeout(10)
-    switch.add_port(folder, f"hub-{name}.sock", f"{name}.sock")
+    switch.add_port(folder, f"hub-{name}.sock", f"{name}.sock", hears_strangers=hears_strangers)
     card.connect(str(folder / f"hub-{name}.sock"))
     return card
 
@@ -52,6 +52,23 @@ def test_frames_go_to_all_until_it_is_known_where_they_belong(
         # What stood between was passed on to nobody but a: the card sees its own broadcast next.
         assert b.recv(100) == ALL + A + b"end"
         assert b.recv(100) == c.recv(100) == C + A + b"for somebody unknown"
+
+
+def test_the_user_mode_network_hears_nothing_that_is_for_a_guest(
+    switch: Switch, tmp_path: Path
+) -> None:
+    """It takes every TCP connection that it sees for one of its own, and refuses it."""
+    a, b = (plug(switch, tmp_path, name) for name in "ab")
+    trunk = plug(switch, tmp_path, "trunk", hears_strangers=False)
+    with a, b, trunk:
+        a.send(B + A + b"for somebody whose place nobody knows")
+        assert b.recv(100) == B + A + b"for somebody whose place nobody knows"
+        a.send(ALL + A + b"who is the gateway?")
+        assert trunk.recv(100) == ALL + A + b"who is the gateway?"
+        trunk.send(A + C + b"me")
+        assert a.recv(100) == A + C + b"me"
+        a.send(C + A + b"hello")
+        assert trunk.recv(100) == C + A + b"hello"
 
 
 def test_a_guest_that_is_gone_stops_nobody(switch: Switch, tmp_path: Path) -> None:

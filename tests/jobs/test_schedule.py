@@ -20,7 +20,7 @@ from appliance.jobs.schedule import Schedule
 from appliance.policies.book import Book
 from appliance.store.store import Store
 from tests.clocks import HandClock
-from tests.store.stores import KEYS, make_store
+from tests.store.stores import KEYS, make_store, manifest_of
 
 NIGHT = datetime(2026, 11, 21, 21, 0, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -34,6 +34,11 @@ class FakeJob:
     arguments: Mapping[str, Any]
     machine: str | None
     priority: int
+
+
+@dataclass
+class FakePage:
+    items: list[FakeJob]
 
 
 class FakeQueue:
@@ -70,6 +75,9 @@ class FakeQueue:
             return self.jobs[job_id]
         except IndexError:
             raise NotFoundError(f"job {job_id}") from None
+
+    async def list(self, *, limit: int, state: str, verb: str) -> FakePage:
+        return FakePage([job for job in self.jobs if (job.state, job.verb) == (state, verb)])
 
     def count(self, machine: str = "web1", verb: str = "backup") -> int:
         return sum(job.machine == machine and job.verb == verb for job in self.jobs)
@@ -243,6 +251,10 @@ def test_a_late_run_waits_for_the_end_of_a_blackout(box: Box) -> None:
 def test_drills_are_scheduled_too(box: Box) -> None:
     box.add(schedule=NIGHTLY, drill=(Times(at=("03:00",)),))
     box.go_by(DAY)
+    assert not box.queue.count(verb="drill run")  # there is nothing to recover from yet
+    store = Store(box.state, KEYS)
+    store.points.commit(manifest_of("web1", time=NIGHT), lambda _: False)
+    box.go_by(2 * HOUR)
     (drill,) = (job for job in box.queue.jobs if job.verb == "drill run")
     assert drill.arguments == {"what": "web1"}
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import random
 import re
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 
 import aiohttp
 from aiohttp import web
@@ -21,6 +21,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from tests.vault.line import reset_connection
+from tests.vault.server_thread import ServerThread
 
 _HOP_HEADERS = ("connection", "transfer-encoding", "keep-alive")
 _XML = (
@@ -71,10 +72,11 @@ def name_operation(method: str, path: str, query: str) -> str:
     return f"{method.lower()}_object"
 
 
-class FaultProxy:
+class FaultProxy(ServerThread):
     """A proxy in a thread. Set `fault`, `operation` and `times`, and the next such calls fail."""
 
     def __init__(self, target: str) -> None:
+        super().__init__()
         self.target = target
         self.port = 0
         self.seen: Counter[str] = Counter()
@@ -82,10 +84,9 @@ class FaultProxy:
         self._fault: Handler | None = None
         self._operation = ""
         self._times = 0
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._ending: asyncio.Event | None = None
+        self._often: tuple[Sequence[str], float, random.Random] | None = None
+        self.log: list[str] = []
+        """What did not go as usual, for whoever looks why a test failed."""
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -98,24 +99,11 @@ class FaultProxy:
         self._fault, self._operation, self._times = fault, operation, times
         self.struck = 0
 
-    def __enter__(self) -> FaultProxy:
-        self._thread.start()
-        assert self._ready.wait(30), "the proxy does not start"
-        return self
+    def fail_often(self, faults: Sequence[str], share: float, seed: int) -> None:
+        """Let every call meet one of `faults` with this probability; without any, none."""
+        self._often = (faults, share, random.Random(seed)) if faults else None
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        assert self._loop
-        assert self._ending
-        self._loop.call_soon_threadsafe(self._ending.set)
-        self._thread.join(30)
-
-    async def _main(self) -> None:
-        self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
+    async def _serve(self, ready: threading.Event, ending: asyncio.Event) -> None:
         application = web.Application(client_max_size=1 << 30)
         application.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
@@ -124,10 +112,15 @@ class FaultProxy:
         await site.start()
         self.port = runner.addresses[0][1]
         timeout = aiohttp.ClientTimeout(total=60)
-        async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
+        # A kept connection that the gateway just closed would be tried again with a body that was
+        # read already, and fail here for ever; nobody could tell that from the gateway's own 500.
+        connector = aiohttp.TCPConnector(force_close=True)
+        async with aiohttp.ClientSession(
+            timeout=timeout, auto_decompress=False, connector=connector
+        ) as session:
             self._session = session
-            self._ready.set()
-            await self._ending.wait()
+            ready.set()
+            await ending.wait()
         await runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
@@ -137,11 +130,18 @@ class FaultProxy:
         async def forward() -> Answer:
             return await self.forward(request, await request.read())
 
+        if self._often is not None and self._often[2].random() < self._often[1]:
+            name = self._often[2].choice(self._often[0])
+            self.log.append(f"{operation} {request.path}: {name}")
+            return await FAULTS[name](self, request, forward)
         if self._fault and self._times > 0 and self._operation in ("", operation):
             self._times -= 1
             self.struck += 1
             return await self._fault(self, request, forward)
-        return respond(await forward(), request.method)
+        answer = await forward()
+        if answer.status >= 400:
+            self.log.append(f"{operation} {request.path}: {answer.status} {answer.body[:300]!r}")
+        return respond(answer, request.method)
 
     async def forward(self, request: web.Request, body: bytes) -> Answer:
         """Ask the gateway just what was asked here."""
@@ -150,9 +150,16 @@ class FaultProxy:
 
     async def ask(self, method: str, path: str, headers: CIMultiDict[str], body: bytes) -> Answer:
         """Ask the gateway."""
-        assert self._session
         for name in _HOP_HEADERS:
             headers.pop(name, None)
+        try:
+            return await self._ask(method, path, headers, body)
+        except aiohttp.ClientError as failure:
+            self.log.append(f"{method} {path}: {failure!r}")
+            raise
+
+    async def _ask(self, method: str, path: str, headers: CIMultiDict[str], body: bytes) -> Answer:
+        assert self._session
         async with self._session.request(
             method,
             URL(self.target + path, encoded=True),

@@ -18,7 +18,8 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
-from types import TracebackType
+
+from tests.vault.server_thread import ServerThread
 
 _PIECE_BYTES = 128 << 10
 _CUT_EVERY_S = 0.1
@@ -42,7 +43,7 @@ class _Rate:
         await asyncio.sleep(self._free_s - now_s)
 
 
-class Line:
+class Line(ServerThread):
     """Accepts on `port` and passes bytes to `target_port` and back. A context manager."""
 
     def __init__(
@@ -56,6 +57,7 @@ class Line:
         port: int = 0,
     ) -> None:
         """`cut_share_per_s` of the connections are reset each second."""
+        super().__init__()
         self.port = port
         self.delay_s = delay_s
         self.cut_share_per_s = cut_share_per_s
@@ -66,10 +68,6 @@ class Line:
         self._up, self._down = _Rate(bytes_per_s), _Rate(bytes_per_s)
         self._chance = random.Random(seed)
         self._open: dict[asyncio.Task[None], tuple[asyncio.StreamWriter, ...]] = {}
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
-        self._ready = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._ending: asyncio.Event | None = None
 
     @property
     def sent_bytes(self) -> int:
@@ -87,34 +85,16 @@ class Line:
 
     def cut(self) -> None:
         """Reset every connection, once."""
-        assert self._loop
-        self._loop.call_soon_threadsafe(self._cut_some, 1.0)
+        self.call(self._cut_some, 1.0)
 
-    def __enter__(self) -> Line:
-        self._thread.start()
-        assert self._ready.wait(30), "the line does not start"
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        assert self._loop
-        assert self._ending
-        self._loop.call_soon_threadsafe(self._ending.set)
-        self._thread.join(30)
-
-    async def _main(self) -> None:
-        self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
+    async def _serve(self, ready: threading.Event, ending: asyncio.Event) -> None:
         server = await asyncio.start_server(
             self._accept, "127.0.0.1", self.port, limit=2 * _PIECE_BYTES
         )
         self.port = server.sockets[0].getsockname()[1]
         cutter = asyncio.create_task(self._cut_now_and_then())
-        self._ready.set()
-        await self._ending.wait()
+        ready.set()
+        await ending.wait()
         server.close()
         tasks = [cutter, *self._open]
         for task in tasks:

@@ -17,17 +17,20 @@ from appliance.vault.bucket import list_all_versions, list_objects
 from appliance.vault.streams import STREAMS_MAX
 from tests.command import Holdfast
 from tests.vault.conftest import Connect, Run, new_name
+from tests.vault.fault_proxy import FaultProxy
 from tests.vault.gateway import BOX, Gateway
 from tests.vault.office import MIB, Office, points_of
 
 CONTAINER = 32 * MIB
+# What passes by itself when it is tried again.
+PASSING = ("503 SlowDown", "500 after commit", "reset mid-body", "truncated body", "bad ETag")
 
 
 class BucketOffice(Office):
     """A box and a vault in a bucket."""
 
-    def __init__(self, folder: Path, seed: int, gateway: Gateway) -> None:
-        self.bucket = gateway.address(new_name(), "office")
+    def __init__(self, folder: Path, seed: int, gateway: Gateway, endpoint: str = "") -> None:
+        self.bucket = gateway.address(new_name(), "office", endpoint=endpoint)
         self.credentials = folder / "credentials.ini"
         self.credentials.write_text(
             f"[default]\naws_access_key_id = {BOX.access_key}\n"
@@ -182,3 +185,22 @@ def test_a_lock_is_refused_where_the_bucket_has_none(
     assert "without object lock" in refused.err
     assert office.box("vault", "add", office.url, *given, "--lock", "400").code == 2
     assert office.box("vault", "sync").code == 5, "nothing was kept of it"
+
+
+def test_a_sync_gets_through_a_gateway_that_fails_at_every_tenth_call(
+    tmp_path: Path, seed: int, gateway: Gateway
+) -> None:
+    with FaultProxy(gateway.endpoint) as proxy:
+        office = BucketOffice(tmp_path, seed, gateway, proxy.endpoint)
+        try:
+            office.add()
+            names = [office.back_up(), office.back_up("other machine")]
+            proxy.fail_often(PASSING, 0.1, seed)
+            done = office.sync("--wait")
+            assert sorted(done["points"]) == sorted(names), proxy.log
+            assert done["done"], proxy.log
+            proxy.fail_often((), 0, seed)
+            office.box("vault", "verify", expect=0)
+        finally:
+            print("\n".join(proxy.log))
+            office.close()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from appliance.base.errors import HoldfastError, IntegrityError, UsageError
+from appliance.catalog.vault_ledger import VaultLedger
+from appliance.formats.vault_names import Kind, object_key
 from appliance.vault.as_of import AsOfBucket
 from appliance.vault.bucket import (
     DeniedError,
@@ -16,9 +20,11 @@ from appliance.vault.bucket import (
     list_all_versions,
     list_objects,
 )
+from appliance.vault.locks import Locks, note_statement
 from appliance.vault.object_lock import list_as_of, probe_lock
 from appliance.vault.s3 import S3Bucket
 from appliance.vault.sound import SoundBucket
+from tests.clocks import HandClock
 from tests.vault.careless_gateway import CarelessGateway
 from tests.vault.conftest import Connect, Run, new_name
 from tests.vault.gateway import Gateway
@@ -255,3 +261,88 @@ def test_many_versions_over_several_pages_are_one_name(run: Run, connect: Connec
         assert listed == ["a/0", "a/1", "a/2"]
 
     run(check())
+
+
+# ---- locks are extended in time -----------------------------------------------------------------
+
+
+class Kept:
+    """Objects in a bucket of the real gateway under locks of a day, seen by clocks that are ahead.
+
+    A lock may only grow, so nothing has to be waited for.
+    """
+
+    def __init__(self, bucket: S3Bucket, folder: Path) -> None:
+        self.bucket = bucket
+        self.ledger = VaultLedger(folder / "ledger.db")
+        self.found: list[str] = []
+
+    async def fill(self, count: int) -> None:
+        until = in_days(1)
+        for number in range(count):
+            data = b"%d" % number
+            kind: Kind = "boots" if number % 2 else "containers"
+            await self.bucket.put(
+                object_key(kind, sha256(data)), data, sha256(data), lock_until=until
+            )
+            self.ledger.put_present(kind, sha256(data), len(data), int(until.timestamp()))
+        for key in ("vault.json", "heads/m/0000000001"):
+            await self.bucket.replace(key, b"stated", tag=None, lock_until=until)
+            note_statement(self.ledger, key, until)
+
+    async def sweep(self, days_ahead: float) -> int:
+        locks = Locks(self.bucket, self.ledger, HandClock(in_days(days_ahead)), 1)
+        await locks.sweep(("vault.json", "heads/m/0000000001"))
+        self.found = locks.findings
+        return locks.extended
+
+    async def shortest(self) -> datetime:
+        infos = [info async for info in list_objects(self.bucket, "")]
+        heads = [await self.bucket.head(info.name) for info in infos]
+        assert len(heads) > 0
+        return min(head.locked_until or datetime.min.replace(tzinfo=UTC) for head in heads)
+
+
+@pytest.fixture
+def kept(run: Run, connect: Connect, tmp_path: Path) -> Iterator[Kept]:
+    made = Kept(connect(with_lock=True), tmp_path)
+    run(made.fill(20))
+    yield made
+    made.ledger.close()
+
+
+def test_locks_are_extended_when_a_third_is_left_and_not_before(kept: Kept, run: Run) -> None:
+    before = kept.bucket.traffic.requests.total()
+    assert run(kept.sweep(0.5)) == 0
+    assert kept.bucket.traffic.requests.total() == before, "nothing due costs nothing"
+    assert run(kept.sweep(0.8)) == 22, "objects of every kind, and what leads to them"
+    assert kept.bucket.traffic.requests.total() == before + 22
+    assert kept.found == []
+    assert run(kept.shortest()) >= in_days(1.7)
+    assert run(kept.sweep(0.9)) == 0
+
+
+def test_extensions_are_spread_over_syncs(
+    kept: Kept, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.vault.locks._SWEEP_MAX", 8)
+    assert [run(kept.sweep(0.8)) for _ in range(4)] == [10, 8, 4, 0]
+    assert run(kept.shortest()) >= in_days(1.7)
+
+
+def test_a_lock_that_ran_out_is_said_once_and_made_anew(kept: Kept, run: Run) -> None:
+    assert run(kept.sweep(1.2)) == 22
+    assert kept.found == ["the locks of 22 objects had run out before this sync"]
+    assert run(kept.shortest()) >= in_days(2.1)
+    assert run(kept.sweep(1.3)) == 0
+    assert kept.found == []
+
+
+def test_what_a_point_needs_is_held_before_it_is_published(kept: Kept, run: Run) -> None:
+    numbers = [held.number for held in kept.ledger.locked_below(2**40, 4)]
+    locks = Locks(kept.bucket, kept.ledger, HandClock(in_days(0.5)), 1)
+    until_s = run(locks.hold(numbers))
+    assert locks.extended == 4
+    assert until_s >= in_days(1.4).timestamp()
+    assert run(locks.hold(numbers)) == until_s
+    assert locks.extended == 4

@@ -78,13 +78,13 @@ function RecoverMachine({ machine, time }) {
   }, [chosen]);
   const select = (number) => setChosen(points[number].time);
   if (!point) return html`<${NoPoints} found=${found} />`;
-  return html`<${Card} title=${html`<span class="step">1</span> ${t("recover.choose_point", { machine })}`}
+  return html`<${Card} title=${html`<span class="ordinal">1</span> ${t("recover.choose_point", { machine })}`}
       action=${html`<a href=${href("/recover")}>${t("recover.other_machine")}</a>`}>
       <${Timeline} ...${{ points, places, selected }} onSelect=${select} label=${t("timeline.label", { machine })} />
       <${PointSteps} ...${{ points, selected }} onSelect=${select} />
       <${PointFacts} point=${point} />
     <//>
-    <${Card} title=${html`<span class="step">2</span> ${t("recover.choose_way", { when: moment(point.time) })}`}>
+    <${Card} title=${html`<span class="ordinal">2</span> ${t("recover.choose_way", { when: moment(point.time) })}`}>
       <${Ways} ...${{ machine, point, way }} onChoose=${setWay} />
       ${way && html`<${FORMS[way]} point=${point} key=${`${way} ${point.name}`} />`}
     <//>`;

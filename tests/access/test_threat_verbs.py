@@ -1,0 +1,82 @@
+"""What can be asked of the box, verb by verb: nobody gets from one role to the next by it."""
+
+from __future__ import annotations
+
+import pytest
+
+from appliance.access.access import Access
+from appliance.access.callers import (
+    ADMIN,
+    AGENT,
+    CONSOLE,
+    OPERATOR,
+    VIEWER,
+    Forbidden,
+    NeedsConfirmation,
+)
+from appliance.cli.verbs import build_verbs
+from tests.access.conftest import PASSWORD, facts, log_in
+
+VERBS = list(build_verbs())
+TAKES_AWAY = {"forget", "prune", "release", "policy set", "policy clear", "key revoke"}
+TAKES_AWAY |= {"vault remove", "vault prune", "vault retain"}
+
+
+def test_ransomware_with_the_administrators_password_runs_nothing_that_deletes(
+    access: Access,
+) -> None:
+    access.accounts.add("ann", ADMIN, PASSWORD)
+    session = access.gate.admit(log_in(access, "ann"))
+    made = access.tokens.make("evil", "ann", ADMIN)
+    token = access.gate.admit(facts(authorization=f"Bearer {made.secret}"))
+    destructive = {verb.name for verb in VERBS if verb.is_destructive}
+    assert destructive >= TAKES_AWAY
+    for _ in destructive:
+        with pytest.raises(NeedsConfirmation):
+            access.gate.require_confirmed(session)
+        with pytest.raises(Forbidden):
+            access.gate.require_confirmed(token)
+
+
+def test_cve_2026_21708_no_verb_of_a_viewer_runs_writes_or_names_a_path() -> None:
+    """Looking must not lead to doing: what a viewer may ask takes no path, and is no job."""
+    for verb in VERBS:
+        if verb.role == VIEWER:
+            assert verb.is_quick, verb.name
+            assert not verb.is_destructive, verb.name
+            assert not [one.name for one in verb.parameters if one.kind == "path"], verb.name
+
+
+def test_nakivo_cve_2024_48248_nobody_but_an_admin_names_a_path_of_the_box() -> None:
+    """A path from outside read any file. Below admin a path is one inside a backup only."""
+    inside = {"cat", "ls", "history", "find", "drill run", "drill check"}
+    for verb in VERBS:
+        if verb.role in (VIEWER, OPERATOR) and verb.name not in inside:
+            paths = [one.name for one in verb.parameters if one.kind == "path"]
+            assert not paths, f"{verb.name}: {paths}"
+
+
+def test_unitrends_cve_2021_43033_no_argument_becomes_an_option_or_a_word_of_a_shell() -> None:
+    """Arguments were put into a shell. Ours are one word each, behind `=` or `--`."""
+    hostile = "$(id) `id`; rm -rf / | x\n--force"
+    for verb in VERBS:
+        for parameter in verb.parameters:
+            if parameter.kind in ("string", "path") and not parameter.choices:
+                value = [hostile] if parameter.is_list else hostile
+                needed = {
+                    one.name: ["x"] if one.is_list else one.choices[0] if one.choices else "x"
+                    for one in verb.parameters
+                    if one.is_required and one.kind in ("string", "path")
+                }
+                argv = verb.argv({**needed, parameter.name: value})
+                places = [at for at, word in enumerate(argv) if hostile in word]
+                assert len(places) == 1, (verb.name, argv)
+                word, before = argv[places[0]], argv[: places[0]]
+                assert word.startswith("--") or "--" in before, (verb.name, argv)
+
+
+def test_agents_and_consoles_may_run_no_verb_at_all(access: Access) -> None:
+    for role, machine in ((AGENT, "web1"), (CONSOLE, None)):
+        made = access.tokens.make("x", "box", role, machine=machine)
+        caller = access.gate.admit(facts(authorization=f"Bearer {made.secret}"))
+        assert not [verb.name for verb in VERBS if caller.may(verb.role)]
