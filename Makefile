@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup packages native demo check format test test-slow bench bench-index bench-vault bench-recovery hwtest clean
+.PHONY: help setup packages native demo check format test test-slow bench bench-index bench-vault bench-recovery bench-ui hwtest clean
 MAKEFLAGS += --no-print-directory
 # Compiled once, as an installed program is: 0.1 s less for every command that is run from here.
 unexport PYTHONDONTWRITEBYTECODE
@@ -104,6 +104,10 @@ bench-index: setup ## The index at 1, 10 and 50 TB: memory, look-ups, sizes, reb
 bench-vault: setup ## The vault over a line beside rclone and restic, on Ceph's gateway; FULL=1 for the large disk, ROWS=line,restore for some
 	$(call install_packages,rclone restic)
 	$(BIN)/python -m tests.bench.vault_bench $(if $(FULL),--full) $(if $(ROWS),--rows '$(ROWS)')
+
+bench-ui: setup ## Answers of the box while it works hard, and with 1,000,000 job records; ARGS='--rows scale'
+	$(BIN)/python -m tests.bench.ui_bench $(ARGS)
+
 bench-recovery: setup ## Boots, reads of mount and NBD, four VMs, failback, browsing; ARGS='--runs 1 --rows boot,reads'
 	$(BIN)/python -m tests.bench.recovery_bench $(ARGS)
 
