@@ -107,11 +107,12 @@ bench-index: setup ## The index at 1, 10 and 50 TB: memory, look-ups, sizes, reb
 bench-vault: setup ## The vault over a line beside rclone and restic, on Ceph's gateway; FULL=1 for the large disk, ROWS=line,restore for some
 	$(call install_packages,rclone restic)
 	$(BIN)/python -m tests.bench.vault_bench $(if $(FULL),--full) $(if $(ROWS),--rows '$(ROWS)')
+
+bench-ui: setup ## The page's weight and time to usable; answers under load and with 1,000,000 records; ARGS='--rows page'
+	$(BIN)/python -m tests.bench.ui_bench $(ARGS)
+
 bench-recovery: setup ## Boots, reads of mount and NBD, four VMs, failback, browsing; ARGS='--runs 1 --rows boot,reads'
 	$(BIN)/python -m tests.bench.recovery_bench $(ARGS)
-
-bench-ui: setup ## The page: weight, time to usable, answers under load; ARGS='--runs 3 --rows weight'
-	$(BIN)/python -m tests.bench.ui_bench $(ARGS)
 
 clean: ## Remove everything that make made, the cached disk of the demo too
 	-@$(MAKE) -C native clean

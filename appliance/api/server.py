@@ -90,7 +90,7 @@ class ApiServer:
         self.workers = Workers(
             lambda words: [*command, *words], SecretFiles(state / "run" / "secrets")
         )
-        self.snapshots = Snapshots(self.workers.ask, clock, self.events)
+        self.snapshots = Snapshots(self.workers.look, clock, self.events)
         self._tasks: list[asyncio.Task[None]] = []
         self._is_stopping = False
         self._runner: web.AppRunner | None = None

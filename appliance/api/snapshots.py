@@ -21,6 +21,8 @@ LOOK_TIMEOUT_S = 300.0
 _SETTLE_S = 1.0  # what happens at once is looked at once
 _AFTER_TROUBLE_S = 30.0
 _DETAILS_MAX = 64
+_AT_ONCE = 2
+_PATIENCE_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ class Snapshots:
         self._known = {look.name: Snapshot() for look in looks}
         self._wanted = {look.name: asyncio.Event() for look in looks}
         self._details: dict[tuple[str, ...], Snapshot] = {}
+        self._seats = asyncio.Semaphore(_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -194,9 +197,15 @@ class Snapshots:
                 continue
 
     async def _look(self, words: Sequence[str], seen: Snapshot) -> None:
+        work = asyncio.ensure_future(self._ask(words, LOOK_TIMEOUT_S))
         try:
-            seen.value = await self._ask(words, LOOK_TIMEOUT_S)
+            # Few at once, for the processor's sake; who waits for a disk lets the next one look.
+            async with self._seats:
+                await asyncio.wait([work], timeout=_PATIENCE_S)
+            seen.value = await work
             seen.as_of = format_time(self._clock.now().replace(microsecond=0))
             seen.trouble = None
         except HoldfastError as error:
             seen.trouble = str(error)
+        finally:
+            work.cancel()

@@ -74,6 +74,11 @@ class Workers:
 
     async def ask(self, words: Sequence[str], timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
         """What a command prints with --json. Raises the error that it ended with."""
+        async with _seat(self._seats):
+            return await self.look(words, timeout_s)
+
+    async def look(self, words: Sequence[str], timeout_s: float) -> dict[str, Any]:
+        """As `ask`, for nobody who waits: takes no seat of those who do."""
         code, out, said = await self._run(words, timeout_s)
         if code not in _GOOD and not out:
             raise error_of(code, said)
@@ -81,7 +86,7 @@ class Workers:
 
     async def run(self, verb: Verb, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """A verb to its end, as `Ran` describes it."""
-        async with self._with_secrets(verb, arguments) as given:
+        async with _seat(self._seats), self._with_secrets(verb, arguments) as given:
             code, out, said = await self._run(verb.argv(given), TIMEOUT_S)
         return {
             "verb": verb.name,
@@ -91,16 +96,15 @@ class Workers:
         }
 
     async def _run(self, words: Sequence[str], timeout_s: float) -> tuple[int, bytes, str]:
-        async with _seat(self._seats):
-            worker = await Program.start(self._argv(["--json", *words]))
-            try:
-                async with asyncio.timeout(timeout_s):
-                    out, code = await worker.read_all(_OUTPUT_MAX_BYTES), await worker.wait()
-            except TimeoutError as error:
-                raise Overloaded(f"no answer within {timeout_s:.0f} s: try again later") from error
-            finally:
-                await worker.close()
-            return code, out, worker.last_words()
+        worker = await Program.start(self._argv(["--json", *words]))
+        try:
+            async with asyncio.timeout(timeout_s):
+                out, code = await worker.read_all(_OUTPUT_MAX_BYTES), await worker.wait()
+        except TimeoutError as error:
+            raise Overloaded(f"no answer within {timeout_s:.0f} s: try again later") from error
+        finally:
+            await worker.close()
+        return code, out, worker.last_words()
 
     @asynccontextmanager
     async def _with_secrets(

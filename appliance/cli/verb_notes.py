@@ -139,7 +139,7 @@ NOTES: dict[str, VerbNote] = {
     "find": VerbNote("operator", is_repeatable=True),
     "mount": VerbNote(is_endless=True),
     "umount": VerbNote(),
-    "boot": VerbNote(machine_from="point", private=_PASSWORDS),
+    "boot": VerbNote("operator", machine_from="point", private=_PASSWORDS, without=("screenshot",)),
     "vms": VerbNote("operator", private=_PASSWORDS),
     "stop": VerbNote("operator", destructive_with=("discard",)),
     "failback": _MOVED,
