@@ -2,8 +2,9 @@
 
     python -m tests.bench.ui_bench [--rows page,load,scale] [--disk-mib 2048]
 
-Rows: `page` (weight, time to usable), `load` (p99 of GETs while two backups and an upload run), `scale` (1,000 machines, 100,000
-points, 1,000,000 jobs). Each row prints what was measured beside its target.
+Rows: `page` (weight, time to usable), `load` (p99 of GETs while two backups and an upload run),
+`scale` (1,000 machines, 100,000 points, 1,000,000 jobs). Each row prints what was measured beside
+its target.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from tests.bench.page_rows import measure_page
 LOAD_TARGET_MS = 100.0
 SCALE_TARGET_MS = 300.0
 MACHINES, POINTS, JOBS = 1_000, 100_000, 1_000_000
-_PAGES = ("/box", "/machines", "/machines/{m}", "/machines/{m}/points", "/jobs", "/jobs/1")
+_PAGES: tuple[str, ...] = ("/box", "/machines", "/machines/{m}", "/machines/{m}/points", "/jobs", "/jobs/1")
 _PAGES += ("/jobs?state=failed", "/disks", "/findings", "/vaults", "/vms", "/drills", "/session")
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
