@@ -72,7 +72,7 @@ function Tray({ bay, x, y, isSelected, onSelect }) {
   const word = t(`disks.verdict.${verdictOf(bay)}`);
   const isLit = Boolean(slot?.is_lit);
   const shown = [shorten(bay.name, 14), shorten(disk?.model || disk?.serial || word, 20), disk ? size(disk.size_bytes) : ""];
-  // Begins with what is written, so that somebody who speaks it is understood.
+  // Begins with what is written, in its words, so that somebody who speaks it is understood.
   const said = [...shown, word, isLit && t("disks.lit"), bay.name !== shown[0] && bay.name];
   const onKeyDown = (event) => {
     if (event.key !== "Enter" && event.key !== " ") return;
@@ -84,8 +84,8 @@ function Tray({ bay, x, y, isSelected, onSelect }) {
     onClick=${() => onSelect(bay.key)} onKeyDown=${onKeyDown}>
     <rect class="tray" width=${BAY.width} height=${BAY.height} rx="6" />
     <rect class="band" width="7" height=${BAY.height} rx="3.5" />
-    <text class="bay-name" x="18" y="23">${shown[0]}</text>
-    <text class="bay-text" x="18" y="41">${shown[1]}</text>
+    <text class="bay-name" x="18" y="23">${shown[0]}</text>${" "}
+    <text class="bay-text" x="18" y="41">${shown[1]}</text>${" "}
     <text class="bay-text" x="18" y="57">${shown[2]}</text>
     <g class="bay-state" transform=${`translate(${BAY.width - 31} 9)`}><${Icon} name=${icon} size=${20} /></g>
     ${slot?.has_light && html`<circle class=${classes("light", isLit && "is-lit")} cx=${BAY.width - 21} cy=${BAY.height - 15} r="5" />`}
