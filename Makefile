@@ -109,6 +109,7 @@ bench-vault: setup ## The vault over a line beside rclone and restic, on Ceph's 
 	$(BIN)/python -m tests.bench.vault_bench $(if $(FULL),--full) $(if $(ROWS),--rows '$(ROWS)')
 
 bench-ui: setup ## Answers of the box while it works hard, and with 1,000,000 job records; ARGS='--rows scale'
+bench-ui: setup ## The page's weight and time to usable; answers under load and with 1,000,000 records; ARGS='--rows page'
 	$(BIN)/python -m tests.bench.ui_bench $(ARGS)
 
 bench-recovery: setup ## Boots, reads of mount and NBD, four VMs, failback, browsing; ARGS='--runs 1 --rows boot,reads'

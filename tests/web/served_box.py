@@ -103,7 +103,7 @@ class ServedBox:
         return answer
 
     @property
-    def cookie(self) -> dict[str, Any]:
+    def cookie(self) -> Any:
         """The session, as a browser takes it."""
         name, _, value = self._cookie.partition("=")
         return {"name": name, "value": value, "url": self.url, "secure": True, "httpOnly": True}

@@ -57,6 +57,21 @@ def test_every_import_leads_to_a_module() -> None:
     assert not lost
 
 
+def test_the_first_view_asks_for_all_its_modules_at_once() -> None:
+    todo, first = [WEB / "js/main.js", WEB / "js/pages/home.js"], set()
+    while todo:
+        module = todo.pop()
+        if module in first:
+            continue
+        first.add(module)
+        imports = r"^(?:import\b|export\b|\})[^\"\n]*\"(\.[^\"]+)\";"
+        for target in re.findall(imports, module.read_text("utf-8"), re.MULTILINE):
+            todo.append((module.parent / target).resolve())
+    wanted = {shown(path) for path in first} - {"js/main.js"}
+    page = (WEB / "index.html").read_text("utf-8")
+    assert set(re.findall(r"modulepreload\" href=\"([^\"]+)", page)) == wanted
+
+
 def test_modules_are_small() -> None:
     lines = {shown(path): path.read_text("utf-8").count("\n") for path in MODULES}
     assert not {name: count for name, count in lines.items() if count > 300}

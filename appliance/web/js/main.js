@@ -8,10 +8,11 @@ import { html, render } from "./view.js";
 import "./theme.js";
 
 async function start() {
+  const page = startRouter();
   await Promise.all([loadWords("shell"), startSession()]);
   await setLanguage(language.value);
   render(html`<${Shell} />`, document.getElementById("app"));
-  await startRouter();
+  await page;
 }
 
 start();

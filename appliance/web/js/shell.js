@@ -23,14 +23,14 @@ export function Shell() {
   useStore(language);
   const { isActive } = useStore(progress);
   if (state === "in" && !isActive) return html`<${Frame} />`;
-  if (state === "initial") return html`<${NewPassword} /><footer><${Preferences} /></footer>`;
+  if (state === "initial") return html`<${NewPassword} /><footer class="alone-foot"><${Preferences} /></footer>`;
   if (state === "setup" || state === "in") return html`<${Wizard} />`;
   if (state === "unreachable") {
     return html`<main class="alone"><div class="card">
       <h1>Holdfast</h1><${Trouble} problem=${problem} onRetry=${startSession} />
     </div></main>`;
   }
-  return html`<${SignIn} /><footer><${Preferences} /></footer>`;
+  return html`<${SignIn} /><footer class="alone-foot"><${Preferences} /></footer>`;
 }
 
 /** The wizard is a large module that is needed once in the life of a box. */

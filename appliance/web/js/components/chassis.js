@@ -71,20 +71,22 @@ function Tray({ bay, x, y, isSelected, onSelect }) {
   const { tone, icon } = LOOKS[verdictOf(bay)];
   const word = t(`disks.verdict.${verdictOf(bay)}`);
   const isLit = Boolean(slot?.is_lit);
-  const said = [bay.name, disk?.model, disk && size(disk.size_bytes), word, isLit && t("disks.lit")];
+  const shown = [shorten(bay.name, 14), shorten(disk?.model || disk?.serial || word, 20), disk ? size(disk.size_bytes) : ""];
+  // Begins with what is written, in its words, so that somebody who speaks it is understood.
+  const said = [...shown, word, isLit && t("disks.lit"), bay.name !== shown[0] && bay.name];
   const onKeyDown = (event) => {
     if (event.key !== "Enter" && event.key !== " ") return;
     event.preventDefault();
     onSelect(bay.key);
   };
   return html`<g class=${classes("bay", `is-${tone}`, isSelected && "is-selected")} transform=${`translate(${x} ${y})`}
-    role="button" tabindex="0" aria-pressed=${isSelected ? "true" : "false"} aria-label=${said.filter(Boolean).join(", ")}
+    role="button" tabindex="0" aria-pressed=${isSelected ? "true" : "false"} aria-label=${said.filter(Boolean).join(" ")}
     onClick=${() => onSelect(bay.key)} onKeyDown=${onKeyDown}>
     <rect class="tray" width=${BAY.width} height=${BAY.height} rx="6" />
     <rect class="band" width="7" height=${BAY.height} rx="3.5" />
-    <text class="bay-name" x="18" y="23">${shorten(bay.name, 14)}</text>
-    <text class="bay-text" x="18" y="41">${shorten(disk?.model || disk?.serial || word, 20)}</text>
-    <text class="bay-text" x="18" y="57">${disk ? size(disk.size_bytes) : ""}</text>
+    <text class="bay-name" x="18" y="23">${shown[0]}</text>${" "}
+    <text class="bay-text" x="18" y="41">${shown[1]}</text>${" "}
+    <text class="bay-text" x="18" y="57">${shown[2]}</text>
     <g class="bay-state" transform=${`translate(${BAY.width - 31} 9)`}><${Icon} name=${icon} size=${20} /></g>
     ${slot?.has_light && html`<circle class=${classes("light", isLit && "is-lit")} cx=${BAY.width - 21} cy=${BAY.height - 15} r="5" />`}
   </g>`;

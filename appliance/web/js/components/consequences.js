@@ -7,7 +7,7 @@ import { Icon } from "./icon.js";
 /** `items`: sentences; empty ones are left out. */
 export function Consequences({ items, title }) {
   return html`<section class="consequences">
-    <h3><${Icon} name="info" /> ${title || t("consequences.title")}</h3>
+    <p class="consequences-title"><${Icon} name="info" /> ${title || t("consequences.title")}</p>
     <ul>${items.filter(Boolean).map((item) => html`<li>${item}</li>`)}</ul>
   </section>`;
 }

@@ -104,8 +104,7 @@ function Get({ entry, base, place }) {
   const address = isFile
     ? addressOf(`${base}/content`, query)
     : addressOf(`${base}/archive`, { ...query, format: "zip" });
-  return html`<a class="get" href=${address} download=${isFile ? entry.name : `${entry.name}.zip`}
-    aria-label=${t(isFile ? "files.get_one" : "files.get_zip", { name: entry.name })}>
-    <${Icon} name="download" size=${16} /> ${t(isFile ? "files.file" : "files.as_zip")}
+  return html`<a class="get" href=${address} download=${isFile ? entry.name : `${entry.name}.zip`}>
+    <${Icon} name="download" size=${16} /> ${t(isFile ? "files.file" : "files.as_zip")}<span class="unseen"> ${entry.name}</span>
   </a>`;
 }

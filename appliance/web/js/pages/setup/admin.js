@@ -3,9 +3,11 @@
 import { get, post } from "../../api.js";
 import { t } from "../../i18n.js";
 import { renewSession } from "../../session.js";
+import { progress } from "../../setup_progress.js";
 import { html, useEffect, useState } from "../../view.js";
 import { Form, PasswordField, TextField, useForm } from "../../components/form.js";
 import { Notice } from "../../components/trouble.js";
+import { rememberWay } from "./host.js";
 import { Step } from "./step.js";
 
 export function Admin({ next, back }) {
@@ -19,6 +21,7 @@ export function Admin({ next, back }) {
       await post("/setup/admin", { user, password, ...(key ? { recovery_key: key } : {}) }, { isFinal: true });
       next();
       await renewSession();
+      await rememberWay(progress.value.way);
     },
   });
   const { values } = form;

@@ -6,6 +6,7 @@ import { useResource } from "../../resource.js";
 import { html, useEffect, useState } from "../../view.js";
 import { State } from "../../components/state.js";
 import { Loading, Notice } from "../../components/trouble.js";
+import { HostWord } from "./host.js";
 import { Step } from "./step.js";
 
 const FINE_S = 30;
@@ -27,6 +28,7 @@ export function Clock({ next, back }) {
       ${differenceS !== null && html`<p><${State} name=${isFine ? "good" : "warning"}
         label=${isFine ? t("setup.clock_fine") : t("setup.clock_differs", { time: duration(Math.abs(differenceS)) })} /></p>`}
       ${differenceS !== null && !isFine && html`<${Notice} tone="warn"><p>${t("setup.clock_fix")}</p><//>`}
+      <${HostWord} name="time" />
       <p class="note">${t("setup.clock_host")}</p>
     <//>
   <//>`;

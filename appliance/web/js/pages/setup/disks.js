@@ -11,6 +11,7 @@ import { JobProgress } from "../../components/progress.js";
 import { State } from "../../components/state.js";
 import { Table } from "../../components/table.js";
 import { Loading, Notice, Trouble } from "../../components/trouble.js";
+import { HostWord } from "./host.js";
 import { Step } from "./step.js";
 
 const isEmpty = (disk) => disk.uses.length === 0 && disk.partitions.length === 0 && !disk.hidden;
@@ -38,6 +39,7 @@ export function Disks({ next, back }) {
       ${disks.data?.as_of && (empty.length >= 2
         ? html`<${MakeArray} disks=${empty} onMade=${arrays.reload} />`
         : html`<${Notice} title=${t("setup.no_spare_title")}><p>${t("setup.no_spare")}</p><//>`)}
+      ${empty.length >= 2 && html`<${HostWord} name="disks" />`}
     <//>
   <//>`;
 }

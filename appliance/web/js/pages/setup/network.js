@@ -3,6 +3,7 @@
 import { t } from "../../i18n.js";
 import { html } from "../../view.js";
 import { State } from "../../components/state.js";
+import { HostWord } from "./host.js";
 import { Step } from "./step.js";
 
 export function Network({ next, back }) {
@@ -12,6 +13,7 @@ export function Network({ next, back }) {
     <dl class="facts">
       <dt>${t("setup.opened_at")}</dt><dd class="mono">${location.origin}</dd>
     </dl>
+    <${HostWord} name="network" />
     <div class="prose">
       <p>${t(isByAddress ? "setup.by_address" : "setup.by_name")}</p>
       <p class="note">${t("setup.network_host")}</p>

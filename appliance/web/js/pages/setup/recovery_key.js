@@ -8,6 +8,7 @@ import { ChoiceField, Form, PasswordField, TextField, useForm } from "../../comp
 import { OnlyNow, Secret } from "../../components/once.js";
 import { useResource } from "../../resource.js";
 import { Notice } from "../../components/trouble.js";
+import { proveKey } from "./host.js";
 import { Step } from "./step.js";
 
 export function RecoveryKey({ next, back }) {
@@ -72,7 +73,13 @@ function Retype({ text, next, back }) {
     const second = (first + 1 + Math.floor(Math.random() * (all.length - 1))) % all.length;
     return [first, second].sort().map((at) => all[at]);
   }, [text]);
-  const form = useForm({ first: "", second: "" }, { secrets: ["first", "second"], onSubmit: async () => next() });
+  const form = useForm({ first: "", second: "" }, {
+    secrets: ["first", "second"],
+    onSubmit: async () => {
+      await proveKey(text);
+      next();
+    },
+  });
   const isRight = (row, typed) => plain(typed) === row.words.join(" ");
   const wrong = (row, typed) => (typed && plain(typed).split(" ").length >= row.words.length && !isRight(row, typed) ? t("setup.row_wrong") : null);
   const [one, two] = rows;

@@ -8,6 +8,7 @@ import { Form, NumberField, TextField, useForm } from "../../components/form.js"
 import { JobProgress } from "../../components/progress.js";
 import { Notice } from "../../components/trouble.js";
 import { NO_VAULT, SECRETS, VaultFields, addressOf, isComplete } from "./vault_form.js";
+import { rememberSkipped } from "./host.js";
 import { Step } from "./step.js";
 
 export function Vault({ next, back }) {
@@ -20,11 +21,15 @@ export function Vault({ next, back }) {
       setJob((await run("vault add", asked)).id);
     },
   });
+  const skip = async () => {
+    await rememberSkipped("vault").catch(() => {});
+    next();
+  };
   const ended = (done) => (done.state === "done" ? setAdded(true) : setJob(null));
   if (isAdded) {
     return html`<${Step} name="vault" next=${next}><${Notice} tone="good"><p>${t("setup.vault_works")}</p><//><//>`;
   }
-  return html`<${Step} name="vault" back=${back} skip=${next}>
+  return html`<${Step} name="vault" back=${back} skip=${skip}>
     ${job && html`<${JobProgress} id=${job} onEnd=${ended} />`}
     <${Form} form=${form} action=${t("setup.vault_try")} icon="vault" isReady=${isComplete(form.values) && !job}>
       <${VaultFields} form=${form} />
