@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup packages native demo run check format test test-slow bench bench-index bench-vault bench-recovery bench-ui hwtest clean
+.PHONY: help setup packages native demo run check format test test-slow bench bench-index bench-vault bench-recovery hwtest screens clean
 MAKEFLAGS += --no-print-directory
 # Compiled once, as an installed program is: 0.1 s less for every command that is run from here.
 unexport PYTHONDONTWRITEBYTECODE
@@ -114,6 +115,9 @@ bench-ui: setup ## The page's weight and time to usable; answers under load and 
 
 bench-recovery: setup ## Boots, reads of mount and NBD, four VMs, failback, browsing; ARGS='--runs 1 --rows boot,reads'
 	$(BIN)/python -m tests.bench.recovery_bench $(ARGS)
+
+screens: setup ## The pictures of docs/screens anew, by a walk through a real box in Chromium
+	HOLDFAST_SCREENS=docs/screens $(BIN)/python -m pytest -q tests/web/test_first_day.py
 
 clean: ## Remove everything that make made, the cached disk of the demo too
 	-@$(MAKE) -C native clean

@@ -128,7 +128,7 @@ def open_page(
     try:
         context.set_default_timeout(TIMEOUT_MS)
         if is_signed_in:
-            context.add_cookies([cast(Any, box.cookie)])
+            context.add_cookies([box.cookie])
         watched = Watched(context.new_page(), box)
         watched.watch()
         open_first(watched.page, box.url)

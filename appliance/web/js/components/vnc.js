@@ -3,9 +3,11 @@
 
 import RFB from "../../vendor/novnc/core/rfb.js";
 
-const CLIPBOARD_MAX = 4096;
+const TEXT_MAX = 4096;
 const RETURN = 0xff0d;
 const TAB = 0xff09;
+const SHIFT = 0xffe1;
+const SHIFTED = /[A-Z~!@#$%^&*()_+{}|:"<>?]/;
 const UNICODE = 0x01000000; // keysyms beyond Latin-1 (X11 protocol, appendix A)
 
 /** Connect; `tell` hears "connecting", "connected", "closed" and "refused". Gives the handle. */
@@ -46,7 +48,7 @@ function giveWayOut(element, rfb) {
     } else if (isArmed && isModifier) {
       isArmed = false;
       rfb.blur();
-      element.dispatchEvent(new CustomEvent("keyboard_released", { bubbles: true }));
+      element.dispatchEvent(new CustomEvent("keyboardreleased", { bubbles: true }));
     }
   };
   element.addEventListener("keydown", onKey, true);
@@ -59,10 +61,17 @@ function giveWayOut(element, rfb) {
 
 /** Send text as key presses, for passwords from a safe and for telephones. */
 function typeText(rfb, text) {
-  for (const character of text.slice(0, CLIPBOARD_MAX)) {
+  for (const character of text.slice(0, TEXT_MAX)) {
     const code = character.codePointAt(0);
     if (character === "\n") rfb.sendKey(RETURN, "Enter");
     else if (character === "\t") rfb.sendKey(TAB, "Tab");
-    else rfb.sendKey(code < 0x100 ? code : UNICODE + code, null);
+    else pressKey(rfb, code < 0x100 ? code : UNICODE + code, SHIFTED.test(character));
   }
+}
+
+/** A key, with Shift where a keyboard needs it: QEMU looks for keys, not for characters. */
+function pressKey(rfb, keysym, isShifted) {
+  if (isShifted) rfb.sendKey(SHIFT, "ShiftLeft", true);
+  rfb.sendKey(keysym, null);
+  if (isShifted) rfb.sendKey(SHIFT, "ShiftLeft", false);
 }

@@ -46,8 +46,7 @@ function One({ vm, onChange }) {
     ${vm.has_screen && vm.state !== "stopped"
       ? html`<${VmScreen} name=${vm.name} key=${vm.name} />`
       : html`<${Resume} vm=${vm} action="resume" onEnd=${onChange} />`}
-    <${Keep} vm=${vm} onEnd=${onChange} />
-    <${End} vm=${vm} onEnd=${onChange} />`;
+    <div class="grid vm-ends"><${Keep} vm=${vm} onEnd=${onChange} /><${End} vm=${vm} onEnd=${onChange} /></div>`;
 }
 
 function Resume({ vm, action, onEnd }) {
