@@ -4,8 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup packages native demo run check format test test-slow bench bench-index bench-vault bench-recovery bench-ui hwtest clean
-.PHONY: help setup packages native demo run check format test test-slow bench bench-index bench-vault bench-recovery hwtest screens clean
+.PHONY: help setup packages native demo run check format test test-slow bench bench-index bench-vault bench-recovery bench-ui hwtest screens clean
 MAKEFLAGS += --no-print-directory
 # Compiled once, as an installed program is: 0.1 s less for every command that is run from here.
 unexport PYTHONDONTWRITEBYTECODE
@@ -109,7 +108,6 @@ bench-vault: setup ## The vault over a line beside rclone and restic, on Ceph's 
 	$(call install_packages,rclone restic)
 	$(BIN)/python -m tests.bench.vault_bench $(if $(FULL),--full) $(if $(ROWS),--rows '$(ROWS)')
 
-bench-ui: setup ## Answers of the box while it works hard, and with 1,000,000 job records; ARGS='--rows scale'
 bench-ui: setup ## The page's weight and time to usable; answers under load and with 1,000,000 records; ARGS='--rows page'
 	$(BIN)/python -m tests.bench.ui_bench $(ARGS)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from image.debian_disk import open_cache, provide_first
 from tests.command import Holdfast
@@ -27,7 +27,7 @@ BOOT_MS = 420_000  # without KVM, on a machine that is busy with other things
 DEADLINE_S = 180.0
 LIT_PIXELS = 500
 SHIFTED = {"$": "Digit4", "(": "Digit9", ")": "Digit0", "*": "Digit8", ">": "Period"}
-SCREEN = {"width": 1280, "height": 832}
+SCREEN: ViewportSize = {"width": 1280, "height": 832}
 
 expect.set_options(timeout=TIMEOUT_MS)
 
