@@ -126,6 +126,14 @@ class NoticeLog:
         values = {"channel": channel, "limit": limit}
         return _read(self._file.do(lambda file: file.execute(statement, values).fetchall()))
 
+    def find_stuck(self, tries: int) -> Sequence[Message]:
+        """The oldest message on its way to each channel that was tried so often."""
+        statement = (
+            "select * from messages where id in (select min(id) from messages "
+            "where state = 'waiting' and tries >= ? group by channel) order by channel"
+        )
+        return _read(self._file.do(lambda file: file.execute(statement, (tries,)).fetchall()))
+
     def forget(self, channel: str) -> None:
         """A channel is gone: what was on its way to it as well."""
 

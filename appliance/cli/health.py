@@ -19,7 +19,7 @@ from appliance.catalog.measurements import Measurements
 from appliance.catalog.point_list import list_points
 from appliance.cli.access_health import judge_access
 from appliance.cli.exit_codes import DONE, DONE_WITH_GAPS
-from appliance.cli.machine_health import MACHINE, judge_machines
+from appliance.cli.machine_health import MACHINE, judge_machines, judge_notices
 from appliance.cli.session import Session
 from appliance.formats.finding import Finding, sort_findings
 from appliance.formats.names import PointName, format_time
@@ -114,8 +114,8 @@ def take_look(session: Session) -> Look:
         report = survey.run()
         report = replace(report, findings=sort_findings([*report.findings, *judge_access(session)]))
         found = judge_machines(session, catalog)
-        if found is not None:
-            report = replace(report, findings=sort_findings([*report.findings, *found]))
+        more = [*(found or ()), *judge_notices(session)]
+        report = replace(report, findings=sort_findings([*report.findings, *more]))
         log.observe(
             report.findings,
             report.when,

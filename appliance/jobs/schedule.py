@@ -230,11 +230,6 @@ class Schedule:
         backups = sorted(moment for moment, name in self._heap if name.startswith(BACKUP))
         return Scene(self._answers, states, backups, is_busy)
 
-    def next_run(self, machine: str) -> datetime | None:
-        """When the next backup of a machine is due as of the last look, None for never."""
-        run = self._runs.get(f"{BACKUP}{machine}")
-        return None if run is None else run.due
-
     # ---- when ----
 
     def _refresh(self, now: datetime) -> None:

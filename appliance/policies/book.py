@@ -7,6 +7,7 @@ retired. A machine's own protection takes the place of the default as a whole. I
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -178,6 +179,10 @@ class Book:
         check_schedule(protection.schedule, protection.blackout)
         check_schedule(protection.drill)
         since = format_time(now.replace(microsecond=0))
+        with suppress(IntegrityError):
+            before = self.own(protection.machine)
+            if before is not None and _same_slots(before, protection):
+                since = before.since  # a slot that is due stays due
         protection = msgspec.structs.replace(protection, since=since)
         self._protections.put(self._folder(protection.machine), encode_protection(protection))
         return protection
@@ -200,6 +205,10 @@ class Book:
 
     def _folder(self, machine: str | None) -> str:
         return _DEFAULT if machine is None else self._points.folder_of(machine)
+
+
+def _same_slots(one: Protection, other: Protection) -> bool:
+    return (one.schedule, one.drill) == (other.schedule, other.drill)
 
 
 class _Folder(Generic[_Record]):

@@ -76,30 +76,64 @@ def judge(standing: Standing, now: datetime) -> Iterator[Finding]:
         )
 
 
+def judge_offsite(
+    machine: str,
+    vault: str,
+    there: datetime | None,
+    now: datetime,
+    *,
+    behind_s: float,
+    target_s: float,
+) -> Iterator[Finding]:
+    """What should be known of a machine whose newest point is not in a vault.
+
+    `there` is its newest one in the vault, `behind_s` how much would be lost with the box.
+    """
+    if behind_s <= target_s:
+        return
+    what = "nothing of it is" if there is None else "only an old point of it is"
+    yield Finding(
+        subject=f"machine {machine}",
+        rule=f"machine.offsite.{vault}",
+        severity=_severity(behind_s / target_s),
+        summary=f"{what} in vault '{vault}': {duration(behind_s)} behind, promised "
+        f"{duration(target_s)}",
+        evidence=(_evidence("behind in the vault", behind_s, target_s, now),),
+        consequence=f"If the box were lost now, {duration(behind_s)} of its work would be lost.",
+        action="'holdfast vault status' says what waits and how fast it goes.",
+        measure=_measure(behind_s / target_s),
+    )
+
+
 def _late(standing: Standing, now: datetime) -> Finding:
     assert standing.rpo_s is not None
     age_s = standing.age_s(now)
-    times = age_s / standing.rpo_s
-    severity: Severity = "critical" if times >= CRITICAL_AT else "warning"
     what = "it has no good point yet" if standing.newest is None else "its newest good point is old"
+    of_what = "age of the newest good point" if standing.newest else "time without a good point"
     return Finding(
         subject=f"machine {standing.machine}",
         rule="machine.late",
-        severity=severity,
+        severity=_severity(age_s / standing.rpo_s),
         summary=f"{what}: {duration(age_s)}, promised {duration(standing.rpo_s)}",
-        evidence=(
-            Evidence(
-                "age of the newest good point" if standing.newest else "time without a good point",
-                ((now, round(age_s / 3600, 1)),),
-                "h",
-                f"{standing.rpo_s / 3600:g} h",
-            ),
-        ),
+        evidence=(_evidence(of_what, age_s, standing.rpo_s, now),),
         consequence=f"If it were lost now, {duration(age_s)} of its work would be lost with it.",
         action="See why its backups fail or do not begin: 'holdfast machines show "
         f'"{standing.machine}"\'; then back it up, pause or retire it.',
-        measure=float(int(math.log2(times))),
+        measure=_measure(age_s / standing.rpo_s),
     )
+
+
+def _severity(times: float) -> Severity:
+    return "critical" if times >= CRITICAL_AT else "warning"
+
+
+def _measure(times: float) -> float:
+    """Grows by one whenever the age has doubled: then it is told anew."""
+    return float(int(math.log2(times)))
+
+
+def _evidence(what: str, age_s: float, target_s: float, now: datetime) -> Evidence:
+    return Evidence(what, ((now, round(age_s / 3600, 1)),), "h", f"{target_s / 3600:g} h")
 
 
 def promised_since(machine: MachineRecord | None, protection: Protection) -> datetime:

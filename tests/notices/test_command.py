@@ -21,7 +21,9 @@ def make_late(holdfast: Holdfast) -> None:
     record = book.find("web1")
     assert record is not None
     book.put(msgspec.structs.replace(record, since="2026-01-01T00:00:00Z"))
-    book.set(book.of("web1"), datetime(2026, 1, 1, tzinfo=UTC))
+    promise = book.of("web1")
+    book.clear("web1")
+    book.set(promise, datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def test_a_machine_that_is_late_is_told_by_mail_and_webhook_once(

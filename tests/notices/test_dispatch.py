@@ -16,6 +16,7 @@ from appliance.formats.finding import Finding, Severity
 from appliance.formats.notice_channel import Channel, WebhookChannel
 from appliance.notices.channels import Channels
 from appliance.notices.dispatch import GIVE_UP, OVER_AFTER, Dispatch
+from appliance.notices.stuck import judge_channels
 from tests.clocks import HandClock
 from tests.store.stores import make_store
 
@@ -184,3 +185,18 @@ def test_a_test_is_sent_at_once_and_noted(room: Room) -> None:
     room.fails = False
     room.look()
     assert room.counts() == [(0, 0, 0)]  # the test alone: a failed one is not tried again
+
+
+def test_a_channel_that_takes_nothing_is_a_finding_until_it_does(room: Room) -> None:
+    room.fails = True
+    for _ in range(4):
+        assert not list(judge_channels(room.log, room.clock.now()))
+        room.look(finding())
+        room.clock.go_by(timedelta(minutes=10))
+    (stuck,) = judge_channels(room.log, room.clock.now())
+    assert (stuck.subject, stuck.severity) == ("channel hook", "warning")
+    assert "nobody is there" in stuck.summary
+    room.fails = False
+    room.clock.go_by(timedelta(hours=1))
+    room.look(finding())
+    assert not list(judge_channels(room.log, room.clock.now()))

@@ -45,6 +45,16 @@ def test_a_machine_without_its_own_promise_has_the_default(book: Book) -> None:
         book.clear("web1")
 
 
+def test_a_target_that_changes_takes_no_slot_away_and_a_new_schedule_misses_none(
+    book: Book,
+) -> None:
+    book.set(HOURLY, NOW)
+    later = NOW + timedelta(days=1)
+    assert book.set(msgspec.structs.replace(HOURLY, rpo_s=7200), later).since == SINCE
+    other = msgspec.structs.replace(HOURLY, schedule=(Hourly(minute=5),))
+    assert book.set(other, later).since == "2026-11-22T09:30:00Z"
+
+
 def test_life_of_a_machine(book: Book) -> None:
     book.set(HOURLY, NOW)
     book.put(MachineRecord(machine="web1", since=SINCE, sources=("/srv/a.raw",)))

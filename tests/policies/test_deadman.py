@@ -11,7 +11,7 @@ import pytest
 from appliance.catalog.catalog import Catalog
 from appliance.catalog.finding_log import FindingLog
 from appliance.formats.protection import NOTHING, Hourly, State
-from appliance.policies.deadman import PAUSE_MAX, Standing, judge, target_s
+from appliance.policies.deadman import PAUSE_MAX, Standing, judge, judge_offsite, target_s
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -69,3 +69,11 @@ def test_the_target_is_what_was_set_or_what_the_schedule_comes_to() -> None:
     assert target_s(hourly, NOW, UTC) == 3600 * 1.25 + 60
     assert target_s(msgspec.structs.replace(hourly, rpo_s=86400), NOW, UTC) == 86400
     assert target_s(NOTHING, NOW, UTC) is None
+
+
+def test_a_vault_that_falls_behind_grows_louder_too() -> None:
+    def severities(hours: float) -> list[str]:
+        found = judge_offsite("web1", "file1", None, NOW, behind_s=hours * 3600, target_s=7200)
+        return [item.severity for item in found]
+
+    assert [severities(hours) for hours in (1, 2, 2.5, 6)] == [[], [], ["warning"], ["critical"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 
 from appliance.formats.names import PointName
 from appliance.formats.policy import Policy
+from appliance.keys.keyring import load_master_key
 from appliance.retention.rules import Candidate, judge_machine
+from appliance.store.store import Store
 from tests.vault.office import Office
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
@@ -31,6 +34,11 @@ def test_a_vault_gets_what_it_was_promised_and_a_new_name_travels(office: Office
     office.box("policy", "set", "--machine", "secret", "--vault", "none", expect=0)
     office.box("policy", "set", "--machine", "m", "--offsite-rpo", "3", expect=0)
     office.box("machines", "rename", "m", "shop", expect=0)
+    assert behind(office) == []
+    office.box("policy", "set", "--machine", "m", "--offsite-rpo", "0.017", expect=0)
+    age_points(office)
+    assert behind(office) == [("machine shop", "machine.offsite.vault")]
+    office.box("policy", "set", "--machine", "m", "--offsite-rpo", "3", expect=0)
     (point,) = office.sync()["points"]
     assert point.startswith("shop@")
     (vault,) = office.box("vault", "status", "--json", expect=0).json()["vaults"]
@@ -41,6 +49,21 @@ def test_a_vault_gets_what_it_was_promised_and_a_new_name_travels(office: Office
     shown = other("policy", "show", "--machine", "shop", "--json", expect=0).json()
     assert shown["protection"]["offsite_rpo_s"] == 10800
     assert other("machines", "list", "--json", expect=0).json()["machines"][0]["sources"] == []
+
+
+def behind(office: Office) -> list[tuple[str, str]]:
+    """Subjects and rules of what is said about machines and vaults."""
+    found = office.box("health", "--json").json()["findings"]
+    return [
+        (item["subject"], item["rule"]) for item in found if item["rule"].startswith("machine.off")
+    ]
+
+
+def age_points(office: Office) -> None:
+    """Let the machine have an older point, too, which is not in the vault either."""
+    store = Store(office.box.state, load_master_key(office.box.state, None))
+    (manifest,) = (store.points.read(file) for file in store.points.files("shop"))
+    store.points.commit(replace(manifest, time=NOW - 400 * DAY), lambda _: False)
 
 
 def ages(*days: float) -> list[Candidate]:
