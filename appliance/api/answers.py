@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 
 import msgspec
@@ -17,6 +18,7 @@ from aiohttp import web
 
 from appliance.api.problem import describe
 from appliance.base.clock import Clock
+from appliance.base.errors import HoldfastError
 from appliance.catalog.answer_file import AnswerFile, KeptAnswer
 
 HEADER = "Idempotency-Key"
@@ -64,7 +66,8 @@ class Answers:
             made = await answer()
             if isinstance(made, web.Response) and made.status < _FAILED:
                 kept = _keep(made, digest, is_secret=is_secret and made.status < 400)
-                await asyncio.to_thread(self._file.put, place, kept, now_s, since_s)
+                with suppress(HoldfastError):  # it was done: that is what has to be said
+                    await asyncio.to_thread(self._file.put, place, kept, now_s, since_s)
             return made
         finally:
             self._begun.discard(place)

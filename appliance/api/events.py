@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 KEPT = 1000
 LISTENERS_MAX = 200
 _BACKLOG = 500
-HEARTBEAT_S = 15.0
+HEARTBEAT_S = 5.0
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 from aiohttp import web
 
+from appliance.access.audit import DONE
 from appliance.base.errors import HoldfastError, UsageError
 
 if TYPE_CHECKING:
@@ -95,14 +96,17 @@ class Ask:
 
     async def note(self, outcome: str, detail: str = "") -> None:
         """Have this write in the log of who did what, durably; logins write theirs themselves."""
+        verb = self.route.verb
         if self.route.is_own or self.route.role in ("nobody", "setup"):
             return
+        if verb is not None and verb.is_quick and outcome == DONE:
+            return  # it only looked
         body = self.body if isinstance(self.body, dict) else msgspec.to_builtins(self.body)
         audit = self.parts.access.audit
         await asyncio.to_thread(
             lambda: audit.note(
                 self.caller.name,
-                self.route.summary if self.route.verb is None else self.route.verb.name,
+                self.route.summary if verb is None else verb.name,
                 target=self.request.path.removeprefix("/api/v1"),
                 outcome=outcome,
                 detail=detail or (body if isinstance(body, dict) else ""),

@@ -11,6 +11,8 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
+from appliance.base.errors import HoldfastError
+
 FILE_NAME = "answers.sqlite"
 _WAIT_S = 10.0
 _TABLE = """
@@ -63,13 +65,19 @@ class AnswerFile:
         return KeptAnswer(digest, status, headers, body, bool(is_secret))
 
     def put(self, place: str, answer: KeptAnswer, now_s: float, forget_before_s: float) -> None:
-        """Keep an answer, durably on return; answers older than `forget_before_s` go."""
-        with self._lock, self._database:
-            self._database.execute("delete from answers where at_s < ?", (forget_before_s,))
-            self._database.execute(
-                "insert or replace into answers values (?, ?, ?, ?, ?, ?, ?)",
-                (place, *answer, now_s),
-            )
+        """Keep an answer, durably on return; answers older than `forget_before_s` go.
+
+        Raises HoldfastError where it cannot be kept, as on a full disk.
+        """
+        try:
+            with self._lock, self._database:
+                self._database.execute("delete from answers where at_s < ?", (forget_before_s,))
+                self._database.execute(
+                    "insert or replace into answers values (?, ?, ?, ?, ?, ?, ?)",
+                    (place, *answer, now_s),
+                )
+        except sqlite3.Error as error:
+            raise HoldfastError(f"{FILE_NAME}: {error}") from error
 
 
 def _open(path: Path) -> sqlite3.Connection:

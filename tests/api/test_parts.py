@@ -1,0 +1,84 @@
+"""Maps and small judgements of the API, without a box."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from appliance.api.events import EventLog
+from appliance.api.machine_lists import Promise, judge_machine
+from appliance.api.pages import Pages
+from appliance.api.problem import STATUSES, status_of
+from appliance.base import errors
+
+
+def test_every_error_of_the_tree_has_a_status() -> None:
+    kinds = [
+        kind
+        for _, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, errors.HoldfastError)
+    ]
+    assert set(kinds) == STATUSES.keys()
+    for kind in kinds:
+        assert 400 <= status_of(kind()) < 600
+
+
+@pytest.mark.parametrize(
+    ("promise", "rpo_s", "state"),
+    [
+        (Promise(), 5.0, "protected"),
+        (Promise(), None, "new"),
+        (Promise(rpo_target_s=60.0), 61.0, "late"),
+        (Promise(rpo_target_s=60.0), 59.0, "protected"),
+        (Promise(has_failed=True, rpo_target_s=60.0), 5.0, "failed"),
+        (Promise(state="paused", has_failed=True), None, "paused"),
+        (Promise(state="retired"), 1e9, "retired"),
+    ],
+)
+def test_a_machine_stands_as_it_was_promised(
+    promise: Promise, rpo_s: float | None, state: str
+) -> None:
+    assert judge_machine(promise, rpo_s) == state
+
+
+def test_who_cannot_keep_up_is_told_to_ask_for_everything() -> None:
+    log = EventLog(kept=10)
+    with log.listen(None) as queue:
+        for number in range(queue.maxsize + 5):
+            log.publish("box", f"/{number}")
+        assert queue.get_nowait().kind == "reset"
+
+
+def test_events_that_were_dropped_are_not_passed_over_in_silence() -> None:
+    log = EventLog(kept=3)
+    for number in range(10):
+        log.publish("box", f"/{number}")
+    with log.listen(None) as queue:
+        log.publish("box", "/last")
+        last = log.encode(queue.get_nowait()).split(b"\n")[0].removeprefix(b"id: ").decode()
+    run = last.split("-")[0]
+    with log.listen(f"{run}-2") as queue:
+        assert queue.get_nowait().kind == "reset"
+    with log.listen(f"{run}-10") as queue:
+        assert b"/last" in queue.get_nowait().data
+
+
+def test_only_files_of_the_folder_are_pages(tmp_path: Path) -> None:
+    folder = tmp_path / "web"
+    folder.mkdir()
+    (tmp_path / "secret").write_text("x")
+    (folder / "index.html").write_text("<p>" * 1000)
+    (folder / "notes.md").write_text("x")
+    (folder / "link").symlink_to(tmp_path / "nowhere")
+    pages = Pages(folder)
+    page = pages.find("")
+    assert page is not None
+    assert (page.kind, "gzip" in page.packed) == ("text/html", True)
+    for name in ("../secret", "/etc/passwd", "notes.md", "link", "x\0y", "index.html/", "."):
+        assert pages.find(name) is None, name
+    (folder / "index.html").write_text("new")
+    changed = pages.find("index.html")
+    assert changed is not None
+    assert (changed.data, changed.etag != page.etag) == (b"new", True)
