@@ -1,4 +1,4 @@
-"""The jobs as JSON, for whoever asks from outside: the API, the command."""
+"""The jobs as JSON, for the command, which asks from another process."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import contextlib
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from appliance.base.errors import NotFoundError
 from appliance.catalog.job_table import Job
 from appliance.jobs.jobs import Jobs
-from appliance.jobs.workroom import LogLine
 
 _LOOK_AT_LOG_S = 0.5
 _LOG_PAGE = 500
@@ -26,48 +24,31 @@ class JobDesk:
         """As `Jobs.submit`."""
         return (await self._jobs.submit(verb, arguments, **more)).to_json()
 
-    async def get(self, job_id: int | str) -> dict[str, Any]:
+    async def get(self, job_id: int) -> dict[str, Any]:
         """One job with its result. Raises NotFoundError."""
-        return (await self._jobs.get(_number(job_id))).to_json()
+        return (await self._jobs.get(job_id)).to_json()
 
-    async def list(
-        self, after: int | str | None = None, limit: int = 100, **only: Any
-    ) -> dict[str, Any]:
+    async def list(self, after: int | None = None, limit: int = 100, **only: Any) -> dict[str, Any]:
         """A page of jobs, newest first: `items`, and `next` to go on after, or null."""
-        page = await self._jobs.list(None if after is None else _number(after), limit, **only)
+        page = await self._jobs.list(after, limit, **only)
         return {"items": [job.to_json() for job in page.items], "next": page.next}
 
-    async def log(
-        self, job_id: int | str, after: int | str | None = None, limit: int = 1000
-    ) -> dict[str, Any]:
+    async def log(self, job_id: int, after: int = 0, limit: int = 1000) -> dict[str, Any]:
         """A page of what a job said, oldest first."""
-        lines = await self._jobs.log(_number(job_id), _number(after or 0), limit)
-        return _log_page(lines, limit)
+        lines = await self._jobs.log(job_id, after, limit)
+        return {
+            "items": [line.to_json() for line in lines],
+            "next": lines[-1].place if len(lines) >= limit else None,
+        }
 
-    async def cancel(self, job_id: int | str) -> dict[str, Any]:
+    async def cancel(self, job_id: int) -> dict[str, Any]:
         """Ask it to stop; one that has ended stays as it is."""
-        job = await self._jobs.get(_number(job_id))
+        job = await self._jobs.get(job_id)
         return (job if job.has_ended else await self._jobs.cancel(job.id)).to_json()
 
-    async def retry(self, job_id: int | str, *, asked_by: str = "") -> dict[str, Any]:
+    async def retry(self, job_id: int, *, asked_by: str) -> dict[str, Any]:
         """Do again what a job did: the new job."""
-        before = await self._jobs.get(_number(job_id))
-        asked_by = asked_by or before.asked_by
-        return (await self._jobs.retry(before.id, asked_by=asked_by)).to_json()
-
-    async def wait(self, job_id: int | str, timeout_s: float) -> dict[str, Any]:
-        """The job when it has ended, or as it is after so long."""
-        number = _number(job_id)
-        try:
-            async with (
-                asyncio.timeout(timeout_s),
-                contextlib.aclosing(self._changes(number)) as changes,
-            ):
-                async for _ in changes:
-                    pass
-        except TimeoutError:
-            pass
-        return await self.get(number)
+        return (await self._jobs.retry(job_id, asked_by=asked_by)).to_json()
 
     async def follow(self, job_id: int, after: int = 0) -> AsyncGenerator[dict[str, Any], None]:
         """What happens to a job until it has ended: {"job"} or {"log"}, and at last {"end"}.
@@ -84,9 +65,7 @@ class JobDesk:
         ended = await self._jobs.get(job_id)
         yield {"end": ended.to_json(), "shown": ended.shown or ""}
 
-    async def _changes(
-        self, job_id: int, every_s: float | None = None
-    ) -> AsyncGenerator[Job, None]:
+    async def _changes(self, job_id: int, every_s: float) -> AsyncGenerator[Job, None]:
         """The job now, when it changes, and again after `every_s`; its end is the last."""
         async with self._jobs.events() as changes:
             job = await self._jobs.get(job_id)
@@ -104,19 +83,3 @@ class JobDesk:
                 if change.id == job_id:
                     job = change
                     yield job
-
-
-def _log_page(lines: Any, limit: int) -> dict[str, Any]:
-    items: list[LogLine] = list(lines)
-    return {
-        "items": [line.to_json() for line in items],
-        "next": items[-1].place if len(items) >= limit else None,
-    }
-
-
-def _number(text: int | str) -> int:
-    if isinstance(text, int):
-        return text
-    if not text.isascii() or not text.isdecimal() or len(text) > 18:
-        raise NotFoundError(f"job {text[:40]}: there is none")
-    return int(text)

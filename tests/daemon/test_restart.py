@@ -25,17 +25,19 @@ def end_of(box: Box, job_id: int) -> dict[str, Any]:
 def test_a_worker_outlives_its_daemon_and_is_taken_over(box: Box, tmp_path: Path) -> None:
     note = tmp_path / "note"
     box.start()
-    job_id = box.submit("act once", seconds=1.5, note=str(note), say="a word")
+    until = tmp_path / "until"
+    job_id = box.submit("act once", seconds=600, until=str(until), note=str(note), say="a word")
     poll(lambda: box.ask("get", id=job_id)["done"] > 0, "progress")
     box.kill()
     box.start()
     job = box.ask("get", id=job_id)
     assert job["state"] == "running"
     poll(lambda: box.ask("get", id=job_id)["done"] > job["done"], "progress after the restart")
+    until.touch()
     ended = box.wait_for(job_id)
     assert (ended["state"], ended["result"], ended["retried_as"]) == (
         "done",
-        {"acted": 1.5},
+        {"acted": 600},
         None,
     )
     assert note.read_text() == "begun\nended\n"

@@ -20,6 +20,7 @@ PARAMETERS = (
     Parameter("note", "path", "--note", default=""),
     Parameter("deaf", "boolean", "--deaf", default=False),
     Parameter("die", "boolean", "--die", default=False),
+    Parameter("until", "path", "--until", default=""),
     Parameter("machine", "string", "--machine"),
     Parameter("name", "string", "--name"),
     Parameter("secret", "path", "--secret", is_secret=True),
@@ -43,7 +44,7 @@ def main() -> int:
     parser.add_argument("words", nargs="*")
     for name, kind in (("seconds", float), ("code", int)):
         parser.add_argument(f"--{name}", type=kind, default=0)
-    for name in ("say", "note", "machine", "name", "secret"):
+    for name in ("say", "note", "until", "machine", "name", "secret"):
         parser.add_argument(f"--{name}", default="")
     for name in ("deaf", "die"):
         parser.add_argument(f"--{name}", action="store_true")
@@ -61,7 +62,7 @@ def main() -> int:
     progress.spend("cpu", 1)
     end_s = time.monotonic() + options.seconds
     try:
-        while time.monotonic() < end_s:
+        while time.monotonic() < end_s and not (options.until and Path(options.until).exists()):
             time.sleep(0.02)
             progress.advance(10)
     except Exception:
