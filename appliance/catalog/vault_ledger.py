@@ -193,20 +193,6 @@ class VaultLedger:
         """Forget what is below pages: it is learned again by walking."""
         self._database_do("DELETE FROM subtrees", ())
 
-    def subtrees(self) -> Iterator[tuple[bytes, bytes]]:
-        """(page, needs) of all pages of which anything is remembered."""
-        last = b""
-        while rows := self._select(
-            "SELECT id, needs FROM subtrees WHERE id > ? ORDER BY id LIMIT ?", (last, _BATCH)
-        ):
-            for page_id, needs in rows:
-                yield bytes(page_id), bytes(needs)
-            last = bytes(rows[-1][0])
-
-    def drop_subtree(self, page_id: bytes) -> None:
-        """Forget what is below one page."""
-        self._database_do("DELETE FROM subtrees WHERE id = ?", (page_id,))
-
     # ---- what chunks look like ----
 
     def unsketched(self, most: int) -> list[Held]:

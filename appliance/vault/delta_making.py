@@ -10,28 +10,29 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from appliance.base.errors import HoldfastError, IntegrityError
 from appliance.base.progress import Progress
 from appliance.catalog.vault_ledger import Held, VaultLedger
-from appliance.native import KIND_DATA, KIND_DELTA, Delta, Reader, Writer
+from appliance.native import KIND_DELTA, Delta, Reader, Writer
 from appliance.store.chunk_index import ChunkIndex
 from appliance.store.containers import Container
 from appliance.store.rewrite import chunks_of
 from appliance.store.store import Store
 from appliance.vault.wardrobe import Wardrobe
 
-# Of chunks against their base, and of those without one: the line waits longer than the processor.
-_PACK_LEVEL = 6
+# Of chunks against their base, where more hardly helps, and of those without one.
+_PACK_LEVEL = 3
 _PLAIN_LEVEL = 9
 # A container is sent as it is unless so much of it is saved.
 _SAVED_SHARE = 0.2
 # A chunk is worth a base, which somebody has to fetch as well, if it takes at most so much of what
 # it takes without.
-_WORTH_SHARE = 0.7
-# Bases that are tried of a chunk.
+_WORTH_SHARE = 0.75
+# Bases that are tried of a chunk, beside the one behind that of the chunk before it.
 _TRIED = 2
-# Containers whose sketches are made at a time: 16 GiB in two minutes of a processor.
+# Containers whose sketches are made at a time, in some minutes of a processor.
 _LEARNED_MAX = 512
 
 
@@ -41,9 +42,15 @@ class MadeDeltas:
 
     name: bytes
     data: bytes
-    covered: tuple[Held, ...]
-    """Containers of the box all of whose chunks the vault has once it has this one."""
     sketches: tuple[tuple[int, tuple[int, ...]], ...]
+
+
+class _Packed(NamedTuple):
+    """A chunk against the base at `place` (number of an object, ordinal)."""
+
+    place: tuple[int, int]
+    base_id: bytes
+    packed: bytes
 
 
 @dataclass
@@ -80,11 +87,11 @@ class DeltaMaking:
             except HoldfastError:
                 self._ledger.put_sketches(held.number, ())
                 continue
-            sketches = []
-            if container.directory.kind == KIND_DATA:
-                for ordinal, _, chunk in chunks_of(container, Reader(), lambda _: True):
-                    if chunk is not None:
-                        sketches.append((ordinal, self._delta.sketch(chunk)))
+            sketches = [
+                (ordinal, self._delta.sketch(chunk))
+                for ordinal, _, chunk in chunks_of(container, Reader(), lambda _: True)
+                if chunk is not None
+            ]
             container.close()
             self._ledger.put_sketches(held.number, sketches)
 
@@ -100,10 +107,9 @@ class DeltaMaking:
                 container = Container(self._store.layout, self._store.keys, held.name)
             except HoldfastError:
                 continue  # whoever sends it says what is wrong with it
-            if container.directory.kind == KIND_DATA:
-                plan = self._plan(container)
-                if plan is not None and plan.ids:
-                    yield from self._fill(held, container, plan)
+            plan = self._plan(container)
+            if plan is not None and plan.ids:
+                yield from self._fill(held, container, plan)
             container.close()
         if self._is_begun():
             yield self._finish()
@@ -115,37 +121,48 @@ class DeltaMaking:
 
     def _plan(self, container: Container) -> _Plan | None:
         """None if the container may as well go as it is."""
-        plan, saved, total = _Plan(), 0.0, 0
+        plan, saved = _Plan(), 0.0
+        behind: tuple[int, int] | None = None
         stored = container.size_bytes / max(1, sum(container.directory.lengths()))
         for ordinal, chunk_id, chunk in chunks_of(container, Reader(), lambda _: True):
             if chunk is None:
                 return None  # damaged here
-            total += len(chunk)
-            if self._wardrobe.find(chunk_id) is not None:
+            if self._is_there(chunk_id):
                 saved += len(chunk) * stored
                 continue
             plan.ids[ordinal], plan.lengths[ordinal] = chunk_id, len(chunk)
             plan.features[ordinal] = self._delta.sketch(chunk)
-            most_bytes = int(len(chunk) * stored * _WORTH_SHARE)
-            found = self._pack(chunk, plan.features[ordinal], most_bytes)
+            places = self._ledger.alike(plan.features[ordinal])[:_TRIED]
+            if behind is not None and behind not in places:
+                places.append(behind)
+            found = self._pack(chunk, places)
             if found is not None:
-                plan.packed[ordinal] = found
-                saved += len(chunk) * stored - len(found[1])
+                plan.packed[ordinal] = (found.base_id, found.packed)
+                saved += max(0.0, len(chunk) * stored - len(found.packed))
+                behind = found.place
+            # What follows on something probably follows on what that resembles.
+            behind = None if behind is None else (behind[0], behind[1] + 1)
         return plan if saved >= _SAVED_SHARE * container.size_bytes else None
 
-    def _pack(
-        self, chunk: bytes, features: tuple[int, ...], most_bytes: int
-    ) -> tuple[bytes, bytes] | None:
-        """(base, packed) by the best base there is, if that takes at most so much."""
-        best = None
-        for number, ordinal in self._ledger.alike(features)[:_TRIED]:
-            base_id = self._base_at(number, ordinal)
+    def _is_there(self, chunk_id: bytes) -> bool:
+        found = self._wardrobe.find(chunk_id)
+        held = None if found is None else self._ledger.find(found[0])
+        return held is not None and held.is_present
+
+    def _pack(self, chunk: bytes, places: Sequence[tuple[int, int]]) -> _Packed | None:
+        """The chunk packed against the best base of those in `places`, if one is worth it."""
+        best, most_bytes = None, 0
+        for place in places:
+            base_id = self._base_at(*place)
             base = None if base_id is None else self._read(base_id)
-            if base is None or most_bytes <= 0:
+            if base is None or base_id is None:
                 continue
-            packed = self._delta.pack(chunk, base, most_bytes)
-            if packed is not None and base_id is not None:
-                best, most_bytes = (base_id, packed), len(packed) - 1
+            if not most_bytes:
+                alone = self._delta.pack(chunk, None, len(chunk))
+                most_bytes = int(_WORTH_SHARE * (len(chunk) if alone is None else len(alone)))
+            packed = self._delta.pack(chunk, base, most_bytes) if most_bytes > 0 else None
+            if packed is not None:
+                best, most_bytes = _Packed(place, base_id, packed), len(packed) - 1
         return best
 
     def _base_at(self, number: int, ordinal: int) -> bytes | None:
@@ -182,7 +199,6 @@ class DeltaMaking:
             chunk_id, length = plan.ids[ordinal], plan.lengths[ordinal]
             while not self._opened().writer.put_delta(chunk_id, length, base_id, packed):
                 yield self._finish()
-        self._opened().covered.append(held)
 
     def _opened(self) -> _Open:
         if self._open is None:
@@ -195,7 +211,7 @@ class DeltaMaking:
         opened = self._opened()
         self._open = None
         name, data = opened.writer.finish()
-        made = MadeDeltas(name, bytes(data), tuple(opened.covered), tuple(opened.sketches))
+        made = MadeDeltas(name, bytes(data), tuple(opened.sketches))
         data.release()
         opened.writer.close()
         return made
@@ -206,7 +222,6 @@ class _Open:
     """The container that is being filled."""
 
     writer: Writer
-    covered: list[Held] = field(default_factory=list)
     sketches: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
 
     def put(self, chunk_id: bytes, chunk: bytes, features: tuple[int, ...]) -> bool:

@@ -17,8 +17,7 @@ from appliance.vault.uploader import Uploader
 from appliance.vault.wardrobe import Wardrobe
 
 LINE_RATE = "line_bytes_per_s"
-# One processor makes deltas of some 20 MB of containers in a second (docs/DECISIONS.md). A line
-# that carries as much is not what anybody waits for.
+# A line that carries more is not what anybody waits for: deltas take a processor.
 _SLOW_BYTES_PER_S = 16_000_000
 # For less nobody waits.
 _LEAST_BYTES = 1 << 20
@@ -45,34 +44,31 @@ class DeltaSending:
         self.turn = asyncio.Lock()
         """Held by whoever looks what is missing and sends it: deltas are made one after another."""
 
-    def is_wanted(self, missing: Sequence[Held]) -> bool:
-        """Whether it pays to look for deltas."""
-        if sum(held.size_bytes for held in missing) < _LEAST_BYTES:
-            return False
+    def is_wanted(self) -> bool:
+        """Whether the line is what everybody waits for, as far as is known."""
         rate = self._uploader.allowed_bytes_per_s
         if rate is None and not self._is_local:
             rate = self._ledger.note(LINE_RATE)
         return rate is not None and float(rate) <= _SLOW_BYTES_PER_S
 
-    async def send(self, missing: Sequence[Held]) -> set[int]:
-        """Send deltas for what they pay for; gives the numbers of what need not go any more."""
+    async def send(self, missing: Sequence[Held]) -> None:
+        """Send deltas in the place of those containers for which they pay."""
+        if sum(held.size_bytes for held in missing) < _LEAST_BYTES:
+            return
         await asyncio.to_thread(self._making.learn)
         making = self._making.make(missing)
-        covered: set[int] = set()
         sending: asyncio.Task[None] | None = None
         try:
             while (made := await asyncio.to_thread(next, making, None)) is not None:
                 if sending is not None:
                     await sending
                 sending = asyncio.create_task(self._send(made))
-                covered.update(held.number for held in made.covered)
             if sending is not None:
                 await sending
         finally:
             if sending is not None:
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
-        return covered
 
     async def _send(self, made: MadeDeltas) -> None:
         await self._uploader.send_made(HashedKey("deltas", made.name), made.data)

@@ -76,6 +76,8 @@ class Walk:
         self._index: ChunkIndex | None = None
         # Container -> its number if it serves under its own name; None if it does not.
         self._named: dict[bytes, int | None] = {}
+        # Numbers of objects that serve under their own names.
+        self._valid: set[int] = set()
         # Container of deltas -> what their bases need; None if the vault lost one of them.
         self._bases: dict[bytes, Needs | None] = {}
 
@@ -85,6 +87,7 @@ class Walk:
         Raises IntegrityError if something that the point refers to is lost on the box.
         """
         self._named.clear()  # the vault may have got or lost objects since
+        self._valid.clear()
         self._bases.clear()
         needs = Needs()
         for disk in manifest.disks:
@@ -92,20 +95,16 @@ class Walk:
                 self._add_page(needs, disk, disk.root, disk.level, 0)
         return needs
 
-    def forget(self, numbers: set[int]) -> None:
-        """These objects are not needed under their names any more: walk again what named them."""
-        for page_id, known in self._ledger.subtrees():
-            if not numbers.isdisjoint(Needs.unpack(known).numbers):
-                self._ledger.drop_subtree(page_id)
-
     def _add_page(
         self, needs: Needs, disk: Disk, reference: Reference, level: int, number: int
     ) -> None:
         self._add_chunk(needs, reference)
         known = self._ledger.subtree(reference.chunk_id) if level == 1 else None
         if known is not None:
-            needs.add(Needs.unpack(known))
-            return
+            remembered = Needs.unpack(known)
+            if self._is_valid(remembered):
+                needs.add(remembered)
+                return
         self._progress.check()
         page = read_page(self._store.chunks, disk, reference, level, number)
         below = Needs() if level == 1 else needs
@@ -117,6 +116,18 @@ class Walk:
         if level == 1:
             self._ledger.put_subtree(reference.chunk_id, below.pack())
             needs.add(below)
+
+    def _is_valid(self, remembered: Needs) -> bool:
+        """Whether nothing that is still to be sent got into the vault under other names."""
+        unknown = remembered.numbers - self._valid
+        for held in self._ledger.objects(unknown):
+            if not held.is_present:
+                if held.name not in self._named:
+                    self._named[held.name] = self._number(held.name)
+                if self._named[held.name] is None:
+                    return False
+            self._valid.add(held.number)
+        return True
 
     def _add_chunk(self, needs: Needs, reference: Reference) -> None:
         name = reference.container

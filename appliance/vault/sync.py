@@ -277,16 +277,12 @@ class Sync:
 
     async def _bring_deltas(self, manifest: Manifest) -> None:
         """Send of what the vault lacks of a point what is smaller as deltas, if anybody waits."""
-        if self._deltas is None:
+        if self._deltas is None or not self._deltas.is_wanted():
             return
         async with self._deltas.turn:
             _, missing = await self._look(manifest)
-            if not self._deltas.is_wanted(missing):
-                return
             self._progress.phase(f"looking what resembles {manifest.name}")
-            covered = await self._deltas.send(missing)
-            async with self._walking:
-                await asyncio.to_thread(self._walk.forget, covered)
+            await self._deltas.send(missing)
 
     async def _look(self, manifest: Manifest) -> tuple[Needs, list[Held]]:
         """What a point needs, and what of that the vault lacks."""

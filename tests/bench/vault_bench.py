@@ -3,7 +3,7 @@
 Owns: the rows of the table, each with its peer in the same run through the same proxy, on the real
 gateway. Never does: compare with another run.
 
-    python -m tests.bench.vault_bench [--full] [--rows line,peer,second,restore,boot]
+    python -m tests.bench.vault_bench [--full] [--rows line,peer,second,kills,restore,boot]
 
 The line is a TCP proxy on loopback (tests/vault/line.py). Everything runs on one machine, so what
 a program computes is taken from what the line and the gateway may use.
@@ -13,20 +13,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from appliance.base.errors import HoldfastError
 from appliance.base.text import size
+from appliance.vault.streams import STREAMS_MAX
 from image.workbench import say
 from tests.bench import corpus as corpora
 from tests.bench.corpus import CACHE_DIRECTORY, Corpus
-from tests.bench.cost import Cost, measure
+from tests.bench.cost import Cost, Running, measure
 from tests.bench.table import align
 from tests.command import Holdfast
 from tests.vault.gateway import BOX, Gateway, running_gateway, write_credentials
@@ -35,6 +39,7 @@ from tests.vault.line import Line
 MBIT = 125_000  # bytes per second
 TIMEOUT_S = 3600.0
 _GIB = 1 << 30
+KILLS, KILLS_SEED, KILL_AFTER_S = 10, 20261121, (0.5, 4.0)
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,13 @@ class Bench:
         box("vault", "add", self.url(bucket, port), *credentials, expect=0)
         box("vault", "limit", "--share", "100", expect=0)
 
+    def sync(self, box: Holdfast) -> tuple[Cost, dict[str, Any]]:
+        """Bring the vault up to date; gives what that cost and what was said."""
+        said = self.place / "sync.json"
+        argv = box.argv("--json", "vault", "sync", "--wait")
+        cost = Running(argv, {}, self.log, said).wait()
+        return cost, json.loads(said.read_text())
+
     def open(self, name: str, owner: str, bucket: str, port: int) -> Holdfast:
         """An empty box that opens the vault of another one."""
         box = Holdfast(self.place / name)
@@ -155,16 +167,48 @@ def run_line(bench: Bench) -> None:
     box, bucket = bench.box("line", bench.corpus.first), bench.new_name()
     with line_to(bench.gateway, 100, 0.15, 0.001) as line:
         bench.add_vault(box, bucket, line.port)
-        synced = box("--json", "vault", "sync", "--wait", expect=0, timeout_s=TIMEOUT_S)
+        cost, synced = bench.sync(box)
     sent = container_bytes(box)
-    used = sent / synced.seconds / (100 * MBIT)
-    detail = f"{size(sent)} in {synced.seconds:.0f} s, {line.cuts} cuts"
+    used = sent / cost.seconds / (100 * MBIT)
+    detail = f"{size(sent)} in {cost.seconds:.0f} s, {line.cuts} cuts"
     bench.rows.append(Row("100 Mbit/s, 150 ms: use of the line", used, 0.85, 0.95, detail))
-    requests = sum(synced.json()["traffic"]["requests"].values())
+    requests = sum(synced["traffic"]["requests"].values())
     per_gib = requests * _GIB / sent
     detail = f"{requests} requests for {size(sent)}"
     bench.rows.append(
         Row("requests per GiB uploaded", per_gib, 40, 33, detail, is_more_better=False)
+    )
+    add_memory(bench, "a first sync", cost)
+
+
+def add_memory(bench: Bench, what: str, cost: Cost) -> None:
+    """A row for what an uploader took, whatever the backlog."""
+    mib = cost.max_rss_bytes / (1 << 20)
+    bench.rows.append(
+        Row(f"memory of the uploader, {what}: MiB", mib, 256, 256, "", is_more_better=False)
+    )
+
+
+def run_kills(bench: Bench) -> None:
+    """1 Gbit/s, 20 ms: what is sent again after kill -9 at seeded moments, for each kill."""
+    box, bucket = bench.box("kills", bench.corpus.first), bench.new_name()
+    chooser, done = random.Random(KILLS_SEED), 0
+    with line_to(bench.gateway, 1000, 0.02) as line:
+        bench.add_vault(box, bucket, line.port)
+        before = line.sent_bytes
+        for _ in range(KILLS):
+            sync = box.start("vault", "sync")
+            time.sleep(chooser.uniform(*KILL_AFTER_S))
+            done += sync.poll() is None
+            sync.kill()
+            sync.communicate()
+        bench.sync(box)
+        again = line.sent_bytes - before - container_bytes(box)
+    value = again / max(1, done) / (1 << 20)
+    bound = STREAMS_MAX * 32  # one container per stream
+    detail = f"{done} kills, {size(again)} beyond what there is"
+    bench.rows.append(
+        Row("sent again for each kill -9: MiB", value, bound, bound, detail, is_more_better=False)
     )
 
 
@@ -197,7 +241,7 @@ def run_second(bench: Bench) -> None:
         box("vault", "sync", "--wait", expect=0, timeout_s=TIMEOUT_S)
         box("backup", bench.corpus.second, "--machine", "disk", expect=0, timeout_s=TIMEOUT_S)
         before = line.sent_bytes
-        box("vault", "sync", "--wait", expect=0, timeout_s=TIMEOUT_S)
+        cost, _ = bench.sync(box)
         ours = line.sent_bytes - before
         environment = {
             "AWS_ACCESS_KEY_ID": BOX.access_key,
@@ -222,6 +266,7 @@ def run_second(bench: Bench) -> None:
         Row("wire bytes of the second generation, of restic's", ours / theirs, 0.4, 0.25, detail,
             is_more_better=False)
     )  # fmt: skip
+    add_memory(bench, "with deltas", cost)
 
 
 def run_restore(bench: Bench) -> None:
@@ -292,6 +337,7 @@ ROWS: dict[str, Callable[[Bench], None]] = {
     "line": run_line,
     "peer": run_peer,
     "second": run_second,
+    "kills": run_kills,
     "restore": run_restore,
     "boot": run_boot,
 }

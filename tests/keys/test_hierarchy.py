@@ -36,6 +36,8 @@ def test_derived_keys_are_those_of_the_format_page() -> None:
     assert MASTER.extent_tag_key == derive(STORE_ID, "holdfast extent tag v1")
     assert MASTER.machine_key == derive(STORE_ID, "holdfast machine v1")
     assert MASTER.container_key(b"c" * 16) == derive(b"c" * 16, "holdfast container v1")
+    assert MASTER.delta_key(b"c" * 16) == derive(b"c" * 16, "holdfast delta v1")
+    assert MASTER.sketch_key == derive(STORE_ID, "holdfast sketch v1")
 
 
 def test_a_machine_directory_is_keyed_and_the_same_for_equal_names() -> None:

@@ -164,7 +164,7 @@ def loop() -> Iterator[asyncio.Runner]:
 def sites(gateway: Gateway, loop: asyncio.Runner) -> Iterator[dict[bool, Site]]:
     """A plain bucket and one with versions, both through one proxy."""
     # An answer that hangs costs `idle_s`; on a busy machine others cost another attempt.
-    patience = Patience(attempts=4, first_s=0.01, most_s=0.05, connect_s=20, idle_s=1.0)
+    patience = Patience(attempts=4, first_s=0.01, most_s=0.05, connect_s=20, idle_s=0.6)
 
     async def open_site(proxy: FaultProxy, with_lock: bool) -> Site:
         name = new_name()
