@@ -266,11 +266,17 @@ class _Teller:
             else:
                 news = log.news_since(self._told)
                 self._told = news.number
-                _tell(self._session, seen, [*news.new, *news.worse], list(news.gone))
+                if not news.is_quiet or _list_plugged(seen):
+                    _tell(self._session, seen, [*news.new, *news.worse], list(news.gone))
+
+
+def _list_plugged(seen: list[Change]) -> list[Change]:
+    """Disks that came or went."""
+    return [change for change in seen if change.action in ("add", "remove") and change.name]
 
 
 def _tell(session: Session, seen: list[Change], came: list[Finding], went: list[Finding]) -> None:
-    plugged = [change for change in seen if change.action in ("add", "remove") and change.name]
+    plugged = _list_plugged(seen)
     if session.console.is_json:
         value = {
             "time": format_time(session.clock.now().replace(microsecond=0)),
