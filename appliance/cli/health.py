@@ -27,7 +27,7 @@ from appliance.health.disk_examination import DiskExaminer
 from appliance.health.kernel_tree import KernelTree
 from appliance.health.power import look_at_power
 from appliance.health.stakes import Stake, find_stakes
-from appliance.health.survey import Report, Survey, look_at_arrays
+from appliance.health.survey import Report, Survey, glance
 from appliance.health.udev import Change, Changes, read_properties
 from appliance.health.watch import Watch, Watchdog
 
@@ -223,7 +223,7 @@ def _watch(session: Session, options: argparse.Namespace) -> int:
             session.clock,
             session.console.progress,
             look=teller.look,
-            look_at_arrays=teller.look_at_arrays,
+            glance=teller.glance,
             watchdog=watchdog,
         ).run()
     return DONE
@@ -234,7 +234,7 @@ class _Teller:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._lock = threading.Lock()  # arrays are looked at beside the look at everything
+        self._lock = threading.Lock()  # a glance is taken beside the look at everything
         self._told: int | None = None
 
     def look(self, seen: list[Change]) -> None:
@@ -242,14 +242,14 @@ class _Teller:
         take_look(self._session)
         self._tell(seen)
 
-    def look_at_arrays(self) -> None:
-        """Arrays alone, which no disk that hangs can hold up."""
+    def glance(self) -> None:
+        """What no disk that hangs can hold up: arrays, and what the kernel said of disks."""
         now = self._session.clock.now()
         with Catalog(self._session.state / "catalog.db") as catalog:
             log = FindingLog(catalog)
             began = log.newest()
             log.observe(
-                look_at_arrays(KernelTree(), read_properties, DiskSeats(catalog), now),
+                glance(KernelTree(), read_properties, DiskSeats(catalog), now),
                 now,
                 looked_at=lambda subject: subject.startswith("array "),
                 began=began,
@@ -266,11 +266,17 @@ class _Teller:
             else:
                 news = log.news_since(self._told)
                 self._told = news.number
-                _tell(self._session, seen, [*news.new, *news.worse], list(news.gone))
+                if not news.is_quiet or _list_plugged(seen):
+                    _tell(self._session, seen, [*news.new, *news.worse], list(news.gone))
+
+
+def _list_plugged(seen: list[Change]) -> list[Change]:
+    """Disks that came or went."""
+    return [change for change in seen if change.action in ("add", "remove") and change.name]
 
 
 def _tell(session: Session, seen: list[Change], came: list[Finding], went: list[Finding]) -> None:
-    plugged = [change for change in seen if change.action in ("add", "remove") and change.name]
+    plugged = _list_plugged(seen)
     if session.console.is_json:
         value = {
             "time": format_time(session.clock.now().replace(microsecond=0)),

@@ -195,16 +195,15 @@ class Survey:
             self._history.note("box", clock.series, now, clock.booted_s)
 
 
-def look_at_arrays(
-    tree: KernelTree, properties: Properties, seats: Seats, now: datetime
-) -> list[Finding]:
-    """Findings about arrays alone, at once: no disk is asked, and so none is waited for."""
+def glance(tree: KernelTree, properties: Properties, seats: Seats, now: datetime) -> list[Finding]:
+    """Findings about arrays, and what the kernel's log says of disks, at once: no disk is asked."""
     inventory, known = Inventory(tree, properties), seats.recall()
-    return sort_findings(
+    found = (
         finding
         for array in list_arrays(tree)
         for finding in judge_array(array, inventory, now, known)
     )
+    return sort_findings([*found, *judge_kernel_log(tree, inventory, now)])
 
 
 class _Asked:

@@ -1,8 +1,8 @@
 """Staying on watch: looks again when something changes, and seldom when nothing does.
 
-Owns which changes call for a look, that arrays are looked at without waiting for disks, and the
-feeding of a hardware watchdog. Never judges, and never feeds the watchdog for work that is not
-done: a watch, or a look, that hangs lets the box restart.
+Owns which changes call for a look, that arrays and the kernel's log are looked at without waiting
+for disks, and the feeding of a hardware watchdog. Never judges, and never feeds the watchdog for
+work that is not done: a watch, or a look, that hangs lets the box restart.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ LOOK_AGAIN_S = 300.0
 SETTLE_S = 0.3
 """One failure makes a burst of events; the look waits for its end."""
 _SETTLE_MAX_S = 2.0
+LOG = Change("log", "")
 FEED_EVERY_S = 5.0
 """Well below the 30 s and more that hardware watchdogs wait by default."""
 
@@ -59,7 +60,8 @@ class Watch:
     """Looks at everything in a thread, one look at a time, and meanwhile waits for a reason.
 
     `look` looks at everything and is told what changed since it last began; a disk that hangs may
-    hold it up. `look_at_arrays` is done at once when an array changes, beside a look if need be.
+    hold it up. `glance` looks at what answers at once: it is done when an array changes, and when
+    the kernel has written what it could not read, beside a look if need be.
     """
 
     def __init__(
@@ -69,14 +71,14 @@ class Watch:
         progress: Progress,
         *,
         look: Callable[[list[Change]], None],
-        look_at_arrays: Callable[[], None],
+        glance: Callable[[], None],
         watchdog: Watchdog | None = None,
     ) -> None:
         self._events = events
         self._clock = clock
         self._progress = progress
         self._look = look
-        self._look_at_arrays = look_at_arrays
+        self._glance = glance
         self._watchdog = watchdog
         self._due: list[Change] = []
         self._running: Future[None] | None = None
@@ -121,14 +123,23 @@ class Watch:
         if not changes:
             return
         self._take(changes)
-        self._settle()
+        # A disk that fails fills the log: one glance for all of its lines.
+        if self._settle(changes):
+            self._glance()
 
     def _take(self, changes: list[Change]) -> None:
-        self._due += changes
+        self._due += [change for change in changes if change.action != "log"]
+        # A disk that fails writes thousands of lines: one is reason enough.
+        if LOG not in self._due and any(change.action == "log" for change in changes):
+            self._due.append(LOG)
         if any(change.action == "array" for change in changes):
-            self._look_at_arrays()
+            self._glance()
 
-    def _settle(self) -> None:
+    def _settle(self, changes: list[Change]) -> bool:
+        """Wait for the end of a burst; gives whether the kernel wrote anything in it."""
         until_s = self._clock.monotonic_s() + _SETTLE_MAX_S
+        has_log = any(change.action == "log" for change in changes)
         while self._clock.monotonic_s() < until_s and (more := self._events.wait(SETTLE_S)):
             self._take(more)
+            has_log = has_log or any(change.action == "log" for change in more)
+        return has_log

@@ -56,7 +56,7 @@ class Script:
             self.clock,
             self.progress,
             look=look or self.look,
-            look_at_arrays=lambda: self.said.put("looks at arrays"),
+            glance=lambda: self.said.put("glances"),
         )
 
     def start(self) -> threading.Thread:
@@ -82,10 +82,23 @@ def test_a_disk_that_hangs_holds_up_no_news_of_arrays() -> None:
     thread = script.start()
     script.expect("looks []")
     script.changes.put([ARRAY])  # while that look waits for a disk
-    script.expect("looks at arrays")
+    script.expect("glances")
     script.changes.put([DISK])
     script.may_look.release()
     script.expect("looks ['', 'sda']")
+    script.end(thread)
+    script.expect("ends")
+
+
+def test_a_burst_of_the_kernels_log_is_one_glance() -> None:
+    script = Script()
+    thread = script.start()
+    script.expect("looks []")
+    for number in range(20):
+        script.changes.put([Change("log", f"critical medium error {number}")])
+    script.expect("glances")
+    script.may_look.release()
+    script.expect("looks ['']")
     script.end(thread)
     script.expect("ends")
 
@@ -119,7 +132,7 @@ def test_the_watchdog_is_fed_while_a_look_is_under_way_but_not_for_ever(tmp_path
         script.clock,
         script.progress,
         look=script.look,
-        look_at_arrays=lambda: None,
+        glance=lambda: None,
         watchdog=watchdog,
     )
 
