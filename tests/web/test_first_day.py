@@ -204,7 +204,7 @@ def get_file_back(page: Page, place: Path) -> None:
     page.get_by_placeholder("Find in this folder").fill("hostname")
     keep_screen(page, "files")
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download hostname").click()
+        page.get_by_role("link", name="File hostname", exact=True).click()
     target = place / "hostname"
     download.value.save_as(target)
     assert target.read_text() == f"{MACHINE}\n"
@@ -214,7 +214,7 @@ def get_folder_back(page: Page, place: Path) -> None:
     """A folder as a zip."""
     page.get_by_placeholder("Find in this folder").fill("systemd")
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download the folder systemd as zip", exact=True).click()
+        page.get_by_role("link", name="As zip systemd", exact=True).click()
     target = place / "systemd.zip"
     download.value.save_as(target)
     with zipfile.ZipFile(target) as archive:
