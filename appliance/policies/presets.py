@@ -54,7 +54,7 @@ PRESETS = (
             ),
             jitter_s=600,
             offsite_rpo_s=36 * _HOUR_S,
-            drill=(Cron("0 3 * * 6#1"),),
+            drill=(Times(at=("03:00",), weekdays=("sat",)),),
             rpo_s=26 * _HOUR_S,
             rto_s=4 * _HOUR_S,
         ),

@@ -118,7 +118,7 @@ def test_a_sentence_says_it_all() -> None:
     assert describe_protection(protection) == (
         "Backed up every hour from 07:00 to 19:00 on Monday to Friday, and at 23:00 every day; "
         "not during mon 09:00-10:00, but afterwards; no point older than 26 h; "
-        "copied to every vault within 36 h; recovery rehearsed by cron '0 3 * * 6#1' "
-        "(at 03:00 on the first Saturday of the month); back within 4 h."
+        "copied to every vault within 36 h; recovery rehearsed at 03:00 on Saturday; "
+        "back within 4 h."
     )
     assert describe_protection(NOTHING) == "Backed up never by itself; copied to every vault."

@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -43,6 +44,13 @@ def fresh_box(tmp_path: Path) -> Iterator[ServedBox]:
     box.close()
 
 
+@pytest.fixture
+def images() -> Iterator[Path]:
+    """A folder with a short name: it is read in a picture."""
+    with TemporaryDirectory(prefix="images-") as folder:
+        yield Path(folder)
+
+
 def list_vms(box: ServedBox) -> list[dict[str, Any]]:
     """As the command at the box lists them."""
     found: list[dict[str, Any]] = Holdfast(box.state)("--json", "vms", expect=0).json()["vms"]
@@ -50,9 +58,10 @@ def list_vms(box: ServedBox) -> list[dict[str, Any]]:
 
 
 def test_a_person_protects_a_disk_boots_it_types_into_it_and_gets_a_file_back(
-    browser: Browser, fresh_box: ServedBox, tmp_path: Path
+    browser: Browser, fresh_box: ServedBox, images: Path, tmp_path: Path
 ) -> None:
-    disk = provide_first(open_cache())
+    disk = images / "web1.raw"
+    disk.symlink_to(provide_first(open_cache()))
     with open_page(browser, fresh_box, is_signed_in=False, size=SCREEN) as watched:
         page = watched.page
         walk_through_wizard(page, fresh_box)
