@@ -104,10 +104,10 @@ def _backup(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "sources",
         metavar="SOURCE",
-        nargs="+",
+        nargs="*",
         type=Path,
         help="raw image or block device; several are the disks of one point; or vm:NAME, a "
-        "recovered VM, of which only what it wrote is read",
+        "recovered VM, of which only what it wrote is read (default: what 'machines add' was told)",
     )
     parser.add_argument(
         "--machine", metavar="NAME", help="the machine it is (of vm:NAME: the one it was)"

@@ -39,7 +39,9 @@ FINDINGS_SHOWN = 10
 
 def backup(session: Session, options: argparse.Namespace) -> int:
     """Make a recovery point."""
-    if str(options.sources[0]).startswith("vm:"):
+    if options.machine is not None and not options.sources:
+        _take_remembered(session, options)
+    if options.sources and str(options.sources[0]).startswith("vm:"):
         return _backup_vm(session, options)
     if options.machine is None:
         raise UsageError("--machine NAME says whose disks these are")
@@ -61,6 +63,20 @@ def backup(session: Session, options: argparse.Namespace) -> int:
         job = DiskBackup(store, session.clock, console.progress, machine, sources)
         result = job.run(lease, base, changed)
     return _report(session, result, {})
+
+
+def _take_remembered(session: Session, options: argparse.Namespace) -> None:
+    """The sources that the machine was given."""
+    from appliance.cli.policies import open_book  # slow to import
+
+    record = open_book(session).find(parse_machine_name(options.machine))
+    if record is None or not record.sources:
+        name = printable(options.machine)
+        raise UsageError(
+            f"{name} has no sources: name them, or 'holdfast machines add {name} SOURCE...' once"
+        )
+    options.sources = [Path(source) for source in record.sources]
+    options.allow_inconsistent = options.allow_inconsistent or record.allow_inconsistent
 
 
 def _backup_vm(session: Session, options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ commands are for admins.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliance.jobs.verb import Output, Role
 
@@ -20,6 +20,7 @@ class VerbNote:
     """
 
     role: Role = "admin"
+    admin_with: tuple[str, ...] = ()
     is_destructive: bool = False
     destructive_with: tuple[str, ...] = ()
     output: Output = "json"
@@ -71,7 +72,11 @@ NOTES: dict[str, VerbNote] = {
     "key split": _SECRETIVE,
     "key join": _SECRETIVE,
     "key sheet": _SECRETIVE,
-    "backup": _work("admin", machine_from="machine"),
+    # Without sources it takes those that an admin gave the machine.
+    "backup": replace(
+        _work(machine_from="machine"),
+        admin_with=("sources", "changed", "base", "allow_inconsistent"),
+    ),
     "points": _look(),
     "forget": VerbNote(is_destructive=True, machine_from="point"),
     "unforget": VerbNote("operator", machine_from="point"),

@@ -96,6 +96,7 @@ class Verb:
 
     Attributes:
         role: the least that somebody must be who asks for it.
+        admin_with: the parameters with which it takes an admin.
         is_destructive: takes something away that does not come back by itself.
         destructive_with: the parameters that make it so, where it is not always.
         is_quick: answers within a moment, changes nothing, and needs no job.
@@ -115,6 +116,7 @@ class Verb:
     summary: str
     parameters: tuple[Parameter, ...]
     role: Role = "admin"
+    admin_with: tuple[str, ...] = ()
     is_destructive: bool = False
     destructive_with: tuple[str, ...] = ()
     output: Output = "json"
@@ -150,6 +152,10 @@ class Verb:
             else:
                 options += [f"{parameter.flag}={_text(value)}" for value in values or []]
         return [*words, *options, *_place(places)]
+
+    def role_with(self, arguments: Mapping[str, object]) -> Role:
+        """The least that somebody must be who calls it like this."""
+        return "admin" if any(arguments.get(name) for name in self.admin_with) else self.role
 
     def is_destructive_with(self, arguments: Mapping[str, object]) -> bool:
         """Whether it takes something away when it is called like this."""
@@ -194,6 +200,7 @@ class Verb:
             "name": self.name,
             "summary": self.summary,
             "role": self.role,
+            "admin_with": list(self.admin_with),
             "is_destructive": self.is_destructive,
             "destructive_with": list(self.destructive_with),
             "is_quick": self.is_quick,

@@ -133,11 +133,18 @@ def test_an_unknown_argument_a_wrong_kind_and_a_wrong_choice_are_named() -> None
 def test_whoever_names_a_path_of_the_box_is_an_admin() -> None:
     """He could read the key of the box, or write its users."""
     paths = {
-        verb.name: [p.name for p in verb.parameters if p.kind == "path" and not p.is_secret]
+        verb.name: [
+            p.name
+            for p in verb.parameters
+            if p.kind == "path" and not p.is_secret and verb.role_with({p.name: "/"}) != "admin"
+        ]
         for verb in VERBS
         if verb.role != "admin"
     }
     assert not {name: names for name, names in paths.items() if names}
+    backup = build_verbs().get("backup")
+    assert backup.role_with({"machine": "web1"}) == "operator"
+    assert backup.role_with({"machine": "web1", "sources": ["/etc"]}) == "admin"
 
 
 def test_what_changes_nothing_is_what_a_viewer_may_ask() -> None:

@@ -122,6 +122,20 @@ def test_several_disks_make_one_point(made: Holdfast, tmp_path: Path, seed: int)
     assert made("restore", str(point["name"]), "-", "--disk", "3").code == 5
 
 
+def test_a_machine_is_backed_up_by_its_name_alone_once_its_sources_are_known(
+    made: Holdfast, tmp_path: Path, seed: int
+) -> None:
+    disk = tmp_path / "disk.raw"
+    data = mixed_image(seed, 2)
+    write_image(disk, data)
+    unknown = made("backup", "--machine", "m", expect=2)
+    assert b"m has no sources" in unknown.stderr
+    made("machines", "add", "m", disk, expect=0)
+    point = back_up(made, "--machine", "m")
+    assert content(made, point["name"]) == data
+    assert b"--machine NAME" in made("backup", expect=2).stderr
+
+
 def test_a_changed_list_reads_only_what_it_names(made: Holdfast, tmp_path: Path, seed: int) -> None:
     image = mixed_image(seed, 40)
     path = write_image(tmp_path / "disk.raw", image)

@@ -39,6 +39,7 @@ class VerbForm(msgspec.Struct, kw_only=True):
     name: str
     summary: str
     role: str
+    admin_with: list[str]
     is_destructive: bool
     destructive_with: list[str]
     is_quick: bool

@@ -38,7 +38,7 @@ export function BootForm({ point }) {
       t(`boot.will_network.${network}`),
       t("boot.will_end"),
     ]} />
-    <${Action} verb="boot" values=${{ point: point.name, ...withoutEmpty(form.values) }} role="admin"
+    <${Action} verb="boot" values=${{ point: point.name, ...withoutEmpty(form.values) }} role="operator"
       label=${t("boot.start")} icon="play" after=${(vm) => vm.name && html`<${LinkButton} tone="main" icon="screen"
         href=${href("/vms", vm.name)}>${t("boot.open_screen")}<//>`} />
   </div>`;

@@ -87,7 +87,7 @@ function RunNow({ name, sources, onEnd }) {
   if (!sources.length) return html`<${Notice}><p>${t("machine.no_sources")}</p><//>`;
   return html`<div class="stack">
     <p class="note">${t("machine.sources", { sources: sources.join(", ") })}</p>
-    <${Action} verb="backup" values=${{ sources, machine: name }} label=${t("machine.run_now")} icon="play" tone="plain"
-      role="admin" onEnd=${onEnd} />
+    <${Action} verb="backup" values=${{ machine: name }} label=${t("machine.run_now")} icon="play" tone="plain"
+      role="operator" onEnd=${onEnd} />
   </div>`;
 }
