@@ -83,7 +83,7 @@ class Ask:
 
     async def require_verb(self, verb: Verb, arguments: Mapping[str, Any]) -> None:
         """Raises Forbidden, NeedsConfirmation or NeedsApproval unless the caller may run this."""
-        self.caller.require(verb.role)
+        self.caller.require(verb.role_with(arguments))
         machine = verb.machine(arguments)
         if machine is not None:
             self.caller.require_machine(machine)

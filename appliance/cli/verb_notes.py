@@ -32,6 +32,7 @@ class VerbNote:
     private: tuple[str, ...] = ()
     group: str = ""
     machine_from: str = ""
+    plan_from: str = ""
     without: tuple[str, ...] = ()
 
 
@@ -147,7 +148,12 @@ NOTES: dict[str, VerbNote] = {
     "export": _FORCED,
     "nbd": VerbNote(is_endless=True, machine_from="point"),
     "drill run": VerbNote(
-        "operator", is_repeatable=True, is_long=True, group="drill", machine_from="what"
+        "operator",
+        is_repeatable=True,
+        is_long=True,
+        group="drill",
+        machine_from="what",
+        plan_from="what",
     ),
     "drill list": _look(),
     "drill show": _look(),

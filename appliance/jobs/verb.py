@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from appliance.base.errors import NotFoundError, UsageError
+from appliance.formats.names import is_plan_file
 
 Kind = Literal["string", "integer", "number", "boolean", "path"]
 Role = Literal["viewer", "operator", "admin"]
@@ -108,6 +109,8 @@ class Verb:
         group: verbs of one group never run at the same time; empty for none. `{name}` stands for
             that argument.
         machine_from: the parameter that names the machine, itself or before an `@`; or empty.
+        plan_from: the parameter that can be a file of the box, a plan with programs to run, instead
+            of a name: who gives one has to be an admin; or empty.
         exclusive: of each of these sets of parameters at most one may be given.
     """
 
@@ -127,6 +130,7 @@ class Verb:
     private: tuple[str, ...] = ()
     group: str = ""
     machine_from: str = ""
+    plan_from: str = ""
     exclusive: tuple[tuple[str, ...], ...] = ()
 
     @property
@@ -150,6 +154,11 @@ class Verb:
             else:
                 options += [f"{parameter.flag}={_text(value)}" for value in values or []]
         return [*words, *options, *_place(places)]
+
+    def role_with(self, arguments: Mapping[str, object]) -> Role:
+        """The least that somebody must be who asks for it like this."""
+        given = arguments.get(self.plan_from)
+        return "admin" if isinstance(given, str) and is_plan_file(given) else self.role
 
     def is_destructive_with(self, arguments: Mapping[str, object]) -> bool:
         """Whether it takes something away when it is called like this."""
