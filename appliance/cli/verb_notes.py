@@ -6,7 +6,7 @@ commands are for admins.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliance.jobs.verb import Output, Role
 
@@ -33,6 +33,7 @@ class VerbNote:
     group: str = ""
     machine_from: str = ""
     plan_from: str = ""
+    writes: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
 
 
@@ -56,12 +57,14 @@ _SECRETIVE = VerbNote(is_secretive=True)
 _DESTRUCTIVE = VerbNote(is_destructive=True)
 # It shows what it would do; only the yes takes something away.
 _PLANNED = VerbNote(destructive_with=("yes",))
-_FORCED = VerbNote(is_long=True, destructive_with=("force",), machine_from="point")
-_MOVED = VerbNote(is_long=True, destructive_with=("force",))
+_FORCED = VerbNote(
+    is_long=True, destructive_with=("force",), machine_from="point", writes=("target",)
+)
+_MOVED = VerbNote(is_long=True, destructive_with=("force",), writes=("targets",))
 _PASSWORDS = ("vnc_password",)
 
 NOTES: dict[str, VerbNote] = {
-    "init": _SECRETIVE,
+    "init": VerbNote(is_secretive=True, writes=("recovery_out",)),
     "unlock": _SECRETIVE,
     "lock": VerbNote(),
     "key list": _look("admin"),
@@ -128,9 +131,9 @@ NOTES: dict[str, VerbNote] = {
     "vault open": VerbNote(),
     "vault pull": _work(machine_from="point"),
     "vault mirror": _work("admin"),
-    "vault seed": _work("admin"),
+    "vault seed": replace(_work("admin"), writes=("directory",)),
     "vault adopt": _work("admin"),
-    "bundle": VerbNote(),
+    "bundle": VerbNote(writes=("target",)),
     "learn": VerbNote("operator", is_repeatable=True, group="learn"),
     "restore": _FORCED,
     "ls": _look("operator"),
@@ -138,7 +141,7 @@ NOTES: dict[str, VerbNote] = {
     "get": _FORCED,
     "history": VerbNote("operator", is_repeatable=True),
     "find": VerbNote("operator", is_repeatable=True),
-    "mount": VerbNote(is_endless=True),
+    "mount": VerbNote(is_endless=True, writes=("directory",)),
     "umount": VerbNote(),
     "boot": VerbNote("operator", machine_from="point", private=_PASSWORDS, without=("screenshot",)),
     "vms": VerbNote("operator", private=_PASSWORDS),
@@ -146,7 +149,9 @@ NOTES: dict[str, VerbNote] = {
     "failback": _MOVED,
     "migrate": _MOVED,
     "export": _FORCED,
-    "nbd": VerbNote(is_endless=True, machine_from="point"),
+    "nbd": VerbNote(
+        is_endless=True, destructive_with=("touched",), machine_from="point", writes=("socket",)
+    ),
     "drill run": VerbNote(
         "operator",
         is_repeatable=True,
@@ -157,7 +162,7 @@ NOTES: dict[str, VerbNote] = {
     ),
     "drill list": _look(),
     "drill show": _look(),
-    "drill report": VerbNote(),
+    "drill report": _DESTRUCTIVE,  # it replaces any file
     "failover run": VerbNote(),
     "failover approve": _DESTRUCTIVE,
     "failover reverse": VerbNote(),

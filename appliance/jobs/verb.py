@@ -6,6 +6,7 @@ command by name: `cli` makes the verbs from its parser and hands them in.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -28,6 +29,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "number": (int, float),
     "boolean": bool,
 }
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://")
 _NAMES = {"integer": "an integer", "number": "a number", "boolean": "true or false"}
 
 
@@ -111,6 +113,7 @@ class Verb:
         machine_from: the parameter that names the machine, itself or before an `@`; or empty.
         plan_from: the parameter that can be a file of the box, a plan with programs to run, instead
             of a name: who gives one has to be an admin; or empty.
+        writes: the parameters that say where on the box it writes what it did not find there.
         exclusive: of each of these sets of parameters at most one may be given.
     """
 
@@ -131,6 +134,7 @@ class Verb:
     group: str = ""
     machine_from: str = ""
     plan_from: str = ""
+    writes: tuple[str, ...] = ()
     exclusive: tuple[tuple[str, ...], ...] = ()
 
     @property
@@ -157,8 +161,25 @@ class Verb:
 
     def role_with(self, arguments: Mapping[str, object]) -> Role:
         """The least that somebody must be who asks for it like this."""
+        return "admin" if self.runs_plan(arguments) else self.role
+
+    def runs_plan(self, arguments: Mapping[str, object]) -> bool:
+        """Whether it runs the programs that a file of the box names."""
         given = arguments.get(self.plan_from)
-        return "admin" if isinstance(given, str) and is_plan_file(given) else self.role
+        return isinstance(given, str) and is_plan_file(given)
+
+    def targets(self, arguments: Mapping[str, object]) -> list[str]:
+        """Where on the box it would write; addresses are elsewhere."""
+        found: list[str] = []
+        for parameter in self.parameters:
+            if parameter.name in self.writes and arguments.get(parameter.name) is not None:
+                given = parameter.check(arguments[parameter.name])
+                found += [
+                    str(one)
+                    for one in given
+                    if one != "-" and not (parameter.is_list and _ADDRESS.match(str(one)))
+                ]
+        return found
 
     def is_destructive_with(self, arguments: Mapping[str, object]) -> bool:
         """Whether it takes something away when it is called like this."""
