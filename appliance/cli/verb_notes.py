@@ -34,6 +34,7 @@ class VerbNote:
     machine_from: str = ""
     plan_from: str = ""
     writes: tuple[str, ...] = ()
+    is_inside: bool = False
     without: tuple[str, ...] = ()
 
 
@@ -139,8 +140,8 @@ NOTES: dict[str, VerbNote] = {
     "ls": _look("operator"),
     "cat": VerbNote("operator", output="bytes"),
     "get": _FORCED,
-    "history": VerbNote("operator", is_repeatable=True),
-    "find": VerbNote("operator", is_repeatable=True),
+    "history": VerbNote("operator", is_repeatable=True, is_inside=True),
+    "find": VerbNote("operator", is_repeatable=True, is_inside=True),
     "mount": VerbNote(is_endless=True, writes=("directory",)),
     "umount": VerbNote(),
     "boot": VerbNote("operator", machine_from="point", private=_PASSWORDS, without=("screenshot",)),

@@ -114,6 +114,7 @@ class Verb:
         plan_from: the parameter that can be a file of the box, a plan with programs to run, instead
             of a name: who gives one has to be an admin; or empty.
         writes: the parameters that say where on the box it writes what it did not find there.
+        is_inside: what it gives lies inside points: only for whoever may run it.
         exclusive: of each of these sets of parameters at most one may be given.
     """
 
@@ -135,6 +136,7 @@ class Verb:
     machine_from: str = ""
     plan_from: str = ""
     writes: tuple[str, ...] = ()
+    is_inside: bool = False
     exclusive: tuple[tuple[str, ...], ...] = ()
 
     @property
