@@ -55,6 +55,8 @@ def _work(role: Role = "operator", group: str = "", machine_from: str = "") -> V
 
 
 _SECRETIVE = VerbNote(is_secretive=True)
+# A key opens the store for good: who makes one takes its secrecy away.
+_NEW_KEY = VerbNote(is_secretive=True, is_destructive=True)
 _DESTRUCTIVE = VerbNote(is_destructive=True)
 # It shows what it would do; only the yes takes something away.
 _PLANNED = VerbNote(destructive_with=("yes",))
@@ -69,11 +71,11 @@ NOTES: dict[str, VerbNote] = {
     "unlock": _SECRETIVE,
     "lock": VerbNote(),
     "key list": _look("admin"),
-    "key add": _SECRETIVE,
+    "key add": _NEW_KEY,
     "key rotate": VerbNote(is_secretive=True, is_destructive=True),
     "key revoke": _DESTRUCTIVE,
     "key check": _SECRETIVE,
-    "key split": _SECRETIVE,
+    "key split": _NEW_KEY,
     "key join": _SECRETIVE,
     "key sheet": _SECRETIVE,
     "backup": _work("admin", machine_from="machine"),
