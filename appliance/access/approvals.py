@@ -55,7 +55,8 @@ class Approvals:
     def check(self, caller: Caller, verb: str, arguments: Mapping[str, object]) -> None:
         """Take the approval for exactly this, if one is needed; it is used up, durably.
 
-        Raises NeedsApproval, which names the request that now waits for a second person.
+        Raises NeedsApproval, which names the request that now waits for a second person; UsageError
+        for what is too long to be shown to them.
         """
         if caller.is_present or not self.is_required:
             return
@@ -75,13 +76,16 @@ class Approvals:
         raise NeedsApproval("a second administrator has to agree first", request)
 
     def _ask(self, caller: Caller, verb: str, arguments: Mapping[str, object], digest: str) -> str:
+        shown = hide_secrets(arguments)
+        if len(shown) > _SHOWN_MAX:
+            raise UsageError("this is too long to be shown to whoever has to agree")
         now_s = self._now_s()
         self._file.approvals.remove_below("expires_s", now_s - LIFETIME.total_seconds())
         row = ApprovalRow(
             secrets.token_hex(8),
             digest,
             verb,
-            hide_secrets(arguments)[:_SHOWN_MAX],
+            shown,
             caller.name,
             now_s,
             now_s + LIFETIME.total_seconds(),

@@ -25,6 +25,7 @@ from appliance.api.route import Ask, Reply, Route
 from appliance.base.errors import AccessError, HoldfastError
 
 BODY_MAX_BYTES = 1 << 20
+BODY_S = 60.0
 _WRITES = ("POST", "PUT", "PATCH", "DELETE")
 _LOG = logging.getLogger("holdfast.api")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -95,7 +96,7 @@ def _guard(parts: Parts, route: Route) -> _Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         caller = await parts.door.admit(request, route)
         query = _read_query(route, request)
-        data = await request.read() if route.method in _WRITES else b""
+        data = await read_data(request) if route.method in _WRITES else b""
         ask = Ask(request, parts, route, caller, query, _read_body(route, request, data))
         if route.method not in _WRITES:
             return _finish(request, route, await route.handler(ask))
@@ -119,6 +120,15 @@ async def _write(request: web.Request, route: Route, ask: Ask) -> web.StreamResp
         return describe_error(error)
     await ask.note(DONE)
     return answer
+
+
+async def read_data(request: web.Request) -> bytes:
+    """The body. Raises HoldfastError if it does not come."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await request.read()
+    except TimeoutError as error:
+        raise _Refused(408, "body", "the body did not come: try again") from error
 
 
 def _read_query(route: Route, request: web.Request) -> Any:

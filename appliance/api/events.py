@@ -107,7 +107,7 @@ class EventLog:
 async def stream_events(ask: Ask) -> web.StreamResponse:
     """Send events until the page goes away, or may not listen any more."""
     request, log = ask.request, ask.parts.events
-    last = request.headers.get("Last-Event-ID")
+    last, loop = request.headers.get("Last-Event-ID"), asyncio.get_running_loop()
     with log.listen(last) as queue:
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
@@ -115,13 +115,17 @@ async def stream_events(ask: Ask) -> web.StreamResponse:
         await response.prepare(request)
         with suppress(ConnectionError):
             await response.write(b"retry: 2000\n\n")
+            looked_s = loop.time()
             while not ask.parts.is_stopping():
+                # However much happens: who may not listen any more is looked at as often.
+                if loop.time() - looked_s >= HEARTBEAT_S:
+                    looked_s = loop.time()
+                    if not await ask.is_still_admitted():
+                        break
                 try:
                     happening = await asyncio.wait_for(queue.get(), HEARTBEAT_S)
                 except TimeoutError:
                     await response.write(b": still here\n\n")
-                    if not await ask.is_still_admitted():
-                        break
-                    continue
-                await response.write(log.encode(happening))
+                else:
+                    await response.write(log.encode(happening))
     return response

@@ -16,6 +16,7 @@ import msgspec
 from aiohttp import web
 
 from appliance.access.audit import DONE
+from appliance.api.targets import are_harmless
 from appliance.base.errors import HoldfastError, UsageError
 
 if TYPE_CHECKING:
@@ -88,6 +89,10 @@ class Ask:
         machine = verb.machine(arguments)
         if machine is not None:
             self.caller.require_machine(machine)
+        if verb.runs_plan(arguments) or not await asyncio.to_thread(
+            are_harmless, verb.targets(arguments), self.parts.state
+        ):
+            self.parts.access.gate.require_confirmed(self.caller)
         if verb.is_destructive_with(arguments):
             self.parts.access.gate.require_confirmed(self.caller)
             verb.argv(arguments)  # nobody is asked to agree to what is wrong

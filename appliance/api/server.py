@@ -41,6 +41,7 @@ _THREADS = 32
 _NO_SUCH_NETWORK = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _LOOK_S = 5.0
 _KEEP_S = 60.0
+IDLE_S = 75.0
 _END_S = 2.0
 
 
@@ -168,9 +169,7 @@ class ApiServer:
         return make_app(parts, list_routes(self._jobs.verbs), self._pages)
 
     async def _listen(self, app: web.Application) -> None:
-        runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=_END_S
-        )
+        runner = make_runner(app)
         await runner.setup()
         self._runner = runner
         for address in self._place.addresses:
@@ -276,6 +275,17 @@ class ApiServer:
             for drill in self.snapshots.known("drill list", "drills")["items"]
             for machine in drill["machines"]
         }
+
+
+def make_runner(app: web.Application) -> web.AppRunner:
+    """What serves `app`, and waits for no line on which no request comes to its end."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=_END_S,
+        keepalive_timeout=IDLE_S,
+    )
 
 
 def _promise(row: dict[str, Any], has_failed: bool) -> Promise:

@@ -15,7 +15,7 @@ from appliance.drills.places import clear_killed, evidence_folder
 from appliance.drills.plan import Plan, plan_of_machine, read_plan
 from appliance.drills.records import DrillRecords, DrillSummary
 from appliance.drills.run import DrillRoom, run_drill
-from appliance.formats.names import parse_machine_name
+from appliance.formats.names import is_plan_file, parse_machine_name
 from appliance.recovery.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def resolve_points(
 
 def _run(session: Session, options: argparse.Namespace) -> int:
     what: str = options.what
-    if what.endswith(".toml") or "/" in what:
+    if is_plan_file(what):
         plan = read_plan(Path(what))
     else:
         plan = plan_of_machine(parse_machine_name(what), options.memory)

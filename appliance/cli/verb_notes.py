@@ -33,6 +33,9 @@ class VerbNote:
     private: tuple[str, ...] = ()
     group: str = ""
     machine_from: str = ""
+    plan_from: str = ""
+    writes: tuple[str, ...] = ()
+    is_inside: bool = False
     without: tuple[str, ...] = ()
 
 
@@ -53,23 +56,27 @@ def _work(role: Role = "operator", group: str = "", machine_from: str = "") -> V
 
 
 _SECRETIVE = VerbNote(is_secretive=True)
+# A key opens the store for good: who makes one takes its secrecy away.
+_NEW_KEY = VerbNote(is_secretive=True, is_destructive=True)
 _DESTRUCTIVE = VerbNote(is_destructive=True)
 # It shows what it would do; only the yes takes something away.
 _PLANNED = VerbNote(destructive_with=("yes",))
-_FORCED = VerbNote(is_long=True, destructive_with=("force",), machine_from="point")
-_MOVED = VerbNote(is_long=True, destructive_with=("force",))
+_FORCED = VerbNote(
+    is_long=True, destructive_with=("force",), machine_from="point", writes=("target",)
+)
+_MOVED = VerbNote(is_long=True, destructive_with=("force",), writes=("targets",))
 _PASSWORDS = ("vnc_password",)
 
 NOTES: dict[str, VerbNote] = {
-    "init": _SECRETIVE,
+    "init": VerbNote(is_secretive=True, writes=("recovery_out",)),
     "unlock": _SECRETIVE,
     "lock": VerbNote(),
     "key list": _look("admin"),
-    "key add": _SECRETIVE,
+    "key add": _NEW_KEY,
     "key rotate": VerbNote(is_secretive=True, is_destructive=True),
     "key revoke": _DESTRUCTIVE,
     "key check": _SECRETIVE,
-    "key split": _SECRETIVE,
+    "key split": _NEW_KEY,
     "key join": _SECRETIVE,
     "key sheet": _SECRETIVE,
     # Without sources it takes those that an admin gave the machine.
@@ -132,17 +139,17 @@ NOTES: dict[str, VerbNote] = {
     "vault open": VerbNote(),
     "vault pull": _work(machine_from="point"),
     "vault mirror": _work("admin"),
-    "vault seed": _work("admin"),
+    "vault seed": replace(_work("admin"), writes=("directory",)),
     "vault adopt": _work("admin"),
-    "bundle": VerbNote(),
+    "bundle": VerbNote(writes=("target",)),
     "learn": VerbNote("operator", is_repeatable=True, group="learn"),
     "restore": _FORCED,
     "ls": _look("operator"),
     "cat": VerbNote("operator", output="bytes"),
     "get": _FORCED,
-    "history": VerbNote("operator", is_repeatable=True),
-    "find": VerbNote("operator", is_repeatable=True),
-    "mount": VerbNote(is_endless=True),
+    "history": VerbNote("operator", is_repeatable=True, is_inside=True),
+    "find": VerbNote("operator", is_repeatable=True, is_inside=True),
+    "mount": VerbNote(is_endless=True, writes=("directory",)),
     "umount": VerbNote(),
     "boot": VerbNote("operator", machine_from="point", private=_PASSWORDS, without=("screenshot",)),
     "vms": VerbNote("operator", private=_PASSWORDS),
@@ -150,13 +157,20 @@ NOTES: dict[str, VerbNote] = {
     "failback": _MOVED,
     "migrate": _MOVED,
     "export": _FORCED,
-    "nbd": VerbNote(is_endless=True, machine_from="point"),
+    "nbd": VerbNote(
+        is_endless=True, destructive_with=("touched",), machine_from="point", writes=("socket",)
+    ),
     "drill run": VerbNote(
-        "operator", is_repeatable=True, is_long=True, group="drill", machine_from="what"
+        "operator",
+        is_repeatable=True,
+        is_long=True,
+        group="drill",
+        machine_from="what",
+        plan_from="what",
     ),
     "drill list": _look(),
     "drill show": _look(),
-    "drill report": VerbNote(),
+    "drill report": _DESTRUCTIVE,  # it replaces any file
     "failover run": VerbNote(),
     "failover approve": _DESTRUCTIVE,
     "failover reverse": VerbNote(),

@@ -45,6 +45,11 @@ def parse_machine_name(text: str) -> str:
     return name
 
 
+def is_plan_file(text: str) -> bool:
+    """Whether `text` is the file of a plan, where it may also be the name of a machine."""
+    return "/" in text or text.endswith(".toml")
+
+
 def format_time(time: datetime) -> str:
     """The time as `2026-11-21T09:30:00Z`; `time` is UTC in whole seconds."""
     return time.replace(tzinfo=None).isoformat() + "Z"

@@ -6,11 +6,13 @@ command by name: `cli` makes the verbs from its parser and hands them in.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from appliance.base.errors import NotFoundError, UsageError
+from appliance.formats.names import is_plan_file
 
 Kind = Literal["string", "integer", "number", "boolean", "path"]
 Role = Literal["viewer", "operator", "admin"]
@@ -27,6 +29,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "number": (int, float),
     "boolean": bool,
 }
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://")
 _NAMES = {"integer": "an integer", "number": "a number", "boolean": "true or false"}
 
 
@@ -109,6 +112,10 @@ class Verb:
         group: verbs of one group never run at the same time; empty for none. `{name}` stands for
             that argument.
         machine_from: the parameter that names the machine, itself or before an `@`; or empty.
+        plan_from: the parameter that can be a file of the box, a plan with programs to run, instead
+            of a name: who gives one has to be an admin; or empty.
+        writes: the parameters that say where on the box it writes what it did not find there.
+        is_inside: what it gives lies inside points: only for whoever may run it.
         exclusive: of each of these sets of parameters at most one may be given.
     """
 
@@ -129,6 +136,9 @@ class Verb:
     private: tuple[str, ...] = ()
     group: str = ""
     machine_from: str = ""
+    plan_from: str = ""
+    writes: tuple[str, ...] = ()
+    is_inside: bool = False
     exclusive: tuple[tuple[str, ...], ...] = ()
 
     @property
@@ -154,8 +164,27 @@ class Verb:
         return [*words, *options, *_place(places)]
 
     def role_with(self, arguments: Mapping[str, object]) -> Role:
-        """The least that somebody must be who calls it like this."""
-        return "admin" if any(arguments.get(name) for name in self.admin_with) else self.role
+        """The least that somebody must be who asks for it like this."""
+        named = any(arguments.get(name) for name in self.admin_with)
+        return "admin" if named or self.runs_plan(arguments) else self.role
+
+    def runs_plan(self, arguments: Mapping[str, object]) -> bool:
+        """Whether it runs the programs that a file of the box names."""
+        given = arguments.get(self.plan_from)
+        return isinstance(given, str) and is_plan_file(given)
+
+    def targets(self, arguments: Mapping[str, object]) -> list[str]:
+        """Where on the box it would write; addresses are elsewhere."""
+        found: list[str] = []
+        for parameter in self.parameters:
+            if parameter.name in self.writes and arguments.get(parameter.name) is not None:
+                given = parameter.check(arguments[parameter.name])
+                found += [
+                    str(one)
+                    for one in given
+                    if one != "-" and not (parameter.is_list and _ADDRESS.match(str(one)))
+                ]
+        return found
 
     def is_destructive_with(self, arguments: Mapping[str, object]) -> bool:
         """Whether it takes something away when it is called like this."""

@@ -95,3 +95,13 @@ def test_secrets_among_the_arguments_are_not_kept(
     with pytest.raises(NeedsApproval):
         access.approvals.check(admin, "vault remove", {"secret_key": "planted-secret"})
     assert "planted-secret" not in access.approvals.list()[0].arguments
+
+
+def test_nobody_is_asked_to_agree_to_what_cannot_be_shown_whole(
+    access: Access, admin: Caller, second: Caller
+) -> None:
+    """Behind a long list stands what is really wanted."""
+    padded = {"at": ["hourly " + " " * 4000], "keep_last": 1}
+    with pytest.raises(UsageError, match="too long"):
+        access.approvals.check(admin, "policy set", padded)
+    assert access.approvals.list() == []

@@ -80,3 +80,10 @@ def test_agents_and_consoles_may_run_no_verb_at_all(access: Access) -> None:
         made = access.tokens.make("x", "box", role, machine=machine)
         caller = access.gate.admit(facts(authorization=f"Bearer {made.secret}"))
         assert not [verb.name for verb in VERBS if caller.may(verb.role)]
+
+
+def test_a_stolen_session_makes_no_key_that_opens_the_store_for_good() -> None:
+    """Who has such a key reads every vault long after the session has ended."""
+    makes = {verb.name: verb for verb in VERBS if verb.name in ("key add", "key split")}
+    assert len(makes) == 2
+    assert all(verb.is_destructive for verb in makes.values())

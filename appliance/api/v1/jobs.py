@@ -8,6 +8,7 @@ import msgspec
 
 from appliance.api.route import Ask, Count, Page, PageQuery, Reply, Route, Time, read_number
 from appliance.base.errors import NotFoundError
+from appliance.catalog.job_table import Job as Kept
 
 State = Literal["queued", "running", "done", "gaps", "failed", "cancelled", "interrupted"]
 
@@ -75,12 +76,22 @@ async def list_jobs(ask: Ask) -> Reply:
         verb=query.verb,
     )
     following = None if page.next is None else str(page.next)
-    return Reply({"items": [job.to_json() for job in page.items], "next": following})
+    return Reply({"items": [_show(ask, job) for job in page.items], "next": following})
 
 
 async def get_job(ask: Ask) -> Reply:
     """One job with its result."""
-    return Reply((await ask.parts.jobs.get(_number(ask))).to_json())
+    return Reply(_show(ask, await ask.parts.jobs.get(_number(ask))))
+
+
+def _show(ask: Ask, job: Kept) -> dict[str, Any]:
+    """Without what lies inside points, for those who may not look there."""
+    shown, verbs = job.to_json(), ask.parts.verbs
+    if job.verb in verbs:
+        verb = verbs.get(job.verb)
+        if verb.is_inside and not ask.caller.may(verb.role):
+            shown["result"] = None
+    return shown
 
 
 async def read_log(ask: Ask) -> Reply:

@@ -8,9 +8,10 @@ from typing import Annotated
 import msgspec
 
 from appliance.api.route import Ask, Reply, Route
-from appliance.base.errors import UsageError
+from appliance.base.errors import AccessError, UsageError
 from appliance.formats.recovery_key import TEXT_MAX
 
+_STORE = "store:"  # no user is called so
 Passphrase = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 
 
@@ -64,9 +65,16 @@ async def unlock_box(ask: Ask) -> Reply:
     name, text = "passphrase", body.passphrase or ""
     if body.recovery_key is not None:
         name, text = "recovery", body.recovery_key
+    attempts, who = ask.parts.access.attempts, ask.caller
+    await to_thread(attempts.check, _STORE, who.address)
     async with ask.parts.workers.secret_folder({name: text}) as folder:
         option = "--passphrase-file" if name == "passphrase" else "--recovery-key"
-        await ask.parts.workers.ask(["unlock", f"{option}={folder / name}"])
+        try:
+            await ask.parts.workers.ask(["unlock", f"{option}={folder / name}"])
+        except AccessError:
+            await to_thread(attempts.fail, _STORE, who.address)
+            raise
+    await to_thread(attempts.succeed, _STORE, who.address)
     await ask.parts.look_again()
     return Reply()
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from asyncio import to_thread
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from appliance.access.callers import ADMIN
 from appliance.api.route import Ask, Page, Reply, Route, Time
 from appliance.formats.names import format_time
 
@@ -114,6 +116,11 @@ def show_token(row: Any) -> Token:
     )
 
 
+async def _agree(ask: Ask, what: str, arguments: Mapping[str, object]) -> None:
+    """Raises NeedsApproval: whoever made an administrator alone would agree with himself."""
+    await to_thread(ask.parts.access.approvals.check, ask.caller, what, arguments)
+
+
 async def list_users(ask: Ask) -> Reply:
     """All users, by name."""
     rows = await to_thread(ask.parts.access.accounts.list)
@@ -123,6 +130,8 @@ async def list_users(ask: Ask) -> Reply:
 async def add_user(ask: Ask) -> Reply:
     """Let somebody in."""
     body: NewUser = ask.body
+    if body.role == ADMIN:
+        await _agree(ask, "users add", {"name": body.name, "role": body.role})
     initial = await to_thread(ask.parts.access.accounts.add, body.name, body.role)
     made = InitialPassword(name=body.name, initial_password=initial or "")
     return Reply(made, status=201, headers={"Location": f"/api/v1/users/{body.name}"})
@@ -132,7 +141,9 @@ async def change_user(ask: Ask) -> Reply:
     """Another role, or out."""
     body: UserChange = ask.body
     accounts, name = ask.parts.access.accounts, ask.name("user")
-    await to_thread(accounts.get, name)
+    before = await to_thread(accounts.get, name)
+    if (body.role or before.role) == ADMIN and not body.is_disabled:
+        await _agree(ask, "users change", {"name": name, **msgspec.to_builtins(body)})
     if body.role is not None:
         await to_thread(accounts.set_role, name, body.role)
     if body.is_disabled is not None:
@@ -142,8 +153,10 @@ async def change_user(ask: Ask) -> Reply:
 
 async def reset_password(ask: Ask) -> Reply:
     """A new initial password; the second factor goes too."""
-    name = ask.name("user")
-    initial = await to_thread(ask.parts.access.accounts.reset_password, name)
+    accounts, name = ask.parts.access.accounts, ask.name("user")
+    if name != ask.caller.name and (await to_thread(accounts.get, name)).role == ADMIN:
+        await _agree(ask, "users reset-password", {"name": name})
+    initial = await to_thread(accounts.reset_password, name)
     return Reply(InitialPassword(name=name, initial_password=initial))
 
 
