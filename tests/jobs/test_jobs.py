@@ -49,6 +49,12 @@ async def wait_for(jobs: Jobs, job: Job, *states: str) -> Job:
     raise AssertionError("the events ended")
 
 
+async def wait_for_phase(jobs: Jobs, job: Job) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not (await jobs.get(job.id)).progress.phase:
+            await asyncio.sleep(0.02)
+
+
 async def act(jobs: Jobs, verb: str = "act", **arguments: Any) -> Job:
     return await jobs.submit(verb, arguments, asked_by="ann")
 
@@ -117,6 +123,7 @@ def test_a_running_job_and_a_waiting_one_are_cancelled(state: Path) -> None:
             running = await act(jobs, seconds=60)
             waiting = await act(jobs, seconds=60)
             await wait_for(jobs, running, "running")
+            await wait_for_phase(jobs, running)  # by then it listens to signals
             assert jobs.blockers(waiting.id) == [running.id]
             assert (await jobs.cancel(waiting.id)).state == "cancelled"
             await jobs.cancel(running.id)
