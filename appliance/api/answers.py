@@ -25,7 +25,7 @@ HEADER = "Idempotency-Key"
 KEPT = timedelta(days=1)
 _KEY = re.compile(r"[!-~]{1,128}")
 _SHOWN = ("Location", "Content-Type")
-_FAILED = 500
+_REFUSED = 400  # nothing was done: asking again, confirmed or corrected, is a new question
 
 
 class Answers:
@@ -64,8 +64,8 @@ class Answers:
             if known is not None:
                 return _repeat(known, digest)
             made = await answer()
-            if isinstance(made, web.Response) and made.status < _FAILED:
-                kept = _keep(made, digest, is_secret=is_secret and made.status < 400)
+            if isinstance(made, web.Response) and made.status < _REFUSED:
+                kept = _keep(made, digest, is_secret=is_secret)
                 with suppress(HoldfastError):  # it was done: that is what has to be said
                     await asyncio.to_thread(self._file.put, place, kept, now_s, since_s)
             return made

@@ -101,7 +101,7 @@ def _guard(parts: Parts, route: Route) -> _Handler:
         if route.method not in _WRITES:
             return _finish(request, route, await route.handler(ask))
         work = parts.answers.once(
-            request, caller.name, data, lambda: _write(request, route, ask), route.is_secret
+            request, ask.asker, data, lambda: _write(request, route, ask), route.is_secret
         )
         if route.answer is bytes:
             return await work

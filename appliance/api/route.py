@@ -7,6 +7,7 @@ Owns the description of a route and of what a handler is given and gives back. T
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -81,7 +82,15 @@ class Ask:
     def key(self) -> str | None:
         """The Idempotency-Key, told apart from the same key of somebody else."""
         key = self.request.headers.get("Idempotency-Key")
-        return None if key is None else f"{self.caller.name}:{key}"
+        return None if key is None else f"{self.asker}:{key}"
+
+    @property
+    def asker(self) -> str:
+        """Who asks; tokens of one name are told apart."""
+        token = self.request.headers.get("Authorization")
+        if token is None:
+            return self.caller.name
+        return f"{self.caller.name}:{hashlib.sha256(token.encode()).hexdigest()}"
 
     async def require_verb(self, verb: Verb, arguments: Mapping[str, Any]) -> None:
         """Raises Forbidden, NeedsConfirmation or NeedsApproval unless the caller may run this."""

@@ -124,7 +124,8 @@ NOTES: dict[str, VerbNote] = {
     "array spare": _PLANNED,
     "array create": _PLANNED,
     "array grow": _PLANNED,
-    "vault add": VerbNote(),
+    # A lock cannot be undone by anybody.
+    "vault add": VerbNote(destructive_with=("lock",)),
     "vault status": _look(),
     "vault sync": _work(group="vault {name}"),
     "vault verify": _work("admin", group="vault {name}"),
@@ -134,7 +135,7 @@ NOTES: dict[str, VerbNote] = {
         is_destructive=True, is_repeatable=True, is_long=True, group="vault {name}"
     ),
     "vault policy": _look("admin"),
-    "vault set-credentials": VerbNote(),
+    "vault set-credentials": _DESTRUCTIVE,
     "vault remove": _DESTRUCTIVE,
     "vault open": VerbNote(),
     "vault pull": _work(machine_from="point"),

@@ -73,6 +73,28 @@ def test_the_same_request_again_is_answered_as_it_was(admin: Client) -> None:
     assert fresh.json()["id"] != first.json()["id"]
 
 
+def test_what_was_refused_can_be_asked_again_with_the_same_key(admin: Client) -> None:
+    key = {"Idempotency-Key": "refused-1"}
+    point = admin.get("/machines/web1/points")["items"][0]["name"]
+    wrong = admin.ask("POST", "/run/hold", {"point": point, "reason": 5}, headers=key)
+    assert wrong.status == 422
+    right = admin.ask("POST", "/run/hold", {"point": point, "reason": "five"}, headers=key)
+    assert right.status == 202, right.body
+
+
+def test_tokens_of_one_name_are_not_answered_for_each_other(admin: Client, box: Box) -> None:
+    key = {"Idempotency-Key": "namesake-1"}
+    point = admin.get("/machines/web1/points")["items"][0]["name"]
+    jobs = set()
+    for _ in range(2):
+        token = admin.post("/tokens", {"name": "twin", "role": "operator"}, expect=201)["secret"]
+        headers = {**key, "Authorization": f"Bearer {token}"}
+        answer = box.client().ask("POST", "/run/hold", {"point": point}, headers=headers)
+        assert answer.status == 202, answer.body
+        jobs.add(answer.json()["id"])
+    assert len(jobs) == 2
+
+
 def test_a_secret_is_told_once_although_its_request_is_repeated(admin: Client) -> None:
     key = {"Idempotency-Key": "token-1"}
     body = {"name": "once", "role": "viewer"}
