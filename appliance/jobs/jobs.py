@@ -267,9 +267,13 @@ class Jobs:
             return await self._close(job, ending)
         run.job = replace(run.job, is_cancelled=True)
         if run.worker is not None:
-            run.worker.cancel()
-            asyncio.get_running_loop().call_later(CANCEL_GRACE_S, self._kill, job_id)
+            self._stop(job_id, run.worker)
         return self._live(job)
+
+    def _stop(self, job_id: int, worker: Worker) -> None:
+        """Ask first; a program that is just starting may not hear it."""
+        worker.cancel()
+        asyncio.get_running_loop().call_later(CANCEL_GRACE_S, self._kill, job_id)
 
     def _kill(self, job_id: int) -> None:
         run = self._runs.get(job_id)
@@ -325,7 +329,7 @@ class Jobs:
             await self._finish(run, ending)
             return
         if run.job.is_cancelled or run.is_stopping:
-            run.worker.cancel()
+            self._stop(run.job.id, run.worker)
         await self._attend(run, run.worker)
 
     async def _attend(self, run: _Run, worker: Worker) -> None:
@@ -388,7 +392,7 @@ class Jobs:
             self._queue.adopt(self._ask(job))
             self._runs[job.id] = run
             if job.is_cancelled:
-                worker.cancel()
+                self._stop(job.id, worker)
             run.task = asyncio.create_task(self._attend(run, worker))
             return
         outcome = await asyncio.to_thread(room.read_outcome)

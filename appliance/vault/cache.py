@@ -139,19 +139,19 @@ class Cache:
 
     def write(self, file: CachedFile, block: int, data: bytes) -> None:
         """Keep blocks of a file; what was not used for longest makes room. Raises NoSpaceError."""
-        with self._lock:
-            self._unmeasured += len(data)
-            is_due = self._unmeasured * _MEASURE_SHARE >= self.limit_bytes
-            if is_due:
-                self._unmeasured = 0
-        if is_due:
-            self.shrink(self.limit_bytes)
         try:
             file.write(block, data)
         except NoSpaceError:
             self.shrink(0)
             file.write(block, data)
         file.touch()
+        with self._lock:
+            self._unmeasured += len(data)
+            is_due = self._unmeasured * _MEASURE_SHARE >= self.limit_bytes
+            if is_due:
+                self._unmeasured = 0
+        if is_due:  # one write may be long, so what it left is what counts
+            self.shrink(self.limit_bytes)
 
     def shrink(self, limit_bytes: int) -> int:
         """Remove the least recently used files if all take more than this; gives what is left."""

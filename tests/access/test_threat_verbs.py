@@ -52,7 +52,11 @@ def test_nakivo_cve_2024_48248_nobody_but_an_admin_names_a_path_of_the_box() -> 
     inside = {"cat", "ls", "history", "find", "drill run", "drill check"}
     for verb in VERBS:
         if verb.role in (VIEWER, OPERATOR) and verb.name not in inside:
-            paths = [one.name for one in verb.parameters if one.kind == "path"]
+            paths = [
+                one.name
+                for one in verb.parameters
+                if one.kind == "path" and verb.role_with({one.name: "/"}) != ADMIN
+            ]
             assert not paths, f"{verb.name}: {paths}"
 
 

@@ -143,6 +143,9 @@ async def open_screen(
                 return 101, greeting, await socket.receive_bytes(timeout=DEADLINE_S)
         except aiohttp.WSServerHandshakeError as error:
             return error.status, b"", b""
+        finally:
+            await session.close()
+            await asyncio.sleep(0.25)  # TLS ends after the session does; the loop must see it
 
 
 def test_the_screen_of_a_vm_is_carried_both_ways(admin: Client, tokens: dict[str, Client]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,9 +44,18 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedBox]:
             done = box.run("backup", sources=[str(disk)], machine="web1")
             assert done["state"] == "done", done
         box.run("backup", sources=[str(folder / HOSTILE_NAMES[0])], machine="lost")
+        wait_for_points(box)
         yield box
     finally:
         box.close()
+
+
+def wait_for_points(box: ServedBox) -> None:
+    """Until the list has learned both, in the background."""
+    deadline_s = time.monotonic() + 60
+    while len(box.must("GET", "/machines/web1/points")["items"]) < 2:
+        assert time.monotonic() < deadline_s, "the points are not listed"
+        time.sleep(0.1)
 
 
 def make_disk(folder: Path) -> Path:
