@@ -182,7 +182,7 @@ def test_growing_in_place_needs_larger_members(files: KernelFiles) -> None:
 def test_a_partition_of_a_disk_counts_as_its_content(files: KernelFiles) -> None:
     folder = files.disk("sda", serial="A")
     files.partition(folder, "sda1")
-    assert content.describe_content(Inventory(files.tree).disks[0]) == "1 partitions"
+    assert content.describe_content(Inventory(files.tree).disks[0]) == "1 partition"
 
 
 def test_the_programs_of_plans_have_their_packages_named() -> None:
