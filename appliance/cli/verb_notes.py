@@ -8,45 +8,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from appliance.jobs.verb import Output, Role
+from appliance.jobs.verb import Role, VerbTraits
 
 
-@dataclass(frozen=True)
-class VerbNote:
-    """See the attributes of `Verb`, which have the same names.
+@dataclass(frozen=True, kw_only=True)
+class VerbNote(VerbTraits):
+    """What is written down of a command.
 
     Attributes:
         without: arguments that only the command line has.
     """
 
-    role: Role = "admin"
-    admin_with: tuple[str, ...] = ()
-    is_destructive: bool = False
-    destructive_with: tuple[str, ...] = ()
-    output: Output = "json"
-    is_quick: bool = False
-    is_secretive: bool = False
-    is_endless: bool = False
-    is_repeatable: bool = False
-    is_heavy: bool = False
-    is_long: bool = False
-    private: tuple[str, ...] = ()
-    group: str = ""
-    machine_from: str = ""
-    plan_from: str = ""
-    writes: tuple[str, ...] = ()
-    is_inside: bool = False
     without: tuple[str, ...] = ()
 
 
 def _look(role: Role = "viewer") -> VerbNote:
-    return VerbNote(role, is_quick=True)
+    return VerbNote(role=role, is_quick=True)
 
 
 def _work(role: Role = "operator", group: str = "", machine_from: str = "") -> VerbNote:
     """Long, hard on disks, and done again without harm."""
     return VerbNote(
-        role,
+        role=role,
         is_repeatable=True,
         is_heavy=True,
         is_long=True,
@@ -86,41 +69,41 @@ NOTES: dict[str, VerbNote] = {
     ),
     "points": _look(),
     "forget": VerbNote(is_destructive=True, machine_from="point"),
-    "unforget": VerbNote("operator", machine_from="point"),
-    "hold": VerbNote("operator", machine_from="point"),
+    "unforget": VerbNote(role="operator", machine_from="point"),
+    "hold": VerbNote(role="operator", machine_from="point"),
     "release": VerbNote(is_destructive=True, machine_from="point"),
     "policy show": _look(),
     "policy set": _DESTRUCTIVE,
     "policy clear": _DESTRUCTIVE,
     "policy presets": _look(),
     "machines list": _look(),
-    "machines show": VerbNote("viewer", is_quick=True, machine_from="name"),
+    "machines show": VerbNote(role="viewer", is_quick=True, machine_from="name"),
     "machines add": VerbNote(machine_from="name"),
-    "machines rename": VerbNote("operator", machine_from="name"),
-    "machines pause": VerbNote("operator", machine_from="name"),
-    "machines resume": VerbNote("operator", machine_from="name"),
+    "machines rename": VerbNote(role="operator", machine_from="name"),
+    "machines pause": VerbNote(role="operator", machine_from="name"),
+    "machines resume": VerbNote(role="operator", machine_from="name"),
     "machines retire": VerbNote(is_destructive=True, machine_from="name"),
     "notices list": _look(),
     "notices add": VerbNote(),
-    "notices test": VerbNote("operator"),
+    "notices test": VerbNote(role="operator"),
     "notices log": _look(),
     "notices remove": _DESTRUCTIVE,
-    "notices send": VerbNote("operator", is_repeatable=True),
+    "notices send": VerbNote(role="operator", is_repeatable=True),
     "prune": VerbNote(is_destructive=True, is_repeatable=True, is_long=True, group="collect"),
     "collect": _work(group="collect"),
     "recompress": _work(group="collect"),
     "verify": _work(group="verify"),
     "scrub": _work(group="verify"),
     "status": _look(),
-    "health": VerbNote("viewer", is_quick=True, without=("watch", "watchdog")),
-    "acknowledge": VerbNote("operator"),
+    "health": VerbNote(role="viewer", is_quick=True, without=("watch", "watchdog")),
+    "acknowledge": VerbNote(role="operator"),
     "disks": _look(),
     "disks show": _look(),
-    "disks locate": VerbNote("operator"),
-    "disks test": VerbNote("operator"),
+    "disks locate": VerbNote(role="operator"),
+    "disks test": VerbNote(role="operator"),
     "disks replace": _PLANNED,
     "array": _look(),
-    "array check": VerbNote("operator"),
+    "array check": VerbNote(role="operator"),
     "array spare": _PLANNED,
     "array create": _PLANNED,
     "array grow": _PLANNED,
@@ -143,18 +126,20 @@ NOTES: dict[str, VerbNote] = {
     "vault seed": replace(_work("admin"), writes=("directory",)),
     "vault adopt": _work("admin"),
     "bundle": VerbNote(writes=("target",)),
-    "learn": VerbNote("operator", is_repeatable=True, group="learn"),
+    "learn": VerbNote(role="operator", is_repeatable=True, group="learn"),
     "restore": _FORCED,
     "ls": _look("operator"),
-    "cat": VerbNote("operator", output="bytes"),
+    "cat": VerbNote(role="operator", output="bytes"),
     "get": _FORCED,
-    "history": VerbNote("operator", is_repeatable=True, is_inside=True),
-    "find": VerbNote("operator", is_repeatable=True, is_inside=True),
+    "history": VerbNote(role="operator", is_repeatable=True, is_inside=True),
+    "find": VerbNote(role="operator", is_repeatable=True, is_inside=True),
     "mount": VerbNote(is_endless=True, writes=("directory",)),
     "umount": VerbNote(),
-    "boot": VerbNote("operator", machine_from="point", private=_PASSWORDS, without=("screenshot",)),
-    "vms": VerbNote("operator", private=_PASSWORDS),
-    "stop": VerbNote("operator", destructive_with=("discard",)),
+    "boot": VerbNote(
+        role="operator", machine_from="point", private=_PASSWORDS, without=("screenshot",)
+    ),
+    "vms": VerbNote(role="operator", private=_PASSWORDS),
+    "stop": VerbNote(role="operator", destructive_with=("discard",)),
     "failback": _MOVED,
     "migrate": _MOVED,
     "export": _FORCED,
@@ -162,7 +147,7 @@ NOTES: dict[str, VerbNote] = {
         is_endless=True, destructive_with=("touched",), machine_from="point", writes=("socket",)
     ),
     "drill run": VerbNote(
-        "operator",
+        role="operator",
         is_repeatable=True,
         is_long=True,
         group="drill",

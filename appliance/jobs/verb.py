@@ -93,9 +93,9 @@ class Parameter:
             raise UsageError(f"{self.name}: must not be '--'")
 
 
-@dataclass(frozen=True)
-class Verb:
-    """One command, as `vault sync`.
+@dataclass(frozen=True, kw_only=True)
+class VerbTraits:
+    """What the parser does not say of a command: who may ask for it, and how it runs.
 
     Attributes:
         role: the least that somebody must be who asks for it.
@@ -116,12 +116,8 @@ class Verb:
             of a name: who gives one has to be an admin; or empty.
         writes: the parameters that say where on the box it writes what it did not find there.
         is_inside: what it gives lies inside points: only for whoever may run it.
-        exclusive: of each of these sets of parameters at most one may be given.
     """
 
-    name: str
-    summary: str
-    parameters: tuple[Parameter, ...]
     role: Role = "admin"
     admin_with: tuple[str, ...] = ()
     is_destructive: bool = False
@@ -139,6 +135,19 @@ class Verb:
     plan_from: str = ""
     writes: tuple[str, ...] = ()
     is_inside: bool = False
+
+
+@dataclass(frozen=True)
+class Verb(VerbTraits):
+    """One command, as `vault sync`.
+
+    Attributes:
+        exclusive: of each of these sets of parameters at most one may be given.
+    """
+
+    name: str
+    summary: str
+    parameters: tuple[Parameter, ...]
     exclusive: tuple[tuple[str, ...], ...] = ()
 
     @property

@@ -6,12 +6,14 @@ Each goes in two steps: POST gives a ticket and the options for the browser, PUT
 from __future__ import annotations
 
 from asyncio import to_thread
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
 
 from appliance.access.callers import Forbidden
+from appliance.access.gate import Facts
 from appliance.api.door import facts_of, set_cookie
 from appliance.api.route import Ask, Page, Reply, Route, Time
 from appliance.api.v1.users import time_of
@@ -71,12 +73,7 @@ async def begin_login(ask: Ask) -> Reply:
 
 async def finish_login(ask: Ask) -> web.StreamResponse:
     """Begin a session."""
-    body: PasskeyAnswer = ask.body
-    facts = facts_of(ask.request)
-    log_in = ask.parts.access.passkeys.log_in
-    return set_cookie(
-        web.Response(status=204), await to_thread(log_in, body.ticket, body.response, facts)
-    )
+    return await _prove(ask, ask.parts.access.passkeys.log_in)
 
 
 async def begin_confirmation(ask: Ask) -> Reply:
@@ -87,12 +84,16 @@ async def begin_confirmation(ask: Ask) -> Reply:
 
 async def finish_confirmation(ask: Ask) -> web.StreamResponse:
     """Allow what cannot be undone, for some minutes."""
+    return await _prove(ask, ask.parts.access.passkeys.confirm)
+
+
+async def _prove(
+    ask: Ask, take: Callable[[str, Mapping[str, Any], Facts], str]
+) -> web.StreamResponse:
+    """Give the browser the session that `take` makes of the answer of its device."""
     body: PasskeyAnswer = ask.body
-    facts = facts_of(ask.request)
-    confirm = ask.parts.access.passkeys.confirm
-    return set_cookie(
-        web.Response(status=204), await to_thread(confirm, body.ticket, body.response, facts)
-    )
+    secret = await to_thread(take, body.ticket, body.response, facts_of(ask.request))
+    return set_cookie(web.Response(status=204), secret)
 
 
 async def begin_passkey(ask: Ask) -> Reply:
