@@ -1,15 +1,25 @@
-"""The `holdfast` command as a test runs it: a process of its own, on a state of the test's own."""
+"""The `holdfast` command as a test runs it: a process of its own, on a state of the test's own.
+
+`HoldfastHere` is for tests that ask what a command does and says, not what a process leaves behind:
+most of the time of a small command is the start of its interpreter.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -75,12 +85,7 @@ class Holdfast:
         result = Result(
             tuple(argv), done.returncode, done.stdout, done.stderr, time.monotonic() - began_s
         )
-        if expect is not None:
-            words = " ".join(str(argument) for argument in arguments)
-            assert result.code == expect, (
-                f"holdfast {words}: exit {result.code}, not {expect}\n{result.out}\n{result.err}"
-            )
-        return result
+        return _as_expected(result, arguments, expect)
 
     def start(
         self, *arguments: str | Path, environment: dict[str, str] | None = None
@@ -112,3 +117,68 @@ class Holdfast:
     def _environment(more: dict[str, str] | None) -> dict[str, str]:
         inherited = {key: value for key, value in os.environ.items() if key != "HOLDFAST_STATE"}
         return {**inherited, "PYTHONPATH": str(ROOT), **(more or {})}
+
+
+class HoldfastHere(Holdfast):
+    """Calls the command in this process; what `start` starts is one of its own."""
+
+    def __call__(
+        self,
+        *arguments: str | Path,
+        expect: int | None = None,
+        stdin: bytes = b"",
+        timeout_s: float = 120.0,
+        environment: dict[str, str] | None = None,
+        directory: Path | None = None,
+    ) -> Result:
+        """As a `Holdfast`; in an environment or a folder of its own it is a process."""
+        if environment or directory:
+            return super().__call__(
+                *arguments,
+                expect=expect,
+                stdin=stdin,
+                timeout_s=timeout_s,
+                environment=environment,
+                directory=directory,
+            )
+        argv = self.argv(*arguments)
+        began_s = time.monotonic()
+        code, out, err = call_main(argv[argv.index("--state") :], stdin)
+        result = Result(tuple(argv), code, out, err, time.monotonic() - began_s)
+        return _as_expected(result, arguments, expect)
+
+
+def call_main(words: list[str], stdin: bytes = b"") -> tuple[int, bytes, bytes]:
+    """The command in this process: exit code, standard output, standard error."""
+    from appliance.cli.main import main  # slow to import, and most tests start processes
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with (
+        tempfile.TemporaryFile() as file,
+        io.TextIOWrapper(file, write_through=True) as out,
+        io.TextIOWrapper(io.BytesIO(), write_through=True) as err,
+        io.TextIOWrapper(io.BytesIO(stdin)) as given,
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        patch.setattr(sys, "stdin", given)
+        try:
+            code = main(words)
+        except SystemExit as end:  # what the parser does not understand
+            code = end.code if isinstance(end.code, int) else 1
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        out.flush()
+        file.seek(0)
+        return code, file.read(), err.buffer.getvalue()
+
+
+def _as_expected(result: Result, arguments: tuple[str | Path, ...], expect: int | None) -> Result:
+    if expect is not None:
+        words = " ".join(str(argument) for argument in arguments)
+        assert result.code == expect, (
+            f"holdfast {words}: exit {result.code}, not {expect}\n{result.out}\n{result.err}"
+        )
+    return result

@@ -1,4 +1,4 @@
-"""Runs the suites one after the other and ends with a table and the counts.
+"""Runs the suites one after the other and ends with a table, why tests failed, and the counts.
 
     python -m tests.run_suites [--slow] [SUITE]
 
@@ -23,6 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "tests"
 NOT_INSTALLABLE = "not installable:"
 PYTEST_NOTHING_RAN = 5
+SAID_MAX_LINES = 15  # of a failed test, at the end: enough to see why, where the log was cut
+SAID_MAX_COLUMNS = 240
+SAID_MAX_TESTS = 40  # of a suite; where more fail, one reason is behind most of them
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,30 @@ class Outcome:
     skipped: int = 0
     seconds: float = 0.0
     remarks: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()  # of each failed test, its name and what it said
+
+
+def name_test(case: ElementTree.Element) -> str:
+    """The id by which pytest runs this one test again."""
+    words = case.get("classname", "").split(".")
+    files = [count for count in range(len(words), 0, -1) if _module_of(words[:count]).is_file()]
+    path = str(_module_of(words[: files[0]]).relative_to(ROOT)) if files else ".".join(words)
+    return "::".join([path, *(words[files[0] :] if files else ()), case.get("name", "")])
+
+
+def _module_of(words: list[str]) -> Path:
+    return ROOT.joinpath(*words).with_suffix(".py")
+
+
+def tell_reason(case: ElementTree.Element, ending: ElementTree.Element) -> str:
+    """The name of a failed test and the last lines of what it said, a few short ones."""
+    text = (ending.text or ending.get("message") or "").splitlines()
+    said = [line for line in text if line.startswith("E ")] or text
+    where = [line for line in text[-1:] if line not in said]  # FILE:LINE: KIND OF ERROR
+    lines = [*said[-(SAID_MAX_LINES - len(where)) :], *where]
+    return "\n".join(
+        [f"{ending.tag}: {name_test(case)}", *(f"    {line[:SAID_MAX_COLUMNS]}" for line in lines)]
+    )
 
 
 def read_report(name: str, report: Path, *, skips_fail: bool) -> Outcome:
@@ -94,15 +121,17 @@ def read_report(name: str, report: Path, *, skips_fail: bool) -> Outcome:
     Raises OSError or ElementTree.ParseError where there is no whole report.
     """
     passed = failed = skipped = 0
-    remarks = []
+    remarks, reasons = [], []
     failed_names: set[tuple[str | None, str | None]] = set()
     cases = list(ElementTree.parse(report).getroot().iter("testcase"))
     for case in cases:
         who = (case.get("classname"), case.get("name"))
         skip = case.find("skipped")
-        if case.find("failure") is not None or case.find("error") is not None:
+        endings = [*case.findall("failure"), *case.findall("error")]
+        if endings:
             failed += who not in failed_names
             failed_names.add(who)
+            reasons += [tell_reason(case, ending) for ending in endings]
         elif skip is None:
             passed += 1
         elif skips_fail and not skip.get("message", "").startswith(NOT_INSTALLABLE):
@@ -110,7 +139,10 @@ def read_report(name: str, report: Path, *, skips_fail: bool) -> Outcome:
             remarks.append(f"skipped: {case.get('name')}: {skip.get('message')}")
         else:
             skipped += 1
-    return Outcome(name, passed, failed, skipped, remarks=tuple(remarks))
+    untold = len(reasons) - SAID_MAX_TESTS
+    reasons[SAID_MAX_TESTS:] = [f"and {untold} more: see {report}"] if untold > 0 else []
+    counts = (passed, failed, skipped)
+    return Outcome(name, *counts, remarks=tuple(remarks), reasons=tuple(reasons))
 
 
 def judge(outcome: Outcome, exit_code: int, *, may_be_empty: bool) -> Outcome:
@@ -166,7 +198,7 @@ def run_suites(suites: list[Suite], *, slow: bool) -> list[Outcome]:
 
 
 def summarize(outcomes: list[Outcome]) -> str:
-    """The table, the remarks, and alone on the last line the counts."""
+    """The table, the remarks, why tests failed, and alone on the last line the counts."""
     passed, failed, skipped = (
         sum(getattr(outcome, column) for outcome in outcomes)
         for column in ("passed", "failed", "skipped")
@@ -179,6 +211,8 @@ def summarize(outcomes: list[Outcome]) -> str:
         for row in rows
     ]
     lines += [f"{row.name}: {remark}" for row in outcomes for remark in row.remarks]
+    reasons = [reason for row in outcomes for reason in row.reasons]
+    lines += ["", *reasons, ""] if reasons else []
     lines.append(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     return "\n".join(lines)
 

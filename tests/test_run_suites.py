@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.run_suites import Outcome, judge, read_report, summarize
+from tests.run_suites import SAID_MAX_LINES, SAID_MAX_TESTS, Outcome, judge, read_report, summarize
 from tests.shards import parse_shard, select_shard
 
 REPORT = """<testsuites><testsuite>
@@ -54,6 +54,43 @@ def test_the_last_line_holds_the_counts() -> None:
     assert lines[-1] == "2 passed, 1 failed"
     assert "b: why" in lines
     assert summarize([Outcome("a", 1, 0, 4)]).endswith("\n1 passed, 0 failed, 4 skipped")
+
+
+def fail(directory: Path, name: str, text: str, times: int = 1) -> Path:
+    """A report of failed tests of tests/test_run_suites.py that said `text`."""
+    case = f'<testcase classname="tests.test_run_suites" name="{name}">'
+    report = directory / "report.xml"
+    ending = f'<failure message="x">{text}</failure></testcase>'
+    report.write_text(f"<testsuites>{(case + ending) * times}</testsuites>")
+    return report
+
+
+def test_why_a_test_failed_is_said_after_the_table(tmp_path: Path) -> None:
+    text = "    assert a == b\n\nE   assert 1 == 2\nE    + where\n\na.py:7: AssertionError"
+    outcome = read_report("a", fail(tmp_path, "test_it[b-1]", text), skips_fail=False)
+    lines = summarize([outcome]).splitlines()
+    began = lines.index("failure: tests/test_run_suites.py::test_it[b-1]")
+    assert began > next(place for place, line in enumerate(lines) if line.startswith("total"))
+    assert [line.strip() for line in lines[began + 1 : began + 4]] == [
+        *("E   assert 1 == 2", "E    + where", "a.py:7: AssertionError"),
+    ]
+    assert lines[-1] == "0 passed, 1 failed"
+
+
+def test_a_failed_teardown_and_a_report_without_text_are_said_too(report: Path) -> None:
+    said = summarize([read_report("a", report, skips_fail=False)])
+    assert "failure: a::bad\n    x\n" in said
+    assert "error: a::bad\n    teardown\n" in said
+
+
+def test_what_failed_tests_say_at_length_is_cut_to_its_end(tmp_path: Path) -> None:
+    text = "\n".join(["E " + "x" * 9999] * 99 + ["E the end", "a.py:7: Error"])
+    report = fail(tmp_path, "test_it", text, times=SAID_MAX_TESTS + 5)
+    outcome = read_report("a", report, skips_fail=False)
+    assert outcome.reasons[0].count("\n") == SAID_MAX_LINES
+    assert outcome.reasons[0].endswith("E the end\n    a.py:7: Error")
+    assert outcome.reasons[-1] == f"and 5 more: see {report}"
+    assert len(summarize([outcome])) < 300 * SAID_MAX_LINES * SAID_MAX_TESTS
 
 
 def test_the_shards_of_a_run_are_all_of_it_without_overlap() -> None:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import sqlite3
 import threading
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -24,6 +25,24 @@ _SCHEMA_VERSION = 1
 _WAIT_S = 30.0
 # A spoiled page shows when it is read: as an error of SQLite or as text that is no summary.
 _MALFORMED = (sqlite3.DatabaseError, ValueError, TypeError)
+_SUMMARIES: dict[str, Any] = {"key": str, "stamp": str, "summary": str}
+# Name -> columns, and which of them are the key.
+_TABLES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    **dict.fromkeys(("points", "records", "drills"), (_SUMMARIES, ("key",))),
+    "damage": ({"point": str, "hurt_bytes": int, "noticed": str}, ("point",)),
+    "measurements": (
+        {"subject": str, "what": str, "since": float, "until": float, "value": float},
+        ("subject", "what", "since"),
+    ),
+    "findings": ({"key": str, "subject": str, "standing": str}, ("key",)),
+    "disk_seats": (
+        {
+            **dict.fromkeys(("serial", "name", "model", "bay", "bus_path", "array"), str),
+            **{"member": str, "slot": int, "carries": str, "seen": float},
+        },
+        ("serial", "array", "member"),
+    ),
+}
 _Result = TypeVar("_Result")
 Table = Literal["points", "records", "drills"]
 
@@ -42,7 +61,7 @@ class Catalog:
                 return attempt(self._path)
             except sqlite3.OperationalError:
                 break  # a full or read-only disk: this run works without remembering anything
-            except (sqlite3.DatabaseError, HoldfastError):
+            except (HoldfastError, *_MALFORMED):
                 continue
         return self._open(":memory:")
 
@@ -78,6 +97,8 @@ class Catalog:
 
     def _open(self, path: Path | str) -> sqlite_utils.Database:
         connection = sqlite3.connect(path, timeout=_WAIT_S, check_same_thread=False)
+        # A flipped bit may make text that is none: what it says then is known to be wrong.
+        connection.text_factory = lambda text: text.decode("utf-8", "replace")
         if isinstance(path, Path):
             path.chmod(0o600)
         # Slow to import: not for commands that read no lists.
@@ -87,29 +108,10 @@ class Catalog:
         version = connection.execute("pragma user_version").fetchone()[0]
         if version not in (0, _SCHEMA_VERSION):
             raise sqlite3.DatabaseError(f"catalog version {version}")
-        for table in ("points", "records", "drills"):
-            database.table(table).create(
-                {"key": str, "stamp": str, "summary": str}, pk="key", if_not_exists=True
-            )
-        database.table("damage").create(
-            {"point": str, "hurt_bytes": int, "noticed": str}, pk="point", if_not_exists=True
-        )
-        database.table("measurements").create(
-            {"subject": str, "what": str, "since": float, "until": float, "value": float},
-            pk=("subject", "what", "since"),
-            if_not_exists=True,
-        )
-        database.table("findings").create(
-            {"key": str, "subject": str, "standing": str}, pk="key", if_not_exists=True
-        )
-        database.table("disk_seats").create(
-            {
-                **dict.fromkeys(("serial", "name", "model", "bay", "bus_path", "array"), str),
-                **{"member": str, "slot": int, "carries": str, "seen": float},
-            },
-            pk=("serial", "array", "member"),
-            if_not_exists=True,
-        )
+        for name, (columns, key) in _TABLES.items():
+            database.table(name).create(columns, pk=key, if_not_exists=True)
+            if list(database.table(name).columns_dict) != list(columns):
+                raise sqlite3.DatabaseError(f"table {name} is spoiled")
         # A number never comes twice: listeners remember the last that they read.
         connection.execute(
             "create table if not exists finding_news"
@@ -119,13 +121,23 @@ class Catalog:
         return database
 
     def summaries(self, table: Table = "points") -> dict[str, tuple[str, dict[str, Any]]]:
-        """Key of a file -> (stamp of the file it was made from, summary)."""
-        return self.do(
-            lambda database: {
-                row["key"]: (row["stamp"], json.loads(row["summary"]))
-                for row in database.table(table).rows
-            }
-        )
+        """Key of a file -> (stamp of the file it was made from, summary).
+
+        Where one row was spoiled, nothing of its table is remembered.
+        """
+
+        def read(database: sqlite_utils.Database) -> dict[str, tuple[str, dict[str, Any]]]:
+            found = {}
+            for row in database.table(table).rows:
+                summary = _unsealed(row["key"], row["stamp"], row["summary"])
+                if summary is None:  # perhaps its key, and then the table's index is wrong, too
+                    with database.conn:
+                        database.table(table).delete_where()
+                    return {}
+                found[row["key"]] = summary
+            return found
+
+        return self.do(read)
 
     def find_summary(self, key: str) -> tuple[str, dict[str, Any]] | None:
         """The stamp and the summary of one point's file, if it is known."""
@@ -133,7 +145,7 @@ class Catalog:
         def find(database: sqlite_utils.Database) -> tuple[str, dict[str, Any]] | None:
             statement = "select stamp, summary from points where key = ?"
             row = database.execute(statement, (key,)).fetchone()
-            return None if row is None else (row[0], json.loads(row[1]))
+            return None if row is None else _unsealed(key, *row)
 
         return self.do(find)
 
@@ -142,8 +154,9 @@ class Catalog:
     ) -> None:
         """Note summaries of points, or of sealed records."""
         rows = [
-            {"key": key, "stamp": stamp, "summary": json.dumps(summary)}
+            {"key": key, "stamp": _sealed(key, stamp, text), "summary": text}
             for key, (stamp, summary) in summaries.items()
+            for text in [json.dumps(summary)]
         ]
         self.do(lambda database: database.table(table).upsert_all(rows, pk="key"))
 
@@ -190,3 +203,14 @@ class Catalog:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _sealed(key: str, stamp: str, summary: str) -> str:
+    """The stamp with a checksum of the row: SQLite has none, and a wrong summary is believed."""
+    return f"{stamp}#{zlib.crc32(json.dumps([key, stamp, summary]).encode()):08x}"
+
+
+def _unsealed(key: str, sealed: str, summary: str) -> tuple[str, dict[str, Any]] | None:
+    """Stamp and summary of a row, if they are what was noted."""
+    stamp = str(sealed).rpartition("#")[0]
+    return (stamp, json.loads(summary)) if sealed == _sealed(key, stamp, summary) else None

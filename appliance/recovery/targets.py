@@ -37,10 +37,11 @@ class Target(Protocol):
 
 
 class StreamTarget:
-    """Standard output, a pipe or a character device."""
+    """Standard output, a pipe or a character device. What is ours is closed at the end."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, *, is_ours: bool = False) -> None:
         self._stream = stream
+        self._is_ours = is_ours
 
     def write(self, offset: int, data: memoryview) -> None:
         """Write on."""
@@ -56,9 +57,12 @@ class StreamTarget:
 
     def finish(self) -> None:
         """Nothing to make durable."""
+        if self._is_ours:
+            self._stream.close()
 
     def discard(self) -> None:
         """What was streamed cannot be taken back."""
+        self.finish()
 
 
 class NewFileTarget:
@@ -149,7 +153,7 @@ def open_target(path: Path, size_bytes: int, *, force: bool) -> Target:
         raise UsageError(f"{shown}: {error.strerror}") from error
     if stat.S_ISFIFO(status.st_mode) or stat.S_ISCHR(status.st_mode):
         with named_os_errors(shown):
-            return StreamTarget(path.open("wb", buffering=0))
+            return StreamTarget(path.open("wb", buffering=0), is_ours=True)
     if stat.S_ISREG(status.st_mode) and status.st_size == 0:
         return NewFileTarget(path, size_bytes)
     if stat.S_ISREG(status.st_mode):

@@ -18,15 +18,16 @@ from appliance.store.leases import writer_lease
 from appliance.store.store import Store
 from tests.images import mixed_image
 
-DELAY_S = 1.0
+# What is slow is slower than anything else: on a busy machine that may need the last of these.
+DELAYS_S = (0.3, 3.0, 15.0)
 
 
-def slowed(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> None:
+def slowed(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, delay_s: float) -> None:
     """Let every call take longer."""
     real = getattr(owner, name)
 
     def slow(*arguments: object) -> object:
-        time.sleep(DELAY_S)
+        time.sleep(delay_s)
         return real(*arguments)
 
     monkeypatch.setattr(owner, name, slow)
@@ -66,6 +67,10 @@ def test_what_is_slow_is_named(
     resource: Resource,
 ) -> None:
     monkeypatch.setattr(ingest, "SEALING_MAX", 1)
-    slowed(monkeypatch, owner, name)
-    shares = shares_of(tmp_path, seed)
-    assert shares[resource] == max(shares.values()), shares
+    for delay_s in DELAYS_S:
+        with monkeypatch.context() as patch:
+            slowed(patch, owner, name, delay_s)
+            shares = shares_of(tmp_path / str(delay_s), seed)
+        if shares[resource] == max(shares.values()):
+            return
+    pytest.fail(f"{resource} took {delay_s} s for each call: {shares}")

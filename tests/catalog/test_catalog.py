@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from appliance.catalog.catalog import Catalog
 PAGE_BYTES = 4096
 NAMES = [f"m/{number}.point" for number in range(80)]
 ROW = ("1:2:3", {"name": "m@2026-11-21T09:30:00Z"})
+RIGHT = dict.fromkeys(NAMES, ROW)
 
 
 @pytest.fixture
@@ -41,6 +43,36 @@ def test_a_spoiled_page_is_no_reason_to_fail(path: Path) -> None:
             catalog.remove_summaries({"m/1.point"})
             catalog.set_damage({"x"}, {}, "now")
             assert catalog.summaries().keys() <= {*NAMES, "m/new.point"}
+
+
+def test_a_flipped_bit_is_no_reason_to_fail_or_to_say_something_wrong(
+    path: Path, seed: int
+) -> None:
+    """In what names the tables, and in the rows: nothing of that has a checksum of SQLite."""
+    whole, chance = path.read_bytes(), random.Random(seed)
+    places = [at for at, byte in enumerate(whole) if chr(byte).isprintable()]
+    for at in [*chance.sample(places, 50), *spots(whole, b"stamp", b'"key"', b"1:2:3#", b"09:30")]:
+        flipped = whole[at] ^ 1 << chance.randrange(8)
+        path.write_bytes(whole[:at] + bytes([flipped]) + whole[at + 1 :])
+        with Catalog(path) as catalog:
+            assert catalog.find_summary("m/7.point") in (ROW, None)
+            known = catalog.summaries()
+            assert known.keys() <= RIGHT.keys()
+            assert all(summary == ROW for summary in known.values())
+            catalog.put_summaries(RIGHT)
+            assert catalog.summaries() in (RIGHT, {})
+
+
+def spots(whole: bytes, *words: bytes) -> list[int]:
+    """Places in the first of these words."""
+    return [whole.index(word) + 1 for word in words]
+
+
+def test_what_was_noted_without_a_checksum_is_noted_anew(path: Path) -> None:
+    with Catalog(path) as catalog:
+        catalog.do(lambda database: database.execute("update points set stamp = '1:2:3'"))
+        assert catalog.find_summary("m/7.point") is None
+        assert catalog.summaries() == {}
 
 
 def test_a_short_catalog_is_no_reason_to_fail(path: Path) -> None:

@@ -15,7 +15,7 @@ from appliance.store.quarantine import Quarantine
 from appliance.store.store import Store
 from appliance.store.verify import Report, Verification
 from tests.conftest import SEED
-from tests.corrupt.samples import Anatomy, Sample, dissect, make_sample
+from tests.corrupt.samples import Anatomy, Sample, dissect
 from tests.crash.operations import content, open_store
 from tests.store.stores import TIME
 
@@ -27,11 +27,6 @@ FORMAT = "container directory: does not follow the format"
 TRAILER = "has a damaged trailer"
 SIZE = "has an impossible size of"
 CHUNKS = "is not what was written"
-
-
-@pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    return make_sample(tmp_path_factory.mktemp("sample"), SEED)
 
 
 # part -> (offset, frame that is lost, what whoever opens the directory says)

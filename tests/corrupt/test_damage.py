@@ -6,35 +6,54 @@ import json
 import random
 import shutil
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 
 import pytest
 
-from tests.command import Holdfast, Result
+from tests.command import Holdfast, HoldfastHere, Result
+from tests.conftest import SEED
+from tests.crash.operations import container_files
 from tests.images import mixed_image, write_image
 
 
 class Damaged:
     """A store with two points of different machines that share nothing."""
 
-    def __init__(self, directory: Path, state: Path, seed: int) -> None:
-        self.state = state
-        self.holdfast = Holdfast(state)
-        self.holdfast("init", "--recovery-out", directory / "key", expect=0)
+    def __init__(self, folder: Path, seed: int) -> None:
+        self._open(folder)
+        self.holdfast("init", "--recovery-out", folder / "key", expect=0)
         self.images: dict[str, bytes] = {}
-        self.containers: dict[str, list[Path]] = {}
+        self._fresh: dict[str, list[Path]] = {}
         seen: set[Path] = set()
         for number in range(2):
             image = mixed_image(seed + number, 8)
-            path = write_image(directory / "disk.raw", image)
+            path = write_image(folder / "disk.raw", image)
             made = self.holdfast("--json", "backup", path, "--machine", f"m{number}", expect=0)
             name = str(made.json()["name"])
             self.images[name] = bytes(image)
-            now = set((state / "store" / "containers").glob("*/*"))
+            now = container_files(self.state)
             fresh = sorted(now - seen, key=lambda path: path.stat().st_size)
-            self.containers[name] = fresh
+            self._fresh[name] = [path.relative_to(folder) for path in fresh]
             seen = now
         self.hurt, self.sound = self.images
+        (self.state / "store" / "reserve").unlink()  # the largest file, and of no interest
+
+    def _open(self, folder: Path) -> None:
+        self.folder, self.state = folder, folder / "state"
+        self.holdfast: Holdfast = HoldfastHere(self.state)
+
+    def copy(self, folder: Path) -> Damaged:
+        """The same store elsewhere, to damage."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        other = copy(self)
+        other._open(folder)
+        return other
+
+    @property
+    def containers(self) -> list[Path]:
+        """The containers of the point to hurt: pages first, then data."""
+        return [self.folder / path for path in self._fresh[self.hurt]]
 
     def check(self, *, says: str) -> None:
         """Verify names it; the sound point restores; the hurt one fails clearly."""
@@ -68,9 +87,14 @@ class Damaged:
             assert "unexpected" not in result.err
 
 
+@pytest.fixture(scope="module")
+def undamaged(tmp_path_factory: pytest.TempPathFactory) -> Damaged:
+    return Damaged(tmp_path_factory.mktemp("undamaged"), SEED)
+
+
 @pytest.fixture
-def damaged(tmp_path: Path, state: Path, seed: int) -> Damaged:
-    return Damaged(tmp_path, state, seed)
+def damaged(undamaged: Damaged, tmp_path: Path, seed: int) -> Damaged:
+    return undamaged.copy(tmp_path)
 
 
 def flip(path: Path, offset: int) -> None:
@@ -92,36 +116,36 @@ def flip(path: Path, offset: int) -> None:
 def test_a_flipped_byte_is_named(
     damaged: Damaged, seed: int, offset: Callable[[int, random.Random], int]
 ) -> None:
-    container = damaged.containers[damaged.hurt][-1]
+    container = damaged.containers[-1]
     flip(container, offset(container.stat().st_size, random.Random(seed)))
     damaged.check(says=container.name)
 
 
 def test_a_truncated_container_is_named(damaged: Damaged) -> None:
-    container = damaged.containers[damaged.hurt][-1]
+    container = damaged.containers[-1]
     container.write_bytes(container.read_bytes()[:-1000])
     damaged.check(says=container.name)
 
 
 def test_an_extended_container_is_named(damaged: Damaged) -> None:
-    container = damaged.containers[damaged.hurt][-1]
+    container = damaged.containers[-1]
     container.write_bytes(container.read_bytes() + b"more")
     damaged.check(says=container.name)
 
 
 def test_a_missing_container_hurts_its_points(damaged: Damaged) -> None:
-    damaged.containers[damaged.hurt][-1].unlink()
+    damaged.containers[-1].unlink()
     damaged.check(says=damaged.hurt)
 
 
 def test_damaged_pages_hurt_their_point(damaged: Damaged) -> None:
-    pages = damaged.containers[damaged.hurt][0]
+    pages = damaged.containers[0]
     flip(pages, 80)
     damaged.check(says=pages.name)
 
 
 def test_swapped_containers_are_noticed(damaged: Damaged) -> None:
-    first, second = damaged.containers[damaged.hurt][-2:]
+    first, second = damaged.containers[-2:]
     kept = first.read_bytes()
     shutil.copy(second, first)
     second.write_bytes(kept)
@@ -135,7 +159,7 @@ def test_swapped_containers_are_noticed(damaged: Damaged) -> None:
 
 
 def test_swapped_containers_differ_from_their_names_without_a_key(damaged: Damaged) -> None:
-    first, second = damaged.containers[damaged.hurt][-2:]
+    first, second = damaged.containers[-2:]
     shutil.copy(second, first)
     verified = damaged.holdfast("verify", "--depth", "ciphertext")
     assert verified.code == 4
@@ -164,7 +188,7 @@ def test_a_damaged_point_file_is_named(damaged: Damaged, place: int) -> None:
 
 def test_a_new_backup_after_damage_is_whole(damaged: Damaged, tmp_path: Path) -> None:
     """A container that is gone is forgotten by the index, so its chunks are stored again."""
-    damaged.containers[damaged.hurt][-1].unlink()
+    damaged.containers[-1].unlink()
     damaged.holdfast("verify", expect=4)
     path = write_image(tmp_path / "again.raw", bytearray(damaged.images[damaged.hurt]))
     made = damaged.holdfast("--json", "backup", path, "--machine", "again", expect=0).json()
@@ -206,7 +230,7 @@ def test_a_broken_catalog_is_replaced(damaged: Damaged) -> None:
 
 
 def test_the_key_of_another_store_opens_nothing(damaged: Damaged, tmp_path: Path) -> None:
-    other = Holdfast(tmp_path / "other")
+    other = HoldfastHere(tmp_path / "other")
     other("init", "--recovery-out", tmp_path / "other-key", expect=0)
     shutil.copy(tmp_path / "other" / "box.key", damaged.state / "box.key")
     refused = damaged.holdfast("points")

@@ -15,56 +15,11 @@ from appliance.formats.names import PointName
 from appliance.native import KIND_PAGE
 from appliance.recovery.restore import Restore
 from appliance.recovery.targets import open_target
-from tests.command import Holdfast, Result
-from tests.crash.operations import container_files, content, open_store, settle_index
-from tests.images import edited, mixed_image, write_image
+from tests.command import HoldfastHere, Result
+from tests.corrupt.shop import Shop
+from tests.crash.operations import container_files, content, open_store
 
 Damage = Callable[[Path], None]
-
-
-class Shop:
-    """A store with two generations of machine `m`, and a machine that shares nothing with it."""
-
-    def __init__(self, folder: Path, state: Path, seed: int) -> None:
-        self.folder, self.state, self.holdfast = folder, state, Holdfast(state)
-        self.holdfast("init", "--recovery-out", folder / "key", expect=0)
-        first = mixed_image(seed, 10)
-        self.images = [first, edited(seed, first, edits=6), mixed_image(seed + 1, 6)]
-        self.points: list[str] = []
-        self.fresh: list[list[Path]] = []
-        for number, machine in enumerate(["m", "m", "other"]):
-            before = container_files(state)
-            self.points.append(self.back_up(number, machine))
-            self.fresh.append(sorted(container_files(state) - before))
-        settle_index(state)
-
-    def back_up(self, number: int, machine: str) -> str:
-        path = write_image(self.folder / "disk.raw", self.images[number])
-        made = self.holdfast("--json", "backup", path, "--machine", machine, expect=0).json()
-        return str(made["name"])
-
-    def containers(self, number: int, kind: int) -> list[Path]:
-        """The containers of a kind that backup `number` added, the largest first."""
-        cache = open_store(self.state).containers
-        found = [
-            path
-            for path in self.fresh[number]
-            if cache.get(bytes.fromhex(path.name)).directory.kind == kind
-        ]
-        return sorted(found, key=lambda path: -path.stat().st_size)
-
-    def check(self, name: str, number: int) -> None:
-        restored = self.holdfast("restore", name, "-", expect=0).stdout
-        assert restored == self.images[number], f"{name} is not what was backed up"
-
-    def check_all(self) -> None:
-        for number, name in enumerate(self.points):
-            self.check(name, number)
-
-
-@pytest.fixture
-def shop(tmp_path: Path, state: Path, seed: int) -> Shop:
-    return Shop(tmp_path, state, seed)
 
 
 def one_line(result: Result) -> None:
@@ -237,7 +192,7 @@ def test_a_container_put_back_heals(shop: Shop) -> None:
 def test_a_container_of_another_store_is_no_substitute(
     shop: Shop, tmp_path: Path, seed: int
 ) -> None:
-    other = Holdfast(tmp_path / "other")
+    other = HoldfastHere(tmp_path / "other")
     other("init", "--recovery-out", tmp_path / "other-key", expect=0)
     other("backup", tmp_path / "disk.raw", "--machine", "m", expect=0)
     foreign = random.Random(seed).choice(sorted(container_files(tmp_path / "other")))

@@ -10,14 +10,10 @@ import pytest
 
 from appliance.native import KIND_PAGE
 from tests.command import Holdfast
-from tests.corrupt.test_healing import Shop, delete, flip_directory, flip_frame, truncate
+from tests.corrupt.shop import Shop
+from tests.corrupt.test_healing import delete, flip_directory, flip_frame, truncate
 
 DAMAGES = [flip_frame, flip_directory, truncate, delete]
-
-
-@pytest.fixture
-def shop(tmp_path: Path, state: Path, seed: int) -> Shop:
-    return Shop(tmp_path, state, seed)
 
 
 def scrub(holdfast: Holdfast, *arguments: str, expect: int) -> dict[str, Any]:

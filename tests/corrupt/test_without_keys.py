@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.command import Holdfast
+from tests.command import Holdfast, HoldfastHere
+from tests.corrupt.shop import Shop
 from tests.crash.operations import container_files
-from tests.images import mixed_image, write_image
 
 
 @pytest.fixture
-def locked(tmp_path: Path, state: Path, seed: int) -> Holdfast:
+def locked(shop: Shop) -> Holdfast:
     """A store whose box key is gone."""
-    holdfast = Holdfast(state)
-    holdfast("init", "--recovery-out", tmp_path / "key", expect=0)
-    image = write_image(tmp_path / "disk.raw", mixed_image(seed, 5))
-    holdfast("backup", image, "--machine", "m", expect=0)
-    (state / "box.key").unlink()
-    return holdfast
+    (shop.state / "box.key").unlink()
+    return shop.holdfast
 
 
 def loose(state: Path, *names: str) -> None:
@@ -55,7 +52,7 @@ def test_a_flipped_byte_is_found_without_a_key(
     locked: Holdfast, losses: tuple[str, ...], seed: int
 ) -> None:
     loose(locked.state, *losses)
-    container = sorted(container_files(locked.state))[seed % 2]
+    container = random.Random(seed).choice(sorted(container_files(locked.state)))
     data = bytearray(container.read_bytes())
     data[seed % len(data)] ^= 1
     container.write_bytes(data)
@@ -79,4 +76,4 @@ def test_a_wrong_passphrase_is_an_error_though_none_is_needed(
 
 
 def test_where_nothing_is_nothing_is_sound(tmp_path: Path) -> None:
-    Holdfast(tmp_path / "nowhere")("verify", "--depth", "ciphertext", expect=5)
+    HoldfastHere(tmp_path / "nowhere")("verify", "--depth", "ciphertext", expect=5)

@@ -9,12 +9,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import io
 import json
 import os
 import random
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,8 +23,8 @@ from typing import Any
 import pytest
 
 from appliance.cli import parser
-from appliance.cli.main import main
 from appliance.store import layout
+from tests.command import call_main
 from tests.crash.operations import open_store
 from tests.crash.power_cut import Tree
 
@@ -62,17 +60,8 @@ class Answer:
 
 def run(state: Path, *arguments: str | Path) -> Answer:
     """One command in this process."""
-    out, err = io.TextIOWrapper(io.BytesIO()), io.StringIO()
-    words = ["--state", str(state), *map(str, arguments)]
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = main(words)
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    out.flush()
-    return Answer(code, out.buffer.getvalue(), err.getvalue())
+    code, out, err = call_main(["--state", str(state), *map(str, arguments)])
+    return Answer(code, out, err.decode())
 
 
 def do(state: Path, *arguments: str | Path) -> Answer:

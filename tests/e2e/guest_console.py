@@ -42,7 +42,7 @@ class GuestConsole:
     def _send(self, text: str) -> None:
         self._socket.sendall(text.encode())
 
-    def _read_until(self, wanted: re.Pattern[bytes], timeout_s: float = 90) -> bytes:
+    def _read_until(self, wanted: re.Pattern[bytes], timeout_s: float = 240) -> bytes:
         deadline_s = time.monotonic() + timeout_s
         seen = b""
         while not wanted.search(strip_escapes(seen)):

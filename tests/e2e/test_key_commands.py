@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import Holdfast
+from tests.command import Holdfast, HoldfastHere
+
+
+@pytest.fixture
+def holdfast(state: Path) -> Holdfast:
+    """Keys and words are what is asked, not processes."""
+    return HoldfastHere(state)
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -193,18 +194,28 @@ def test_cut_gives_rising_ends_of_at_most_256_kib() -> None:
 
 
 def test_an_ingesting_thread_does_not_hold_the_interpreter() -> None:
-    index = Index()
-    batch = Batch(6)
-    fill(batch, [random.Random(1).randbytes(EXTENT_BYTES)] * 6)
-    ingester, writer = open_ingester(index), open_writer(index)
+    # With the lock held throughout, at most one tick at each edge, however often it is tried; on
+    # a busy machine this thread may now and then get no turn.
+    counts: list[int] = []
+    while len(counts) < 20 and max(counts, default=0) <= 5:
+        index = Index()
+        batch = Batch(6)
+        fill(batch, [random.Random(1).randbytes(EXTENT_BYTES)] * 6)
+        ingester, writer = open_ingester(index), open_writer(index)
+        counts.append(count_ticks(partial(batch.ingest, ingester, writer, 0)))
+    assert counts[-1] > 5, f"ticks while it ran: {counts}"
+
+
+def count_ticks(work: Callable[[], object]) -> int:
+    """How often this thread had its turn while `work` ran in another."""
     spans: list[tuple[float, float]] = []
 
-    def work() -> None:
+    def timed() -> None:
         began_s = time.monotonic()
-        batch.ingest(ingester, writer, 0)
+        work()
         spans.append((began_s, time.monotonic()))
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=timed)
     ticks: list[float] = []
     thread.start()
     while thread.is_alive():
@@ -212,9 +223,7 @@ def test_an_ingesting_thread_does_not_hold_the_interpreter() -> None:
         time.sleep(0.0005)
     thread.join()
     ((began_s, ended_s),) = spans
-    middle = [tick for tick in ticks if began_s < tick < ended_s]
-    # With the lock held throughout, at most one tick at each edge.
-    assert len(middle) > 5, f"{len(middle)} ticks in {ended_s - began_s:.3f} s"
+    return sum(began_s < tick < ended_s for tick in ticks)
 
 
 class Worker(threading.Thread):

