@@ -12,7 +12,7 @@ from appliance.catalog.catalog import Catalog
 from appliance.catalog.measurements import Measurements
 from appliance.cli.arrays import follow
 from appliance.cli.exit_codes import DONE
-from appliance.cli.health import describe_finding, take_look
+from appliance.cli.look import describe_finding, take_look
 from appliance.cli.session import Session
 from appliance.formats.finding import SEVERITIES, Finding
 from appliance.formats.names import format_time

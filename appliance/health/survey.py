@@ -195,17 +195,6 @@ class Survey:
             self._history.note("box", clock.series, now, clock.booted_s)
 
 
-def glance(tree: KernelTree, properties: Properties, seats: Seats, now: datetime) -> list[Finding]:
-    """Findings about arrays, and what the kernel's log says of disks, at once: no disk is asked."""
-    inventory, known = Inventory(tree, properties), seats.recall()
-    found = (
-        finding
-        for array in list_arrays(tree)
-        for finding in judge_array(array, inventory, now, known)
-    )
-    return sort_findings([*found, *judge_kernel_log(tree, inventory, now)])
-
-
 class _Asked:
     """Every disk, each in a thread of its own that nobody has to wait for."""
 

@@ -101,11 +101,11 @@ def test_a_ups_is_followed_down_to_its_end(files: KernelFiles) -> None:
     put(files, "sys/class/power_supply/rack", type="UPS", status="Discharging", capacity="80")
     put(files, "sys/class/power_supply/AC", type="Mains", online="1")
     (ups,) = power.list_ups(files.tree)
-    assert rules(list(power.judge_ups([ups], NOW))) == [("power.ups.rack", "warning")]
+    assert rules(list(power.judge_ups([ups], NOW))) == [("power.ups", "warning")]
     assert not power.Power([ups]).wants_stop
     put(files, "sys/class/power_supply/rack", capacity="10")
     (ups,) = power.list_ups(files.tree)
-    assert rules(list(power.judge_ups([ups], NOW))) == [("power.ups.rack", "critical")]
+    assert rules(list(power.judge_ups([ups], NOW))) == [("power.ups", "critical")]
     assert power.Power([ups]).wants_stop
 
 
