@@ -87,6 +87,8 @@ def _judge_degraded(
         if array.redundancy == 0
         else f"{array.redundancy} more may fail before data is lost."
     )
+    if array.level in MISMATCH_LEVELS:
+        left_text += " A power cut meanwhile may spoil what was being written beside other data."
     return Finding(
         subject=array.subject,
         rule="array.degraded",
