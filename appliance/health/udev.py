@@ -90,15 +90,18 @@ class Changes:
         if self._log is not None:
             os.lseek(self._log, 0, os.SEEK_END)
             self._poll.register(self._log, select.POLLIN)
-        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._ringing = threading.Lock()
+        self._bell: int | None = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poll.register(self._bell, select.POLLIN)
         self._listener = listener
         if listener is not None:
             self._poll.register(listener, 0)  # that its other end is gone is reported all the same
 
     def wake(self) -> None:
-        """End a wait now. Any thread may call it."""
-        os.eventfd_write(self._bell, 1)
+        """End a wait now. Any thread may call it, also when nobody waits any more."""
+        with self._ringing:
+            if self._bell is not None:
+                os.eventfd_write(self._bell, 1)
 
     def wait(self, timeout_s: float) -> list[Change]:
         """What changed; nothing when `timeout_s` passed quietly, or somebody called `wake`.
@@ -113,7 +116,7 @@ class Changes:
                 with _LOCK:
                     changes += self._read_disks()
             elif descriptor == self._bell:
-                os.eventfd_read(self._bell)
+                os.eventfd_read(descriptor)
             elif descriptor == self._arrays:
                 os.pread(descriptor, 1, 0)  # until it is read again it stays marked
                 changes.append(Change("array", ""))
@@ -148,7 +151,9 @@ class Changes:
 
     def close(self) -> None:
         """Stop listening."""
-        for descriptor in (self._arrays, self._log, self._bell):
+        with self._ringing:
+            bell, self._bell = self._bell, None
+        for descriptor in (self._arrays, self._log, bell):
             if descriptor is not None:
                 os.close(descriptor)
 

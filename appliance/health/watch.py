@@ -8,8 +8,8 @@ watchdog for work that is not done: a watch, or a look, that hangs lets the box 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, Protocol
@@ -26,6 +26,7 @@ POWER_AGAIN_S = 10.0
 SETTLE_S = 0.3
 """One failure makes a burst of events; the look waits for its end."""
 _SETTLE_MAX_S = 2.0
+_END_S = 2.0
 LOG = Change("log", "")
 FEED_EVERY_S = 5.0
 """Well below the 30 s and more that hardware watchdogs wait by default."""
@@ -66,11 +67,13 @@ class _Round:
     """Work that is done again and again in a thread of its own, once at a time."""
 
     def __init__(self, name: str, every_s: float, clock: Clock, wake: Callable[[], None]) -> None:
-        self._pool = ThreadPoolExecutor(1, name)
+        self._name = name
         self._every_s = every_s
         self._clock = clock
         self._wake = wake
-        self._running: Future[None] | None = None
+        self._running: threading.Thread | None = None
+        self._has_ended = threading.Event()
+        self._error: BaseException | None = None
         self._due_s = clock.monotonic_s()
 
     @property
@@ -87,19 +90,33 @@ class _Round:
         self._due_s = self._clock.monotonic_s()
 
     def begin(self, work: Callable[[], None]) -> None:
+        """Do `work`. Who ends the program does not wait for it: a disk may hold it for ever."""
         self._due_s = self._clock.monotonic_s() + self._every_s
-        self._running = self._pool.submit(work)
-        self._running.add_done_callback(lambda _: self._wake())
+        self._running = threading.Thread(
+            target=self._do, args=(work,), name=self._name, daemon=True
+        )
+        self._running.start()
+
+    def _do(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._has_ended.set()
+            self._wake()
 
     def end(self) -> None:
         """Take note of its end. Raises what the work raised."""
-        if self._running is not None and self._running.done():
-            self._running.result()
+        if self._running is not None and self._has_ended.is_set():
             self._running = None
+            if self._error is not None:
+                raise self._error
 
     def close(self) -> None:
-        """Wait for its end."""
-        self._pool.shutdown()
+        """Give it a moment to end well."""
+        if self._running is not None:
+            self._has_ended.wait(_END_S)
 
 
 class Watch:
