@@ -19,7 +19,12 @@ from appliance.formats.names import format_time
 from appliance.health.counter_rules import RULES
 from appliance.health.disk_examination import Examination, choose_protocol
 from appliance.health.disk_measures import measure_disk
-from appliance.health.disk_self_test import Kind, start_self_test, stop_self_test
+from appliance.health.disk_self_test import (
+    Kind,
+    find_running,
+    start_self_test,
+    stop_self_test,
+)
 from appliance.health.enclosures import light_bay, list_bays
 from appliance.health.inventory import Disk, Inventory
 from appliance.health.kernel_tree import KernelTree
@@ -143,6 +148,10 @@ def _describe_measures(examined: Examination | None) -> dict[str, str]:
         if key in measures:
             facts[name] = f"{measures[key].value:.0f}{unit}"
     counted = [f"{one.what}: {one.value:.0f}" for key, one in measures.items() if key in _COUNTERS]
+    running = find_running(examined.disk)
+    if running is not None:
+        left = "" if running.left_percent is None else f", {running.left_percent} % to go"
+        facts["self-test"] = f"runs{left}"
     return {**facts, "counts": ", ".join(counted)}
 
 
