@@ -30,6 +30,7 @@ _SYS_FINIT_MODULE = 313  # x86-64
 _OUTPUT_MAX_BYTES = 4 << 20
 _IMPORTED = (
     "appliance.cli.health",
+    "appliance.cli.health_watch",
     "appliance.cli.disks",
     "appliance.cli.arrays",
 )

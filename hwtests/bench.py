@@ -65,6 +65,9 @@ class Bench(Protocol):
     def end_all(self) -> None:
         """End whatever was started and still runs: the next scenario begins alone."""
 
+    def offers(self, role: str) -> int:
+        """How many disks it has for `role`."""
+
     def disks(self, role: str, count: int) -> list[str]:
         """Kernel names of `count` disks that may be overwritten. Raises AssertionError if fewer."""
 

@@ -30,7 +30,7 @@ MODULES = (
     *("virtio_scsi", "megaraid_sas", "ext4", "crc32c_generic", "md-mod", "raid1", "raid456"),
 )
 _MEMORY_MIB = 1024
-_BOOT_TIMEOUT_S = 240.0
+_BOOT_TIMEOUT_S = 600.0
 # It may be in the midst of a look that waits for a disk.
 _END_TIMEOUT_S = 90.0
 _LATE_S = 60.0  # for the answer to come through
@@ -203,6 +203,10 @@ class Guest:
         """Set the guest's clock forward."""
         self.ask({"what": "clock", "forward_s": forward_s})
 
+    def offers(self, role: str) -> int:
+        """How many drives it has for `role`."""
+        return sum(drive.role == role for drive in self._drives)
+
     def disks(self, role: str, count: int) -> list[str]:
         """Kernel names of disks for `role`, found by their serial numbers."""
         serials = [drive.serial for drive in self._drives if drive.role == role][:count]
@@ -344,7 +348,8 @@ def _write_initrd(target: Path, modules: Path) -> None:
 
 
 def provide_programs() -> None:
-    """Name the Debian package of a program that scenarios need and that is not here."""
+    """Have the kernel here, and name the Debian package of a program that is not."""
+    provide_kernel(FULL)
     for name, package in (
         ("mdadm", "mdadm"),
         ("smartctl", "smartmontools"),

@@ -92,6 +92,10 @@ class Physical:
         process.wait(timeout=PATIENCE_S)
         path.unlink()
 
+    def offers(self, role: str) -> int:
+        """How many disks stand in the file for `role`."""
+        return len(self._serials.get(role, []))
+
     def disks(self, role: str, count: int) -> list[str]:
         """Kernel names of `count` disks whose serial numbers stand in the file for `role`."""
         listed = self.holdfast("disks", "--json").json()["disks"]

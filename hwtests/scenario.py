@@ -6,15 +6,19 @@ beside the next one) and the table.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from hwtests.bench import Bench
 
+Lane = Literal["disks", "arrays"]
 Play = Callable[[Any], str]
 """Does it on a bench and gives what was seen; AssertionError says what was seen instead."""
+
+_COMPARED = re.compile(r"(\d+) fields compared, (\d+) different")
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Scenario:
         needs: what the bench must be able to do (`Bench.can`).
         roles: disks that it overwrites: role -> how many.
         is_core: whether `make test` plays it too.
+        lane: in which guest it is played; those of one lane are played one after the other.
     """
 
     name: str
@@ -36,6 +41,7 @@ class Scenario:
     needs: frozenset[str] = frozenset()
     roles: dict[str, int] = field(default_factory=dict)
     is_core: bool = False
+    lane: Lane = "disks"
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,11 @@ def play(scenario: Scenario, bench: Bench) -> Outcome:
     """Play one scenario."""
     began_s = time.monotonic()
     missing = sorted(scenario.needs - bench.can)
+    missing += [
+        f"{count} disks for {role}"
+        for role, count in scenario.roles.items()
+        if bench.offers(role) < count
+    ]
     if missing:
         return Outcome(scenario, None, f"this bench has no {', '.join(missing)}", 0.0)
     try:
@@ -84,6 +95,7 @@ def describe(outcomes: Sequence[Outcome]) -> str:
         f"{name.ljust(widths[0])}  {expected.ljust(widths[1])}  {seconds:>7}  {word:<8}  {seen}"
         for name, expected, seen, seconds, word in rows
     ]
+    lines += _count_fields(outcomes)
     passed = sum(outcome.passed is True for outcome in outcomes)
     failed = sum(outcome.passed is False for outcome in outcomes)
     left_out = len(outcomes) - passed - failed
@@ -91,3 +103,12 @@ def describe(outcomes: Sequence[Outcome]) -> str:
         f"{passed} passed, {failed} failed" + (f", {left_out} left out" if left_out else "")
     )
     return "\n".join(lines)
+
+
+def _count_fields(outcomes: Sequence[Outcome]) -> list[str]:
+    """All comparisons with another program together."""
+    pairs = [_COMPARED.findall(outcome.seen) for outcome in outcomes]
+    compared, different = ([int(pair[at]) for found in pairs for pair in found] for at in (0, 1))
+    if not compared:
+        return []
+    return [f"{sum(compared)} fields compared with other programs, {sum(different)} different"]

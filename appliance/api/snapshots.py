@@ -21,6 +21,7 @@ LOOK_TIMEOUT_S = 300.0
 _SETTLE_S = 1.0  # what happens at once is looked at once
 _AFTER_TROUBLE_S = 30.0
 _DETAILS_MAX = 64
+_WATCHED_S = 900.0  # the daemon's watch says when something is new
 _AT_ONCE = 2
 _PATIENCE_S = 20.0
 
@@ -68,7 +69,7 @@ LOOKS = (
     Look(
         "disks",
         ("disks",),
-        300.0,
+        _WATCHED_S,
         ("disks locate", "disks replace", "array create", "array grow", "array spare"),
         "finding",
         "/api/v1/disks",
@@ -77,7 +78,7 @@ LOOKS = (
     Look(
         "health",
         ("health", "--all"),
-        300.0,
+        _WATCHED_S,
         ("acknowledge", "disks"),
         "finding",
         "/api/v1/findings",

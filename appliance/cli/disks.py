@@ -12,12 +12,19 @@ from appliance.catalog.catalog import Catalog
 from appliance.catalog.measurements import Measurements
 from appliance.cli.arrays import follow
 from appliance.cli.exit_codes import DONE
-from appliance.cli.health import describe_finding, take_look
+from appliance.cli.look import describe_finding, take_look
 from appliance.cli.session import Session
 from appliance.formats.finding import SEVERITIES, Finding
 from appliance.formats.names import format_time
-from appliance.health.disk_examination import choose_protocol
-from appliance.health.disk_self_test import Kind, start_self_test, stop_self_test
+from appliance.health.counter_rules import RULES
+from appliance.health.disk_examination import Examination, choose_protocol
+from appliance.health.disk_measures import measure_disk
+from appliance.health.disk_self_test import (
+    Kind,
+    find_running,
+    start_self_test,
+    stop_self_test,
+)
 from appliance.health.enclosures import light_bay, list_bays
 from appliance.health.inventory import Disk, Inventory
 from appliance.health.kernel_tree import KernelTree
@@ -28,6 +35,13 @@ from appliance.native.smart import DiskProbe
 
 _GOOD = "good"
 _TRENDS = timedelta(days=180)
+_MEASURES = {
+    "temperature": ("temperature", " °C"),
+    "power-on-hours": ("has run for", " hours"),
+    "used": ("worn", " % of its life"),
+    "spare": ("spare blocks", " %"),
+}
+_COUNTERS = frozenset((*(rule.key for rule in RULES), "link-errors", "command-timeouts"))
 
 
 def disks(session: Session, options: argparse.Namespace) -> int:
@@ -106,6 +120,7 @@ def _show(session: Session, options: argparse.Namespace) -> int:
         "path": disk.bus_path,
         "carries": _carries(disk),
     }
+    facts |= _describe_measures(examined)
     lines += [f"  {name:<14}{text}" for name, text in facts.items() if text]
     lines += [f"  at stake: {stake}" for stake in stakes]
     lines += [line for item in findings for line in describe_finding(item).splitlines()]
@@ -121,6 +136,23 @@ def _show(session: Session, options: argparse.Namespace) -> int:
         "\n".join(printable(line) for line in lines),
     )
     return DONE
+
+
+def _describe_measures(examined: Examination | None) -> dict[str, str]:
+    """What the disk says of itself, in the words of people who own one."""
+    if examined is None or examined.disk is None:
+        return {"says": "nothing: it sleeps" if examined and examined.is_asleep else ""}
+    measures = measure_disk(examined.disk)
+    facts = {}
+    for key, (name, unit) in _MEASURES.items():
+        if key in measures:
+            facts[name] = f"{measures[key].value:.0f}{unit}"
+    counted = [f"{one.what}: {one.value:.0f}" for key, one in measures.items() if key in _COUNTERS]
+    running = find_running(examined.disk)
+    if running is not None:
+        left = "" if running.left_percent is None else f", {running.left_percent} % to go"
+        facts["self-test"] = f"runs{left}"
+    return {**facts, "counts": ", ".join(counted)}
 
 
 def _recall_trends(session: Session, subject: str) -> dict[str, list[dict[str, Any]]]:

@@ -10,6 +10,7 @@ from appliance.cli.session import Session
 from appliance.cli.verbs import build_verbs
 from appliance.daemon.box import EVERYWHERE, BoxServer, Listen
 from appliance.daemon.daemon import Daemon, Part
+from appliance.daemon.health_watch import HealthWatch
 from appliance.daemon.keeper import Keeper
 from appliance.jobs.jobs import Jobs
 
@@ -32,7 +33,8 @@ def serve(session: Session, options: argparse.Namespace) -> int:
             command=session.command(),
             say=say,
         )
-        return [server, keeper]
+        watch = HealthWatch(session.command("--json"), say, server.look_at_health)
+        return [server, keeper, watch]
 
     Daemon(
         session.state,

@@ -107,6 +107,12 @@ class BoxServer:
         if code is not None:
             self._say(f"setup code {code}: it makes the first administrator, within an hour")
 
+    def look_at_health(self) -> None:
+        """Something came or went: what the pages show of it is looked at again."""
+        if self._server is not None:
+            for name in ("health", "disks", "array"):
+                self._server.snapshots.look_again(name)
+
     async def stop(self) -> None:
         """Answer no more."""
         for task in self._tasks:

@@ -42,6 +42,8 @@ def judge_array(
     for member in array.members:
         if member.errors and not member.is_failed:
             yield _judge_read_errors(array, member, inventory, now)
+        if member.is_wanted_out and not array.is_replacing:
+            yield _judge_wanted_out(array, member, inventory, now)
 
 
 def _judge_stopped(array: Array, now: datetime) -> Finding:
@@ -87,6 +89,8 @@ def _judge_degraded(
         if array.redundancy == 0
         else f"{array.redundancy} more may fail before data is lost."
     )
+    if array.level in MISMATCH_LEVELS:
+        left_text += " A power cut meanwhile may spoil what was being written beside other data."
     return Finding(
         subject=array.subject,
         rule="array.degraded",
@@ -178,6 +182,21 @@ def _judge_read_errors(
         consequence="The disk is losing sectors. The array gives it up if this goes on.",
         action=f"See 'holdfast disks show {member.name}', and have a new disk ready.",
         measure=member.errors,
+    )
+
+
+def _judge_wanted_out(array: Array, member: Member, inventory: Inventory, now: datetime) -> Finding:
+    """A write failed; what lies there is on the other members only, and the kernel keeps a list."""
+    return Finding(
+        subject=array.subject,
+        rule=f"array.member-errors.{member.name}",
+        severity="warning" if array.redundancy else "critical",
+        summary=f"{name_member(member, inventory)} could not be written: {array.name} keeps using "
+        "it and wants it replaced",
+        evidence=(Evidence(f"state of {member.name}", ((now, ",".join(member.states)),)),),
+        consequence="Sectors of it are on other members only: the next failure may take them.",
+        action=f"Put in a new disk and run 'holdfast disks replace {member.name} NEW': it stays in "
+        "use until its copy is complete.",
     )
 
 

@@ -46,6 +46,11 @@ class Member:
         return "faulty" in self.states
 
     @property
+    def is_wanted_out(self) -> bool:
+        """Whether it works, and the kernel wants another one for it: a write to it failed."""
+        return not self.is_failed and bool({"want_replacement", "write_error"} & {*self.states})
+
+    @property
     def is_spare(self) -> bool:
         """Whether it waits, or is being filled."""
         return not self.is_failed and not self.is_in_sync
@@ -107,6 +112,11 @@ class Array:
     def is_degraded(self) -> bool:
         """Whether it works with fewer members than it should."""
         return self.missing > 0
+
+    @property
+    def is_replacing(self) -> bool:
+        """Whether a member is copied to another one that takes its place."""
+        return any("replacement" in member.states for member in self.members)
 
     def member(self, names: Iterable[str]) -> Member | None:
         """The member that is one of the devices `names`."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from appliance.base.errors import BusyError, HoldfastError, NotFoundError
+from appliance.base.errors import BusyError, HoldfastError, IntegrityError, NotFoundError
 from appliance.formats.ata_disk import AtaDisk
 from appliance.formats.ata_logs import IN_PROGRESS
 from appliance.formats.disk_pages import Protocol
-from appliance.formats.disk_report import Disk
+from appliance.formats.disk_report import Disk, parse_disk
 from appliance.formats.nvme_disk import NvmeDisk
 from appliance.formats.scsi_disk import IN_PROGRESS as SCSI_IN_PROGRESS
+from appliance.health.disk_reading import DiskAsleepError, read_disk
 from appliance.native.smart import ALL_NAMESPACES, Command, Operation, Result, Transport
 
 Kind = Literal["short", "long"]
@@ -36,10 +37,16 @@ class RunningTest:
 def start_self_test(
     transport: Transport, protocol: Protocol, kind: Kind, *, subject: str = "the disk"
 ) -> None:
-    """Start a test. The disk stops one that runs: look for one with `find_running` first.
+    """Start a test. One that runs already goes on: the disk itself would stop it.
 
-    Raises HoldfastError when the disk has no such test or refuses.
+    Raises BusyError for such a disk, HoldfastError when it has no such test or refuses.
     """
+    running = _ask_running(transport, protocol)
+    if running is not None:
+        left = "" if running.left_percent is None else f", {running.left_percent} % to go"
+        raise BusyError(
+            f"{subject} runs a self-test already{left}: wait for its end, or stop it with --stop"
+        )
     _send(transport, protocol, kind, subject)
 
 
@@ -61,6 +68,13 @@ def _send(transport: Transport, protocol: Protocol, what: str, subject: str) -> 
     if reply.result is Result.UNSUPPORTED:
         raise HoldfastError(f"{subject} has no {what} self-test, or none can run now")
     raise HoldfastError(f"{subject} refused: {reply.result.name.lower()}")
+
+
+def _ask_running(transport: Transport, protocol: Protocol) -> RunningTest | None:
+    try:
+        return find_running(parse_disk(read_disk(transport, protocol)))
+    except (DiskAsleepError, IntegrityError):
+        return None  # a disk that sleeps tests nothing, and one that talks nonsense tells nothing
 
 
 def find_running(disk: Disk) -> RunningTest | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -86,12 +87,22 @@ def no_properties(_: str) -> Mapping[str, str]:
     return {}
 
 
+def stamp_disks(tree: KernelTree) -> tuple[tuple[str, int], ...]:
+    """Which block devices there are. One that comes under an old name has another folder."""
+    top, stamps = tree.sys / "block", []
+    for name in list_names(top):
+        with suppress(OSError):
+            stamps.append((name, (top / name).stat().st_ino))
+    return tuple(stamps)
+
+
 class Inventory:
-    """Looks at the tree once, when it is made; `disks` is what was there."""
+    """Looks at the tree once, when it is made; `disks` is what was there, `stamp` which ones."""
 
     def __init__(self, tree: KernelTree, properties: Properties = no_properties) -> None:
         self._tree = tree
         self._properties = properties
+        self.stamp = stamp_disks(tree)
         self._bays: list[Bay] = list_bays(tree)
         self._mounts: list[Mount] = list_mounts(tree)
         self._swaps = list_swaps(tree)

@@ -5,6 +5,7 @@ Owns the words of `ipmitool sdr elist` and what they mean. Never sets anything.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -20,20 +21,34 @@ _DEVICES = ("ipmi0", "ipmi/0", "ipmidev/0")
 _TIMEOUT_S = 30.0
 # Status column: nc = non-critical, cr = critical, nr = non-recoverable; ns = no reading.
 _BAD: dict[str, Severity] = {"nc": "warning", "cr": "critical", "nr": "critical"}
-_WORDS: dict[str, Severity] = {
+# How the words of a sensor begin, as ipmitool spells the states of the standard (IPMI 2.0, table
+# 42-3); the longest that fits counts. "Redundancy Degraded from Fully Redundant" is one state.
+_WORDS: dict[str, Severity | None] = {
     "failure detected": "critical",
+    "predictive failure": "warning",
     "power supply ac lost": "warning",
     "ac lost": "warning",
+    "ac out-of-range": "warning",
+    "config error": "warning",
+    "power supply inactive": "warning",
     "redundancy lost": "warning",
     "redundancy degraded": "warning",
     "non-redundant": "warning",
-    "predictive failure": "warning",
+    "non-redundant: insufficient resources": "critical",
     "drive fault": "critical",
+    "in critical array": "critical",
+    "in failed array": "critical",
+    "rebuild aborted": "warning",
+    "correctable ecc": "warning",
+    "uncorrectable ecc": "critical",
+    "limit exceeded": "warning",
     "battery low": "warning",
     "low": "warning",
+    "lower": None,  # thresholds of readings: the status says how bad that is
     "failed": "critical",
 }
 _COLUMNS = 5
+_SUPPLY = re.compile(r"(?:PS|PSU|Power Supply)[ _-]?\d+(?: Status)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -85,9 +100,8 @@ def judge_readings(readings: list[Reading], now: datetime) -> Iterator[Finding]:
     """Sensors beyond their limits, and supplies, drives and batteries that complain."""
     for reading in readings:
         severity = _BAD.get(reading.status)
-        words = [word.strip().lower() for word in reading.text.split(",")]
-        said = [_WORDS[word] for word in words if word in _WORDS]
-        if severity is None and said:
+        said = [_rate(word.strip().lower()) for word in reading.text.split(",")]
+        if severity is None and any(said):
             severity = "critical" if "critical" in said else "warning"
         if severity is None:
             continue
@@ -100,3 +114,28 @@ def judge_readings(readings: list[Reading], now: datetime) -> Iterator[Finding]:
             consequence="A second failure of this kind may stop the box.",
             action="Look at the part that the sensor names; 'ipmitool sel list' says since when.",
         )
+    yield from _judge_supplies(readings, now)
+
+
+def _rate(word: str) -> Severity | None:
+    """How bad one state is, None for a good one."""
+    fitting = [known for known in _WORDS if word.startswith(known)]
+    return _WORDS[max(fitting, key=len)] if fitting else None
+
+
+def _judge_supplies(readings: list[Reading], now: datetime) -> Iterator[Finding]:
+    """One supply where there is a place for two: nothing is broken, and one cable is enough."""
+    places = [reading for reading in readings if _SUPPLY.match(reading.name)]
+    there = [reading for reading in places if "presence detected" in reading.text.lower()]
+    if len(places) < 2 or len(there) != 1:
+        return
+    missing = ", ".join(reading.name for reading in places if reading not in there)
+    yield Finding(
+        subject="box",
+        rule="ipmi.one-supply",
+        severity="notice",
+        summary=f"the box runs on one power supply of {len(places)}: {there[0].name}",
+        evidence=(Evidence("not there", ((now, missing),)),),
+        consequence="When that supply or its cable fails, the box is off.",
+        action="Put in the second supply, and plug it into another circuit.",
+    )

@@ -1,7 +1,8 @@
 """What the kernel's log says about disks: which sectors could not be read or written.
 
-Owns the reading of its lines (block/blk-core.c, blk_status) and the
-verdict on them. Never opens the log: lines come in, and lines of programs are not believed.
+Owns the reading of its lines (block/blk-core.c, blk_status; drivers/scsi/sd.c and their like for
+disks that come) and the verdict on them. Never opens the log: lines come in, and lines of programs
+are not believed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from appliance.formats.finding import Evidence, Finding
 
 Kind = Literal["medium", "io"]
 _SECTORS_SHOWN = 10
-_LINES_MAX = 100_000
 _DEVICE = r"(?P<device>[a-z][a-z0-9]{1,31})"
 # The kernel's facility is 0: records of /dev/kmsg begin with priority,sequence,time,flags;
 _RECORD = re.compile(r"(?P<priority>\d{1,4}),\d+,\d+,[^;]*;(?P<text>.*)", re.DOTALL)
@@ -26,6 +26,10 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
         re.compile(rf"critical medium error, dev {_DEVICE}, sector (?P<sector>\d{{1,20}})"),
     ),
     ("io", re.compile(rf"I/O error, dev {_DEVICE}, sector (?P<sector>\d{{1,20}})")),
+)
+# What sd and virtio_blk say of a disk before they read from it, and nvme of a controller.
+_ARRIVAL = re.compile(
+    r"\[((?:sd|vd)[a-z]{1,8})\] \d+ \d+-byte logical blocks|^nvme (nvme\d{1,6}): pci function"
 )
 
 
@@ -38,7 +42,22 @@ class KernelError:
     sector: int
 
 
-def parse_kernel_line(line: str) -> KernelError | None:
+@dataclass(frozen=True)
+class KernelArrival:
+    """A disk came: what was said before of that name was said of another one.
+
+    Attributes:
+        device: the disk, or the NVMe controller whose namespaces follow.
+    """
+
+    device: str
+
+    def names(self, device: str) -> bool:
+        """Whether `device` is what came."""
+        return device == self.device or device.startswith(f"{self.device}n")
+
+
+def parse_kernel_line(line: str) -> KernelError | KernelArrival | None:
     """What one record of /dev/kmsg, or one line of its text, says of a disk; None: nothing."""
     record = _RECORD.match(line)
     if record is not None:
@@ -49,14 +68,15 @@ def parse_kernel_line(line: str) -> KernelError | None:
         found = pattern.search(line)
         if found is not None:
             return KernelError(found["device"], kind, int(found["sector"]))
-    return None
+    arrived = _ARRIVAL.search(line)
+    return None if arrived is None else KernelArrival(arrived[1] or arrived[2])
 
 
 def judge_kernel_errors(
     subject: str, errors: Iterable[KernelError], now: datetime
 ) -> Iterator[Finding]:
-    """The errors of one disk since the box started, or since its log begins."""
-    found = [error for _, error in zip(range(_LINES_MAX), errors, strict=False)]
+    """The errors of one disk since it came, or since the kernel's log begins."""
+    found = list(errors)
     medium = [error for error in found if error.kind == "medium"]
     other = [error for error in found if error.kind == "io"]
     if medium:

@@ -187,8 +187,8 @@ def judge_ups(supplies: list[Ups], now: datetime) -> Iterator[Finding]:
             continue
         charge = "" if ups.charge_percent is None else f", {ups.charge_percent} % left"
         yield Finding(
-            subject="box",
-            rule=f"power.ups.{ups.name}",
+            subject=f"ups {ups.name}",
+            rule="power.ups",
             severity="critical" if ups.is_low else "warning",
             summary=f"the UPS {ups.name} is {'almost empty' if ups.is_low else 'on battery'}"
             f"{charge}",
@@ -203,8 +203,8 @@ def judge_ups(supplies: list[Ups], now: datetime) -> Iterator[Finding]:
 
 def _judge_silent(ups: Ups, now: datetime) -> Finding:
     return Finding(
-        subject="box",
-        rule=f"power.ups-silent.{ups.name}",
+        subject=f"ups {ups.name}",
+        rule="power.ups-silent",
         severity="warning",
         summary=f"NUT has no news of the UPS {ups.name}",
         evidence=(Evidence("upsc", ((now, "no answer"),)),),

@@ -139,7 +139,7 @@ def _refuse_old(
                 f"first, 'holdfast array spare {array.name} NEW'"
             )
     is_known_sick = leaving is not None and leaving.subject in sick
-    is_failed = any(member.is_failed for _, member in places)
+    is_failed = any(member.is_failed or member.is_wanted_out for _, member in places)
     if not refusals and not (is_known_sick or is_failed or consent.is_healthy_too):
         refusals.append(
             f"nothing is wrong with {places[0][1].name}: is it the right disk? If so, say "

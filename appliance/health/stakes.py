@@ -76,7 +76,8 @@ def choose_sick(
 ) -> list[Disk]:
     """Those of `disks` that a finding is about, or that failed in an array."""
     subjects = {item.subject for item in findings if item.severity in _SICK}
-    failed = {member.name for array in arrays for member in array.members if member.is_failed}
+    members = [member for array in arrays for member in array.members]
+    failed = {member.name for member in members if member.is_failed or member.is_wanted_out}
     return [
         disk for disk in disks if disk.subject in subjects or failed & {disk.name, *disk.partitions}
     ]

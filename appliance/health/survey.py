@@ -18,6 +18,7 @@ from appliance.formats.finding import Evidence, Finding, sort_findings
 from appliance.health import ipmi, network, pools, power, sensors, space, timekeeping
 from appliance.health.array_rules import judge_array
 from appliance.health.arrays import Array, list_arrays
+from appliance.health.device_states import judge_states
 from appliance.health.disk_examination import Examination
 from appliance.health.inventory import Disk, Inventory, Properties
 from appliance.health.kernel_log import judge_kernel_log
@@ -145,6 +146,7 @@ class Survey:
             *judge_vanished(inventory, arrays, seats, now),
             *pools.judge_pools(found_pools, now),
             *self._judge_box(box, inventory, now),
+            *judge_states(self._tree, inventory.disks, now),
             *judge_kernel_log(self._tree, inventory, now),
             *judge_siblings(self._tree, inventory, arrays, self._history, now),
         ]
@@ -193,17 +195,6 @@ class Survey:
         yield from timekeeping.judge_clock(clock, earlier, now)
         if not earlier:
             self._history.note("box", clock.series, now, clock.booted_s)
-
-
-def glance(tree: KernelTree, properties: Properties, seats: Seats, now: datetime) -> list[Finding]:
-    """Findings about arrays, and what the kernel's log says of disks, at once: no disk is asked."""
-    inventory, known = Inventory(tree, properties), seats.recall()
-    found = (
-        finding
-        for array in list_arrays(tree)
-        for finding in judge_array(array, inventory, now, known)
-    )
-    return sort_findings([*found, *judge_kernel_log(tree, inventory, now)])
 
 
 class _Asked:

@@ -1,8 +1,8 @@
 """What udev knows, and changes of disks and arrays as they happen.
 
 Owns pyudev: properties of block devices, and the wait for the next event. One wait covers disks
-(uevents), arrays (the kernel marks /proc/mdstat) and media errors (the kernel's log), so nobody
-has to poll. Never judges.
+and the kernel's own supplies (uevents), arrays (the kernel marks /proc/mdstat) and media errors
+(the kernel's log), so nobody has to poll. Never judges.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import Literal
 
 import pyudev
 
+from appliance.base.errors import Cancelled
 from appliance.health.kernel_tree import KernelTree
 
-Action = Literal["add", "remove", "change", "array", "log"]
+Action = Literal["add", "remove", "change", "array", "log", "power"]
 _ACTIONS: dict[str, Action] = {"add": "add", "remove": "remove"}
 _LOG_LINE_BYTES = 8192
 _LOG_LINES_MAX = 1000
@@ -32,8 +33,9 @@ class Change:
     """Something happened.
 
     Attributes:
-        action: a disk came, went or changed; an array changed; the kernel wrote a warning.
-        name: kernel name of the disk, "" for arrays; the line for the log.
+        action: a disk came, went or changed; an array changed; the kernel wrote a warning; a supply
+            that the kernel knows changed.
+        name: kernel name of the disk or the supply, "" for arrays; the line for the log.
     """
 
     action: Action
@@ -70,11 +72,13 @@ class Changes:
     One thread waits.
     """
 
-    def __init__(self, tree: KernelTree) -> None:
+    def __init__(self, tree: KernelTree, listener: int | None = None) -> None:
+        """`listener` is a descriptor to which the changes go in the end: a wait ends with it."""
         # Where udev runs its own events come after its database is right; else the kernel's.
         source = "udev" if (tree.run / "udev/control").exists() else "kernel"
         self._monitor = pyudev.Monitor.from_netlink(_context(), source=source)
         self._monitor.filter_by("block")
+        self._monitor.filter_by("power_supply")
         self._monitor.start()
         self._poll = select.poll()
         self._poll.register(self._monitor.fileno(), select.POLLIN)
@@ -86,22 +90,33 @@ class Changes:
         if self._log is not None:
             os.lseek(self._log, 0, os.SEEK_END)
             self._poll.register(self._log, select.POLLIN)
-        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._ringing = threading.Lock()
+        self._bell: int | None = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poll.register(self._bell, select.POLLIN)
+        self._listener = listener
+        if listener is not None:
+            self._poll.register(listener, 0)  # that its other end is gone is reported all the same
 
     def wake(self) -> None:
-        """End a wait now. Any thread may call it."""
-        os.eventfd_write(self._bell, 1)
+        """End a wait now. Any thread may call it, also when nobody waits any more."""
+        with self._ringing:
+            if self._bell is not None:
+                os.eventfd_write(self._bell, 1)
 
     def wait(self, timeout_s: float) -> list[Change]:
-        """What changed; nothing when `timeout_s` passed quietly, or somebody called `wake`."""
+        """What changed; nothing when `timeout_s` passed quietly, or somebody called `wake`.
+
+        Raises Cancelled when nobody listens any more.
+        """
         changes: list[Change] = []
         for descriptor, _ in self._poll.poll(timeout_s * 1000):
+            if descriptor == self._listener:
+                raise Cancelled
             if descriptor == self._monitor.fileno():
                 with _LOCK:
                     changes += self._read_disks()
             elif descriptor == self._bell:
-                os.eventfd_read(self._bell)
+                os.eventfd_read(descriptor)
             elif descriptor == self._arrays:
                 os.pread(descriptor, 1, 0)  # until it is read again it stays marked
                 changes.append(Change("array", ""))
@@ -113,6 +128,8 @@ class Changes:
         changes: list[Change] = []
         while (device := self._monitor.poll(timeout=0)) is not None:
             action = _ACTIONS.get(device.action or "", "change")
+            if device.subsystem == "power_supply":
+                action = "power"
             changes.append(Change(action, device.sys_name))
         return changes
 
@@ -134,7 +151,9 @@ class Changes:
 
     def close(self) -> None:
         """Stop listening."""
-        for descriptor in (self._arrays, self._log, self._bell):
+        with self._ringing:
+            bell, self._bell = self._bell, None
+        for descriptor in (self._arrays, self._log, bell):
             if descriptor is not None:
                 os.close(descriptor)
 

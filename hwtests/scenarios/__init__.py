@@ -1,13 +1,14 @@
-"""Every scenario, in the order in which they are played on one bench."""
+"""Every scenario, in the order in which those of one lane are played."""
 
 from __future__ import annotations
 
 from hwtests.scenario import Scenario
-from hwtests.scenarios import arrays, box, identity, nvme, pages, scsi, watchdog
+from hwtests.scenarios import arrays, box, identity, nvme, pages, recorded, scsi, watchdog
 
 SCENARIOS: tuple[Scenario, ...] = (
     *identity.SCENARIOS,
     *pages.SCENARIOS,
+    *recorded.SCENARIOS,
     *nvme.SCENARIOS,
     *arrays.SCENARIOS,
     *box.SCENARIOS,

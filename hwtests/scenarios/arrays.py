@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from hwtests.bench import Bench, await_true, findings, succeed
@@ -10,7 +11,11 @@ from hwtests.guest import Guest
 from hwtests.scenario import Scenario
 
 _FOUND_S = 5.0
-_LOOKS_MAX = 2.0
+_SLOW_PER_S = 25
+_READS = 150
+_LOOKS = 4
+# In the middle of what is filled, wherever mdadm begins.
+_BAD_SECTORS = (12_000, 12_007)
 _DATA_MIB = 8
 
 
@@ -74,10 +79,8 @@ def fail_and_replace(bench: Bench, level: str, count: int) -> str:
     fail = ("mdadm", f"/dev/{array}", "--fail", f"/dev/{gone}")
     found_s = bench.time_until(number, "array.degraded", *fail)
     bench.end(number)
+    assert found_s < _FOUND_S, f"found only after {found_s:.1f} s"
     look = bench.holdfast("--json", "health")
-    # Under emulation on a busy host one look alone may take longer than that.
-    limit_s = max(_FOUND_S, _LOOKS_MAX * look.seconds)
-    assert found_s < limit_s, f"found only after {found_s:.1f} s, a look takes {look.seconds:.1f} s"
     (finding,) = findings(look, "array.degraded", f"array {array}")
     assert gone in finding["summary"], finding
     succeed(
@@ -100,8 +103,7 @@ def fail_and_replace(bench: Bench, level: str, count: int) -> str:
     assert gone not in members, members
     assert sum_of(bench, array) == before, "the data changed"
     stop(bench, array, [*names, fresh])
-    found = f"found after {found_s:.1f} s of its clock (limit {limit_s:.0f})"
-    return f"{found}, {gone} replaced by {fresh}, data intact"
+    return f"found after {found_s:.1f} s, {gone} replaced by {fresh}, data intact"
 
 
 def replace_sick(bench: Bench) -> str:
@@ -205,44 +207,129 @@ def grow_raid(bench: Bench) -> str:
     return f"{size} to {after['size_bytes']} bytes, data intact"
 
 
+def slow_member(guest: Guest) -> str:
+    """A member whose requests take long is told apart from its siblings, and they are not."""
+    names = guest.disks("array", 3)
+    array = make(guest, "raid5", names)
+    slow = names[1]
+    listed = {disk["name"]: disk["serial"] for disk in _disks(guest)}
+    limits = dict.fromkeys(("bps", "bps_rd", "bps_wr", "iops_rd", "iops_wr"), 0)
+
+    def throttle(iops: int) -> None:
+        disk = f"disk-{listed[slow]}"
+        guest.ask_qemu("block_set_io_throttle", id=disk, iops=iops, **limits)
+
+    throttle(_SLOW_PER_S)
+    try:
+        for _ in range(_LOOKS):
+            said = guest.holdfast("--json", "health")
+            reads = f"bs=4096 count={_READS} iflag=direct status=none"
+            each = " & ".join(f"dd if=/dev/{name} of=/dev/null {reads}" for name in names)
+            succeed(guest.run("sh", "-c", f"{each} & wait"))
+        said = guest.holdfast("--json", "health")
+    finally:
+        throttle(0)
+    found = findings(said, "disk.slow")
+    assert [item["subject"] for item in found] == [f"disk {listed[slow]}"], found
+    stop(guest, array, names)
+    return f"{slow}: {found[0]['summary']}"
+
+
+def bad_sector(guest: Guest) -> str:
+    """A member has sectors that cannot be read: the array answers, and the member is told."""
+    guest.load("configfs")
+    guest.load("null_blk", "nr_devices=0")
+    succeed(guest.run("mount", "-t", "configfs", "none", "/sys/kernel/config"))
+    names = ["nullb1", "nullb2"]
+    for number, name in enumerate(names, 1):
+        folder = f"/sys/kernel/config/nullb/{name}"
+        succeed(guest.run("mkdir", folder))
+        values = {"memory_backed": 1, "size": 64, "index": number, "power": 1}
+        for file, value in values.items():
+            guest.write(f"{folder}/{file}", str(value))
+    array = "md9"
+    paths = [f"/dev/{name}" for name in names]
+    argv = ["--create", f"/dev/{array}", "--run", "--level=raid1", "--raid-devices=2"]
+    succeed(
+        guest.run(
+            "mdadm", *argv, "--metadata=1.2", "--assume-clean", paths[0], "--write-mostly", paths[1]
+        )
+    )
+    number = guest.start("--json", "health", "--watch")
+    await_true(lambda: guest.output(number), "the first look of the watch")
+    before = fill(guest, array)
+    first, last = _BAD_SECTORS
+    guest.write(f"/sys/kernel/config/nullb/{names[0]}/badblocks", f"+{first}-{last}")
+    after = sum_of(guest, array)
+    assert after == before, "the data changed"
+    rule = f"array.member-errors.{names[0]}"
+    await_true(lambda: rule in guest.output(number), rule)
+    guest.end(number)
+    succeed(guest.run("mdadm", "--stop", f"/dev/{array}"))
+    return f"{rule}, data intact"
+
+
 _ROLES = {"array": 2, "spare": 1}
-SCENARIOS = (
-    Scenario(
-        "RAID1 member fails",
-        "finding within 5 s, guided replace, data intact",
-        lambda bench: fail_and_replace(bench, "raid1", 2),
-        roles=_ROLES,
-        is_core=True,
-    ),
-    Scenario(
-        "RAID6 member fails",
-        "finding within 5 s, guided replace, data intact",
-        lambda bench: fail_and_replace(bench, "raid6", 4),
-        roles={"array": 4, "spare": 1},
-    ),
-    Scenario(
-        "sick member replaced",
-        "stays in use until its copy is complete",
-        replace_sick,
-        roles=_ROLES,
-    ),
-    Scenario(
-        "wrong disk replaced", "refused, nothing changed", refuse_wrong, roles=_ROLES, is_core=True
-    ),
-    Scenario(
-        "array check with mismatches",
-        "finding with their number",
-        check_mismatches,
-        roles={"array": 3},
-        is_core=True,
-    ),
-    Scenario(
-        "RAID1 member pulled out",
-        "found by the next write, place filled again",
-        pull_member,
-        needs=frozenset(("qemu",)),
-    ),
-    Scenario(
-        "RAID5 grows by a disk", "larger, data intact", grow_raid, roles={"array": 3, "spare": 1}
-    ),
+SCENARIOS = tuple(
+    replace(scenario, lane="arrays")
+    for scenario in (
+        Scenario(
+            "RAID1 member fails",
+            "finding within 5 s, guided replace, data intact",
+            lambda bench: fail_and_replace(bench, "raid1", 2),
+            roles=_ROLES,
+            is_core=True,
+        ),
+        Scenario(
+            "RAID6 member fails",
+            "finding within 5 s, guided replace, data intact",
+            lambda bench: fail_and_replace(bench, "raid6", 4),
+            roles={"array": 4, "spare": 1},
+        ),
+        Scenario(
+            "sick member replaced",
+            "stays in use until its copy is complete",
+            replace_sick,
+            roles=_ROLES,
+        ),
+        Scenario(
+            "wrong disk replaced",
+            "refused, nothing changed",
+            refuse_wrong,
+            roles=_ROLES,
+            is_core=True,
+        ),
+        Scenario(
+            "array check with mismatches",
+            "finding with their number",
+            check_mismatches,
+            roles={"array": 3},
+            is_core=True,
+        ),
+        Scenario(
+            "RAID1 member pulled out",
+            "found by the next write, place filled again",
+            pull_member,
+            needs=frozenset(("qemu",)),
+        ),
+        Scenario(
+            "RAID5 grows by a disk",
+            "larger, data intact",
+            grow_raid,
+            roles={"array": 3, "spare": 1},
+        ),
+        Scenario(
+            "a member slower than its siblings",
+            "finding about that one",
+            slow_member,
+            needs=frozenset(("qemu",)),
+            roles={"array": 3},
+        ),
+        Scenario(
+            "sectors of a member that cannot be read (null_blk)",
+            "finding, data intact",
+            bad_sector,
+            needs=frozenset(("qemu", "modules")),
+        ),
+    )
 )

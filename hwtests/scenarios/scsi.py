@@ -18,14 +18,14 @@ _OTHERS_MAX_S = 60.0
 
 
 def _names(guest: Guest) -> list[str]:
-    """Kernel names of scsi_debug's disks."""
+    """Kernel names of scsi_debug's disks, which are there from the first question on."""
+    guest.load("scsi_debug", f"dev_size_mb=8 num_tgts={_DISKS} vpd_use_hostno=0")
     listed = guest.holdfast("--json", "disks").json()["disks"]
     return [disk["name"] for disk in listed if "scsi_debug" in disk["model"]]
 
 
 def many(guest: Guest) -> str:
     """24 disks appear at once, and one look has them all."""
-    guest.load("scsi_debug", f"dev_size_mb=8 num_tgts={_DISKS} vpd_use_hostno=0")
     names = await_true(lambda: _all(_names(guest)), "24 disks")
     began_s = time.monotonic()
     said = guest.holdfast("--json", "health")
@@ -43,7 +43,7 @@ def _all(names: list[str]) -> list[str] | None:
 
 def medium_error(guest: Guest) -> str:
     """A sector that cannot be read is a finding with its LBA."""
-    name = _names(guest)[0]
+    name = await_true(lambda: _names(guest), "a disk of scsi_debug")[0]
     number = guest.start("--json", "health", "--watch")
     await_true(lambda: guest.output(number), "the first look of the watch")
     dd = f"dd if=/dev/{name} of=/dev/null bs=512 skip={_BAD_LBA} count=1 iflag=direct"
@@ -73,7 +73,7 @@ def _set_delay(guest: Guest, jiffies: int) -> None:
 
 def hang(guest: Guest) -> str:
     """A disk that takes a minute for each command is said to be silent; the others are judged."""
-    names = _names(guest)
+    names = await_true(lambda: _all(_names(guest)), "24 disks")
     _set_delay(guest, _HANG_JIFFIES)
     try:
         began_s = time.monotonic()

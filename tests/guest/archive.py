@@ -10,6 +10,7 @@ import py_compile
 import re
 import stat
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -50,14 +51,12 @@ def _is_program(name: str) -> bool:
 def _compile(source: Path) -> dict[str, bytes]:
     """The byte code beside its source, never compared with it: compiling takes the guest long."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    place = CACHE / f"code-{os.getpid()}.pyc"
-    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    py_compile.compile(str(source), cfile=str(place), invalidation_mode=mode, doraise=True)
     name = f"{source.stem}.{sys.implementation.cache_tag}.pyc"
-    try:
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="code-") as folder:
+        place = Path(folder, name)
+        py_compile.compile(str(source), cfile=str(place), invalidation_mode=mode, doraise=True)
         return {str(source.parent / "__pycache__" / name): place.read_bytes()}
-    finally:
-        place.unlink()
 
 
 def pack(content: dict[str, bytes]) -> bytes:

@@ -49,6 +49,18 @@ def test_a_failed_member_is_named_with_its_serial_number(files: KernelFiles) -> 
     assert "disks replace sdb NEW" in finding.action
 
 
+def test_a_member_that_could_not_be_written_is_to_be_replaced(files: KernelFiles) -> None:
+    make(files, "raid6", GOOD, GOOD, GOOD, f"{GOOD},write_error,want_replacement")
+    (finding,) = judge(files)
+    assert (finding.rule, finding.severity) == ("array.member-errors.sdd", "warning")
+    assert "S-sdd" in finding.summary
+
+
+def test_a_member_that_is_being_replaced_is_told_no_more(files: KernelFiles) -> None:
+    make(files, "raid1", GOOD, f"{GOOD},want_replacement", "replacement")
+    assert "array.member-errors.sdb" not in [finding.rule for finding in judge(files)]
+
+
 def test_raid6_with_one_failure_is_a_warning(files: KernelFiles) -> None:
     make(files, "raid6", GOOD, GOOD, GOOD, FAILED)
     (finding,) = judge(files)

@@ -101,11 +101,11 @@ def test_a_ups_is_followed_down_to_its_end(files: KernelFiles) -> None:
     put(files, "sys/class/power_supply/rack", type="UPS", status="Discharging", capacity="80")
     put(files, "sys/class/power_supply/AC", type="Mains", online="1")
     (ups,) = power.list_ups(files.tree)
-    assert rules(list(power.judge_ups([ups], NOW))) == [("power.ups.rack", "warning")]
+    assert rules(list(power.judge_ups([ups], NOW))) == [("power.ups", "warning")]
     assert not power.Power([ups]).wants_stop
     put(files, "sys/class/power_supply/rack", capacity="10")
     (ups,) = power.list_ups(files.tree)
-    assert rules(list(power.judge_ups([ups], NOW))) == [("power.ups.rack", "critical")]
+    assert rules(list(power.judge_ups([ups], NOW))) == [("power.ups", "critical")]
     assert power.Power([ups]).wants_stop
 
 
@@ -140,6 +140,44 @@ def test_the_management_controller_names_a_dead_supply() -> None:
         ("ipmi.PS Redundancy", "warning"),
         ("ipmi.Fan3", "critical"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "severity"),
+    [
+        ("Fully Redundant", None),
+        ("Presence detected", None),
+        ("Non-Redundant: Sufficient from Redundant", "warning"),
+        ("Non-Redundant: Insufficient Resources", "critical"),
+        ("Redundancy Degraded from Fully Redundant", "warning"),
+        ("Presence detected, AC out-of-range, but present", "warning"),
+        ("Power Supply AC lost", "warning"),
+        ("Drive Present, In Failed Array", "critical"),
+        ("Drive Present, Rebuild In Progress", None),
+        ("Lower Non-critical going low ", None),
+        ("24 degrees C", None),
+        ("", None),
+    ],
+)
+def test_the_states_of_the_management_controller_are_told_apart(
+    text: str, severity: str | None
+) -> None:
+    found = list(ipmi.judge_readings([ipmi.Reading("Part", "ok", text)], NOW))
+    assert [item.severity for item in found] == ([severity] if severity else [])
+
+
+@pytest.mark.parametrize(
+    ("second", "is_told"), [("Presence detected", False), ("", True), ("Failure detected", True)]
+)
+def test_one_supply_where_two_fit_is_said(second: str, is_told: bool) -> None:
+    text = (
+        "PS1 Status       | C8h | ok  | 10.1 | Presence detected\n"
+        f"PS2 Status       | C9h | ok  | 10.2 | {second}\n"
+        "Inlet Temp       | 04h | ok  |  7.1 | 24 degrees C\n"
+    )
+    found = list(ipmi.judge_readings(ipmi.parse_readings(text), NOW))
+    assert ("ipmi.one-supply" in [item.rule for item in found]) is is_told
+    assert not list(ipmi.judge_readings(ipmi.parse_readings(text.splitlines()[0]), NOW))
 
 
 def test_without_a_controller_nobody_is_asked(files: KernelFiles) -> None:

@@ -16,6 +16,7 @@ from appliance.health.disk_self_test import (
 )
 from appliance.native.smart import ALL_NAMESPACES, Command, Operation, Reply, Result
 from tests.health.nvme_pages import nvme, nvme_tests
+from tests.health.recorded import RecordedDisk
 from tests.health.scsi_pages import sas, scsi_tests
 from tests.health.shapes import SHAPES
 
@@ -48,7 +49,7 @@ def test_a_test_is_started_by_its_code(
 ) -> None:
     disk = Answer(Result.OK)
     start_self_test(disk, protocol, kind)
-    (command,) = disk.asked
+    command = disk.asked[-1]
     assert (command.operation, command.page) == (operation, code)
     assert command.nsid == (ALL_NAMESPACES if protocol == "nvme" else 0)
 
@@ -80,6 +81,13 @@ def test_a_running_test_is_seen() -> None:
     assert find_running(parse_disk(running)) == RunningTest(40)
     assert find_running(parse_disk(nvme(log_06=nvme_tests(running=1)))) == RunningTest(60)
     assert find_running(parse_disk(sas(log_10=scsi_tests((1, 15, 0, None))))) == RunningTest(None)
+
+
+def test_a_running_test_is_not_stopped_by_another() -> None:
+    disk = RecordedDisk(SHAPES["hdd-self-test-running"].make())
+    with pytest.raises(BusyError, match="disk WD-1 runs a self-test already, 40 % to go"):
+        start_self_test(disk, "ata", "short", subject="disk WD-1")
+    assert Operation.ATA_SELF_TEST not in {command.operation for command in disk.asked}
 
 
 @pytest.mark.parametrize("name", ["hdd-healthy", "hdd-self-test-failed", "nvme-old", "scsi-bare"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -90,3 +92,25 @@ def test_the_power_goes_and_comes_back(nut: Nut, holdfast: Holdfast) -> None:
     assert not nut.look().wants_stop
     nut.server.terminate()
     assert poll(lambda: not nut.look().supplies, PATIENCE_S)
+
+
+def test_the_watch_tells_that_the_line_is_gone_and_back(nut: Nut, holdfast: Holdfast) -> None:
+    assert poll(lambda: [ups.is_on_battery for ups in nut.look().supplies] == [False], PATIENCE_S)
+    watch = holdfast.start("--json", "health", "--watch")
+    assert watch.stdout is not None
+    assert '"power.ups"' not in watch.stdout.readline().decode()  # what stands at first
+    nut.say(ON_BATTERY)
+    rack = tell_next(watch.stdout, "came")
+    assert (rack["subject"], rack["severity"]) == ("ups rack", "warning")
+    nut.say(ON_LINE)
+    assert tell_next(watch.stdout, "went")["subject"] == "ups rack"
+
+
+def tell_next(lines: IO[bytes], what: str) -> dict[str, str]:
+    """What the watch says next of a line that is gone; the test's own timeout ends the wait."""
+    for line in lines:
+        said: list[dict[str, str]] = json.loads(line)[what]
+        for finding in said:
+            if finding["rule"] == "power.ups":
+                return finding
+    raise AssertionError("the watch ended")

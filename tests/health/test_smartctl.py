@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from appliance.formats.disk_pages import DiskPages
 from appliance.formats.disk_report import disk_to_json, parse_disk
 from tests.health.shapes import SHAPES
-from tests.health.smartctl import EXCLUDED, compare, run_smartctl
-
-SOURCE = Path(__file__).with_name("replay.c")
-KINDS = {"ata": "sat", "scsi": "scsi"}
-# smartctl takes pages that came short as if zeros followed; here they are damaged.
-SHORT = {"hdd-short-log", "nvme-short-health"}
+from tests.health.smartctl import EXCLUDED, SHORT, ask_replayed, build_replay, compare
 
 
 @pytest.fixture(scope="session")
 def replay(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    library = tmp_path_factory.mktemp("replay") / "replay.so"
-    flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"]
-    subprocess.run(["gcc", *flags, "-o", str(library), str(SOURCE)], check=True)
-    return library
-
-
-def ask_smartctl(pages: DiskPages, folder: Path, library: Path) -> dict[str, object]:
-    for name, page in pages.pages.items():
-        (folder / name).write_bytes(page)
-    nvme = f"nvme,{pages.nsid or 0xFFFFFFFF:#x}"
-    return run_smartctl("/dev/null", KINDS.get(pages.protocol, nvme), library=library, pages=folder)
+    return build_replay(tmp_path_factory.mktemp("replay"))
 
 
 @pytest.mark.parametrize("name", sorted(SHAPES.keys() - SHORT))
@@ -38,7 +21,7 @@ def test_every_field_of_a_recorded_disk_is_as_smartctl_says_it(
     name: str, tmp_path: Path, replay: Path
 ) -> None:
     pages = SHAPES[name].make()
-    result = compare(ask_smartctl(pages, tmp_path, replay), disk_to_json(parse_disk(pages)))
+    result = compare(ask_replayed(pages, tmp_path, replay), disk_to_json(parse_disk(pages)))
     print(f"{name}: {result.compared} fields compared, {len(result.different)} different")
     for field, reason in result.excluded.items():
         print(f"  not compared: {field}: {reason}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -15,7 +16,14 @@ from appliance.base.errors import Cancelled, HoldfastError
 from appliance.base.progress import Progress
 from appliance.health.kernel_tree import KernelTree
 from appliance.health.udev import Change, Changes
-from appliance.health.watch import FEED_EVERY_S, LOOK_AGAIN_S, Watch, Watchdog
+from appliance.health.watch import (
+    FEED_EVERY_S,
+    LOOK_AGAIN_S,
+    POWER_AGAIN_S,
+    Glance,
+    Watch,
+    Watchdog,
+)
 from tests.clocks import HandClock
 
 PATIENCE_S = 60
@@ -30,6 +38,7 @@ class Script:
     progress: Progress = field(default_factory=Progress)
     changes: queue.Queue[list[Change]] = field(default_factory=queue.Queue)
     said: queue.Queue[str] = field(default_factory=queue.Queue)
+    powers: queue.Queue[str] = field(default_factory=queue.Queue)
     may_look: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     def wait(self, timeout_s: float) -> list[Change]:
@@ -56,8 +65,14 @@ class Script:
             self.clock,
             self.progress,
             look=look or self.look,
-            glance=lambda: self.said.put("glances"),
+            glance=self.glance,
         )
+
+    def glance(self, at: Glance) -> None:
+        if at == "power":
+            self.powers.put(at)
+        else:
+            self.said.put(f"glances at {at}")
 
     def start(self) -> threading.Thread:
         def run() -> None:
@@ -82,7 +97,7 @@ def test_a_disk_that_hangs_holds_up_no_news_of_arrays() -> None:
     thread = script.start()
     script.expect("looks []")
     script.changes.put([ARRAY])  # while that look waits for a disk
-    script.expect("glances")
+    script.expect("glances at array")
     script.changes.put([DISK])
     script.may_look.release()
     script.expect("looks ['', 'sda']")
@@ -96,7 +111,7 @@ def test_a_burst_of_the_kernels_log_is_one_glance() -> None:
     script.expect("looks []")
     for number in range(20):
         script.changes.put([Change("log", f"critical medium error {number}")])
-    script.expect("glances")
+    script.expect("glances at log")
     script.may_look.release()
     script.expect("looks ['']")
     script.end(thread)
@@ -111,6 +126,20 @@ def test_without_a_change_it_looks_seldom() -> None:
     script.may_look.release()
     script.expect("looks []")
     assert script.clock.monotonic_s() - began_s >= LOOK_AGAIN_S
+    script.end(thread)
+
+
+def test_the_power_is_looked_at_while_a_disk_hangs() -> None:
+    script = Script()
+    thread = script.start()
+    script.expect("looks []")  # and that look does not end
+    for _ in range(3):
+        script.powers.get(timeout=PATIENCE_S)
+    began_s = script.clock.monotonic_s()
+    script.powers.get(timeout=PATIENCE_S)
+    assert script.clock.monotonic_s() - began_s < LOOK_AGAIN_S
+    script.changes.put([Change("power", "rack")])
+    script.powers.get(timeout=PATIENCE_S)
     script.end(thread)
 
 
@@ -132,7 +161,7 @@ def test_the_watchdog_is_fed_while_a_look_is_under_way_but_not_for_ever(tmp_path
         script.clock,
         script.progress,
         look=script.look,
-        glance=lambda: None,
+        glance=lambda _: None,
         watchdog=watchdog,
     )
 
@@ -148,9 +177,20 @@ def test_the_watchdog_is_fed_while_a_look_is_under_way_but_not_for_ever(tmp_path
         turn.wait(0.01)
     script.end(thread)
     fed = device.stat().st_size
-    assert LOOK_AGAIN_S / FEED_EVERY_S - 2 <= fed <= LOOK_AGAIN_S / FEED_EVERY_S + 2
+    turns = LOOK_AGAIN_S / FEED_EVERY_S
+    assert turns - 2 <= fed <= turns + LOOK_AGAIN_S / POWER_AGAIN_S + 2
     watchdog.close()
     assert device.read_bytes()[fed:] == b"V"
+
+
+def test_a_wait_ends_with_who_listened(tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    with Changes(KernelTree(tmp_path), theirs) as changes:
+        assert changes.wait(0.0) == []
+        os.close(ours)
+        with pytest.raises(Cancelled):
+            changes.wait(PATIENCE_S)
+    os.close(theirs)
 
 
 def test_a_wait_ends_when_somebody_rings(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from appliance.cli.console import Console
-from appliance.cli.health import StoreCopies
+from appliance.cli.look import StoreCopies
 from appliance.cli.session import Session
 from tests.command import Holdfast
 from tests.vault.office import MIB, Office, points_of
