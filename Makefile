@@ -23,6 +23,8 @@ PACKAGES += curl iproute2 knot mariadb-client-core mariadb-server-core openssh-c
 	postgresql qemu-guest-agent syslinux
 # Their report is printed by a browser and read; the power that is about to go is NUT's word.
 PACKAGES += nut-client nut-server poppler-utils
+# What would run the daemon reads its unit.
+PACKAGES += systemd
 # The page: tests look at it in Debian's browser, in both languages. Who has npm knows a registry.
 PACKAGES += chromium fonts-wqy-microhei $(if $(or $(npm_config_registry),$(shell command -v npm)),,npm)
 # What the bench is measured beside.

@@ -23,6 +23,7 @@ from appliance.access.second_factor import SecondFactor
 from appliance.access.sessions import SessionLimits, Sessions
 from appliance.access.setup_steps import SetupSteps
 from appliance.access.setup_window import BEGUN_ANEW, SetupWindow
+from appliance.access.tickets import Tickets
 from appliance.access.tokens import Tokens
 from appliance.base.clock import Clock, SystemClock
 from appliance.base.errors import AccessError, HoldfastError, NotFoundError
@@ -60,6 +61,7 @@ class Access:
         self.codes = Codes(self.file, self.clock)
         self.sessions = Sessions(self.file, self.clock, limits)
         self.tokens = Tokens(self.file, self.clock)
+        self.tickets = Tickets(self.clock)
         self.second_factor = SecondFactor(self.file, self.clock, self.codes)
         self.accounts = Accounts(
             self.file,
@@ -102,6 +104,7 @@ class Access:
             gate=self.gate,
             sessions=self.sessions,
             attempts=self.attempts,
+            tickets=self.tickets,
             audit=self.audit,
         )
 

@@ -118,10 +118,10 @@ class Accounts:
         Raises UsageError if the old one is wrong, or the new one weak or the same; RateLimited.
         """
         user = self.get(name)
-        self._attempts.check(name, session)
-        if not self._passwords.matches(user.password, old):
-            self._attempts.fail(name, session)
-            raise UsageError("the old password is wrong")
+        with self._attempts.trying(name, session):
+            if not self._passwords.matches(user.password, old):
+                self._attempts.fail(name, session)
+                raise UsageError("the old password is wrong")
         if old == new:
             raise UsageError("the new password is the old one")
         stored = self._passwords.hash(new, name)

@@ -1,15 +1,21 @@
 """How often somebody may be wrong: failures are counted, and lead to pauses that grow.
 
-Owns the counts, which survive a restart. A name and an address together are blocked first, so that
-a stranger cannot lock somebody out from where they usually are; an address that tries many names
-comes next; a name that is tried from many addresses last. At the box `holdfast users unlock` is the
-way back. Never says whether a name exists: unknown ones are counted alike.
+Owns the counts, which survive a restart, and how many attempts are under way: those count as failed
+until they succeed, so that many at once get no further than one after another. A name and an
+address together are blocked first, so that a stranger cannot lock somebody out from where they
+usually are; an address that tries many names comes next; a name that is tried from many addresses
+last. At the box `holdfast users unlock` is the way back. Never says whether a name exists: unknown
+ones are counted alike.
 """
 
 from __future__ import annotations
 
 import hashlib
 import ipaddress
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from appliance.access.callers import RateLimited
@@ -17,6 +23,7 @@ from appliance.base.clock import Clock
 from appliance.catalog.access_file import AccessFile, FailureRow
 
 _WINDOW_S = 900.0
+_MOMENT_S = 1.0
 _IPV6_SITE_BITS = 64  # one customer has at least this many addresses
 
 
@@ -42,6 +49,31 @@ class Attempts:
     def __init__(self, file: AccessFile, clock: Clock) -> None:
         self._file = file
         self._clock = clock
+        self._under_way: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def trying(self, user: str, address: str) -> Iterator[None]:
+        """One attempt, from before the secret is looked at until `fail` or `succeed` was called.
+
+        Raises RateLimited while one more is not allowed.
+        """
+        subjects = _subjects(user, address)
+        with self._lock:
+            self.check(user, address)
+            for subject, rule in subjects.items():
+                row = self._row(subject)
+                count = 0 if row is None else row.count
+                # Who is beyond the free ones is blocked after each: one at a time then.
+                if self._under_way[subject] >= max(1, rule.free - count):
+                    raise RateLimited("too many attempts at once: try again in a moment", _MOMENT_S)
+            self._under_way.update(subjects.keys())
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way.subtract(subjects.keys())
+                self._under_way = +self._under_way
 
     def check(self, user: str, address: str) -> None:
         """Raises RateLimited while one more attempt is not allowed."""

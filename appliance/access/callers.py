@@ -15,18 +15,20 @@ from appliance.base.errors import AccessError, UsageError
 
 VIEWER, OPERATOR, ADMIN, AGENT, CONSOLE = "viewer", "operator", "admin", "agent", "console"
 SETUP = "setup"
+REMOTE = "remote"
+"""What a console needs to ask for something: no role, as `console` is what may read figures."""
 ROLES = (VIEWER, OPERATOR, ADMIN, AGENT, CONSOLE)
 PEOPLE = (VIEWER, OPERATOR, ADMIN)
 """Roles that a person may have; agent and console are for tokens only."""
 
 # What each role may do. `add`: put data of its own machine there, see and change nothing else.
-# `telemetry`: read figures, never data.
+# `telemetry`: read figures, never data. `request`: ask for what is on the list for consoles.
 SCOPES: dict[str, frozenset[str]] = {
     VIEWER: frozenset({"read", "telemetry"}),
     OPERATOR: frozenset({"read", "telemetry", "operate"}),
     ADMIN: frozenset({"read", "telemetry", "operate", "administer"}),
     AGENT: frozenset({"add"}),
-    CONSOLE: frozenset({"telemetry"}),
+    CONSOLE: frozenset({"telemetry", "request"}),
     SETUP: frozenset({"setup"}),
 }
 _NEEDED = {
@@ -36,6 +38,7 @@ _NEEDED = {
     AGENT: "add",
     CONSOLE: "telemetry",
     SETUP: "setup",
+    REMOTE: "request",
 }
 
 

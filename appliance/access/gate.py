@@ -134,10 +134,11 @@ class Gate:
 
         Raises Unauthenticated, NeedsCode when a second factor is missing, RateLimited.
         """
-        user = self._check_password(name, password, facts, "login")
-        if self._second_factor.has(user):
-            self._check_code(user, code, facts, "login")
-        self._attempts.succeed(name, facts.address)
+        with self._attempts.trying(name, facts.address):
+            user = self._check_password(name, password, facts, "login")
+            if self._second_factor.has(user):
+                self._check_code(user, code, facts, "login")
+            self._attempts.succeed(name, facts.address)
         return self.begin_session(user, facts, "password and code" if code else "password")
 
     def begin_session(self, user: UserRow, facts: Facts, how: str) -> str:
@@ -171,9 +172,10 @@ class Gate:
         caller = self.admit(replace(facts, authorization=None))
         if caller.role == SETUP or not facts.cookie:
             raise Forbidden("only somebody who is logged in can confirm")
-        user = self._check_password(caller.name, password, facts, "confirm")
-        self._check_code(user, code, facts, "confirm")
-        self._attempts.succeed(user.name, facts.address)
+        with self._attempts.trying(caller.name, facts.address):
+            user = self._check_password(caller.name, password, facts, "confirm")
+            self._check_code(user, code, facts, "confirm")
+            self._attempts.succeed(user.name, facts.address)
         secret = self._sessions.confirm(facts.cookie)
         self._audit.note(user.name, "confirm", address=facts.address)
         return secret
@@ -190,7 +192,6 @@ class Gate:
         return self._codes.make(PRESENCE, user, lifetime=AFTER_PROOF / 6)
 
     def _check_password(self, name: str, password: str, facts: Facts, action: str) -> UserRow:
-        self._attempts.check(name, facts.address)
         user = self._file.users.get(name)
         stored = None if user is None or user.is_disabled else user.password
         if not self._passwords.matches(stored, password) or user is None:

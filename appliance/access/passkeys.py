@@ -1,14 +1,12 @@
 """Passkeys (WebAuthn): a device that proves itself and who holds it, both factors at once.
 
-Owns challenges, which live in memory for some minutes and are used once, and what is kept of a
-passkey. Offered only to who opened the page by a name: a passkey belongs to the name it was made
-under. Whether the certificate is trusted the browser sees to: it refuses otherwise.
+Owns challenges, which are good for some minutes and once, and what is kept of a passkey. Offered
+only to who opened the page by a name: a passkey belongs to the name it was made under. Whether the
+certificate is trusted the browser sees to: it refuses otherwise.
 """
 
 from __future__ import annotations
 
-import secrets
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,25 +27,24 @@ from appliance.access.browser_rules import is_host_of_passkeys, split_host
 from appliance.access.callers import Caller, Forbidden, Unauthenticated
 from appliance.access.gate import Facts, Gate
 from appliance.access.sessions import Sessions
+from appliance.access.tickets import Tickets
 from appliance.base.clock import Clock
 from appliance.base.errors import NotFoundError, UsageError
 from appliance.catalog.access_file import AccessFile, PasskeyRow, UserRow
 
-_CHALLENGE_S = 300.0
-_CHALLENGES_MAX = 1000
 _PASSKEYS_MAX = 20
 _LABEL_MAX = 64
 _PASSKEY = "passkey"
+_HOST = "@"
 # What parsers of foreign bytes raise beside the library's own error.
 _MALFORMED = (WebAuthnException, ValueError, TypeError, KeyError, IndexError, AttributeError)
 
 
 @dataclass(frozen=True)
 class _Challenge:
-    user: str  # empty for a login
+    ticket: str
     host: str  # as the browser says it, with its port
     challenge: bytes
-    until_s: float
 
 
 class Passkeys:
@@ -61,6 +58,7 @@ class Passkeys:
         gate: Gate,
         sessions: Sessions,
         attempts: Attempts,
+        tickets: Tickets,
         audit: Audit,
     ) -> None:
         self._file = file
@@ -69,8 +67,7 @@ class Passkeys:
         self._sessions = sessions
         self._attempts = attempts
         self._audit = audit
-        self._challenges: dict[str, _Challenge] = {}
-        self._lock = threading.Lock()
+        self._tickets = tickets
 
     def is_offered(self, host: str) -> bool:
         """Whether who opened the page as `host` (of the Host header) can use passkeys."""
@@ -115,7 +112,7 @@ class Passkeys:
 
         The route asks for a confirmation first: a passkey confirms later on.
         """
-        asked = self._take(ticket, user.name)
+        asked = self._recall(ticket, user.name)
         try:
             made = webauthn.verify_registration_response(
                 credential=dict(response),
@@ -126,6 +123,7 @@ class Passkeys:
             )
         except _MALFORMED as error:
             raise UsageError("the device's answer does not fit: begin again") from error
+        self._tickets.use(asked.ticket)
         row = PasskeyRow(
             bytes_to_base64url(made.credential_id),
             user.name,
@@ -156,7 +154,7 @@ class Passkeys:
     def log_in(self, ticket: str, response: Mapping[str, Any], facts: Facts) -> str:
         """The secret of a new session. Raises Unauthenticated, RateLimited."""
         self._attempts.check(_PASSKEY, facts.address)
-        user = self._verify(self._take(ticket, ""), response, facts, "login")
+        user = self._verify(self._recall(ticket, ""), response, facts, "login")
         self._attempts.succeed(_PASSKEY, facts.address)
         return self._gate.begin_session(user, facts, _PASSKEY)
 
@@ -164,7 +162,7 @@ class Passkeys:
         """As `Gate.confirm`, by the device: the session's new secret."""
         caller = self._gate.admit(Facts(facts.address, facts.cookie))
         self._attempts.check(_PASSKEY, facts.address)
-        user = self._verify(self._take(ticket, caller.name), response, facts, "confirm")
+        user = self._verify(self._recall(ticket, caller.name), response, facts, "confirm")
         if user.name != caller.name or not facts.cookie:
             raise Forbidden("this passkey is somebody else's")
         secret = self._sessions.confirm(facts.cookie)
@@ -194,6 +192,7 @@ class Passkeys:
             who = "" if user is None else user.name
             self._audit.note(who, action, outcome=REFUSED, detail=_PASSKEY, address=facts.address)
             raise Unauthenticated("this passkey does not open this box") from error
+        self._tickets.use(asked.ticket)
         self._file.passkeys.change(row.id, sign_count=proof.new_sign_count)
         return user
 
@@ -204,23 +203,16 @@ class Passkeys:
         return parts[0]
 
     def _challenge(self, user: str, host: str) -> tuple[str, bytes]:
+        """A ticket that names the host, and the challenge that belongs to it, the user and it."""
         self._name_of(host)
-        ticket, challenge = secrets.token_urlsafe(16), secrets.token_bytes(32)
-        now_s = self._clock.now().timestamp()
-        with self._lock:
-            living = {
-                key: asked for key, asked in self._challenges.items() if asked.until_s > now_s
-            }
-            while len(living) >= _CHALLENGES_MAX:  # oldest first
-                living.pop(next(iter(living)))
-            living[ticket] = _Challenge(user, host.lower(), challenge, now_s + _CHALLENGE_S)
-            self._challenges = living
-        return ticket, challenge
+        host = host.lower()
+        ticket, challenge = self._tickets.issue(_purpose(user, host))
+        return f"{ticket}{_HOST}{host}", challenge
 
-    def _take(self, ticket: str, user: str) -> _Challenge:
-        with self._lock:
-            asked = self._challenges.pop(ticket, None)
-        is_late = asked is not None and asked.until_s <= self._clock.now().timestamp()
-        if asked is None or is_late or asked.user != user:
-            raise UsageError("that took too long: begin again")
-        return asked
+    def _recall(self, ticket: str, user: str) -> _Challenge:
+        ticket, _, host = ticket.partition(_HOST)
+        return _Challenge(ticket, host, self._tickets.recall(ticket, _purpose(user, host)))
+
+
+def _purpose(user: str, host: str) -> str:
+    return f"{_PASSKEY} {user} {host}"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 KEPT = 1000
 LISTENERS_MAX = 200
+LISTENERS_EACH_MAX = 20
 _BACKLOG = 500
 HEARTBEAT_S = 5.0
 
@@ -44,7 +45,7 @@ class EventLog:
         self._run = secrets.token_hex(4)  # numbers of another run mean nothing
         self._kept: deque[Happening] = deque(maxlen=kept)
         self._next = 1
-        self._listeners: set[asyncio.Queue[Happening]] = set()
+        self._listeners: dict[asyncio.Queue[Happening], str] = {}
 
     def publish(self, kind: str, path: str, job: Mapping[str, Any] | None = None) -> None:
         """Tell everybody. Who cannot keep up is told to ask for everything again."""
@@ -67,21 +68,22 @@ class EventLog:
         return Happening(self._next, "reset", msgspec.json.encode(value))
 
     @contextmanager
-    def listen(self, last: str | None) -> Iterator[asyncio.Queue[Happening]]:
+    def listen(self, last: str | None, who: str = "") -> Iterator[asyncio.Queue[Happening]]:
         """A queue of what happens from now on, and before that what happened since `last`.
 
-        Raises BusyError when too many listen.
+        Raises BusyError when too many listen, or `who` alone takes too many seats.
         """
-        if len(self._listeners) >= LISTENERS_MAX:
+        seats = list(self._listeners.values())
+        if len(seats) >= LISTENERS_MAX or seats.count(who) >= LISTENERS_EACH_MAX:
             raise BusyError("too many pages listen: close some")
         queue: asyncio.Queue[Happening] = asyncio.Queue(_BACKLOG + KEPT)
         for happening in self._since(last):
             queue.put_nowait(happening)
-        self._listeners.add(queue)
+        self._listeners[queue] = who
         try:
             yield queue
         finally:
-            self._listeners.discard(queue)
+            self._listeners.pop(queue, None)
 
     def _since(self, last: str | None) -> list[Happening]:
         if last is None:
@@ -108,7 +110,7 @@ async def stream_events(ask: Ask) -> web.StreamResponse:
     """Send events until the page goes away, or may not listen any more."""
     request, log = ask.request, ask.parts.events
     last, loop = request.headers.get("Last-Event-ID"), asyncio.get_running_loop()
-    with log.listen(last) as queue:
+    with log.listen(last, ask.caller.name) as queue:
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )

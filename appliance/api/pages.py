@@ -43,14 +43,6 @@ class Pages:
         self._folder = folder
         self._known: dict[str, Page] = {}
 
-    def list_names(self) -> list[str]:
-        """What can be asked for, below /."""
-        return sorted(
-            path.relative_to(self._folder).as_posix()
-            for path in self._folder.rglob("*")
-            if path.is_file() and path.suffix not in _LEFT_OUT and not path.name.startswith(".")
-        )
-
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """A file, or 304 for one that the browser has."""
         page = await asyncio.to_thread(self.find, request.match_info.get("name", ""))
@@ -81,13 +73,24 @@ class Pages:
             stamp = (status.st_mtime_ns, status.st_size)
             if known is not None and known.stamp == stamp:
                 return known
-            if name not in self.list_names():
+            if not self._holds(name):
                 return None
             page = _read(path, stamp)
         except (OSError, ValueError):
             return None
         self._known[name] = page
         return page
+
+    def _holds(self, name: str) -> bool:
+        """Whether this is how a file of the folder is called. Looks at that one only."""
+        path = self._folder / name
+        return (
+            path.relative_to(self._folder).as_posix() == name
+            and ".." not in Path(name).parts
+            and path.is_file()
+            and path.suffix not in _LEFT_OUT
+            and not path.name.startswith(".")
+        )
 
 
 def _accepted(request: web.Request) -> list[str]:

@@ -40,7 +40,11 @@ class Tls:
 
 @dataclass(frozen=True)
 class Parts:
-    """Everything the handlers work with. `name` is that of the box."""
+    """Everything the handlers work with. `name` is that of the box.
+
+    `name_point` gives a point that somebody means, as `web1@latest`, its own name; it asks the
+    store: call it in a thread.
+    """
 
     name: str
     state: Path
@@ -59,4 +63,5 @@ class Parts:
     box: Callable[[], Awaitable[Any]]
     look_again: Callable[[], Awaitable[None]]
     has_store: Callable[[], bool]
+    name_point: Callable[[str], str]
     is_stopping: Callable[[], bool]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from appliance.jobs.jobs import Jobs
     from appliance.jobs.verb import Verb
 
-Role = Literal["nobody", "viewer", "operator", "admin", "setup"]
+Role = Literal["nobody", "viewer", "operator", "admin", "setup", "remote"]
 PAGE = 100
 PAGE_MAX = 1000
 SECRET_MAX = 64 << 10
@@ -98,7 +98,7 @@ class Ask:
         machine = verb.machine(arguments)
         if machine is not None:
             self.caller.require_machine(machine)
-        if verb.runs_plan(arguments) or not await asyncio.to_thread(
+        if verb.is_confirmed_with(arguments) or not await asyncio.to_thread(
             are_harmless, verb.targets(arguments), self.parts.state
         ):
             self.parts.access.gate.require_confirmed(self.caller)
@@ -107,6 +107,22 @@ class Ask:
             verb.argv(arguments)  # nobody is asked to agree to what is wrong
             check = self.parts.access.approvals.check
             await asyncio.to_thread(check, self.caller, verb.name, arguments)
+
+    async def settle(self, verb: Verb, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The arguments with the point that `latest` is now, if somebody is to agree to them.
+
+        A second person agrees to what there is, not to what is the latest when it is done. Raises
+        UsageError, NotFoundError, AccessError if the store is locked.
+        """
+        point = arguments.get("point")
+        if (
+            not isinstance(point, str)
+            or not verb.is_destructive_with(arguments)
+            or not await asyncio.to_thread(lambda: self.parts.access.approvals.is_required)
+        ):
+            return arguments
+        self.caller.require(verb.role_with(arguments))  # before anything is looked up for them
+        return {**arguments, "point": await asyncio.to_thread(self.parts.name_point, point)}
 
     async def note(self, outcome: str, detail: str = "") -> None:
         """Have this write in the log of who did what, durably; logins write theirs themselves."""
@@ -194,7 +210,7 @@ class Route:
     Attributes:
         path: below /api/v1.
         role: the least of the roles that may ask; `nobody` is everybody, `setup` is the guest of
-            the setup window.
+            the setup window, `remote` a console that may ask for something.
         also: `agent` and `console`, where they may ask.
         answer: type of what is sent; None is no content, `bytes` is `content_type`.
         is_destructive: the caller must have confirmed who they are a moment ago.

@@ -7,6 +7,7 @@ from appliance.api.v1 import (
     audit,
     box,
     certificates,
+    console,
     disks,
     drills,
     events,
@@ -29,7 +30,7 @@ from appliance.jobs.verb import Verbs
 
 _MODULES = (
     *(box, machines, points, files, jobs, disks, findings, vaults, vms, drills, run, events),
-    *(policies, session, passkeys, setup, store, users, audit, certificates),
+    *(policies, session, passkeys, setup, store, users, audit, certificates, console),
 )
 
 

@@ -23,6 +23,7 @@ from appliance.api.app import make_app
 from appliance.api.box_facts import BoxFacts
 from appliance.api.door import Door
 from appliance.api.events import EventLog
+from appliance.api.job_view import show_job
 from appliance.api.machine_lists import MachineLists, Promise
 from appliance.api.pages import Pages
 from appliance.api.parts import Parts, Tls
@@ -71,10 +72,11 @@ class ApiServer:
         web_folder: Path,
         is_locked: Callable[[], bool],
         has_store: Callable[[], bool],
+        name_point: Callable[[str], str],
     ) -> None:
         """`command` is the argument vector of the command on this state.
 
-        `is_locked` and `has_store` may ask the disk: they are called in threads.
+        `is_locked`, `has_store` and `name_point` may ask the disk: they are called in threads.
         """
         self._state = state
         self._jobs = jobs
@@ -84,6 +86,7 @@ class ApiServer:
         self._pages = Pages(web_folder)
         self._is_locked = is_locked
         self._has_store = has_store
+        self._name_point = name_point
         self._failed: dict[str, bool] = {}  # machine -> whether its last backup failed
         self._store_stands = (False, True)  # has a store, is locked
         self._points_stamp: tuple[int, ...] = ()
@@ -164,6 +167,7 @@ class ApiServer:
             box=facts.describe,
             look_again=self._look_again,
             has_store=lambda: self._store_stands[0],
+            name_point=self._name_point,
             is_stopping=lambda: self._is_stopping,
         )
         return make_app(parts, list_routes(self._jobs.verbs), self._pages)
@@ -195,7 +199,8 @@ class ApiServer:
                 self._failed[job.machine] = job.state == "failed"
         async with self._jobs.events() as changes:
             async for job in changes:
-                self.events.publish("job", f"/api/v1/jobs/{job.id}", job.to_json())
+                shown = show_job(self._jobs.verbs, job)
+                self.events.publish("job", f"/api/v1/jobs/{job.id}", shown)
                 if job.has_ended:
                     if job.verb == "backup" and job.machine:
                         self._failed[job.machine] = job.state == "failed"

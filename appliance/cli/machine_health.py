@@ -13,17 +13,20 @@ from appliance.catalog.newest import NewestPoints
 from appliance.catalog.notice_log import NOTICE_FILE, NoticeLog
 from appliance.catalog.vault_ledger import LEDGER, VaultLedger
 from appliance.cli.session import Session
+from appliance.drills.records import DrillRecords
 from appliance.formats.finding import Finding
-from appliance.formats.names import PointName
+from appliance.formats.names import PointName, parse_time
 from appliance.formats.protection import Protection
 from appliance.formats.vault_settings import VaultSettings
 from appliance.notices.stuck import judge_channels
 from appliance.policies.book import Book
 from appliance.policies.deadman import (
     FUTURE,
+    Rehearsal,
     Standing,
     judge,
     judge_offsite,
+    judge_rehearsal,
     promised_since,
     target_s,
 )
@@ -69,6 +72,7 @@ def _judge(session: Session, catalog: Catalog, stack: ExitStack) -> list[Finding
     targets: dict[Protection, float | None] = {}  # machines share policies, and slots take time
     found: list[Finding] = []
     vaults = stack.enter_context(closing(_Vaults(session, book)))
+    rehearsals = _find_rehearsals(session, catalog)
     for name in sorted(newest.keys() | records.keys()):
         machine = records.get(name)
         try:
@@ -87,6 +91,22 @@ def _judge(session: Session, catalog: Catalog, stack: ExitStack) -> list[Finding
         found += judge(standing, now)
         if standing.state == "active":
             found += vaults.judge(name, standing.newest, now)
+            if name in rehearsals:
+                found += judge_rehearsal(name, rehearsals[name], protection.rto_s)
+    return found
+
+
+def _find_rehearsals(session: Session, catalog: Catalog) -> dict[str, Rehearsal]:
+    """Machine, as it is called now -> its newest drill that was not cancelled."""
+    points = session.store.points
+    drills, _ = DrillRecords(points.records).list(catalog)
+    found: dict[str, Rehearsal] = {}
+    for drill in drills:
+        began = parse_time(drill.began)
+        for machine in drill.machines:
+            if machine.verdict != "cancelled" and began is not None:
+                name = points.names.current(machine.name)
+                found[name] = Rehearsal(drill.id, began, machine.rto_s)
     return found
 
 

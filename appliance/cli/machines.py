@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -13,13 +15,15 @@ from appliance.base.errors import NotFoundError, UsageError
 from appliance.base.text import duration, printable
 from appliance.catalog.catalog import Catalog
 from appliance.catalog.newest import NewestPoints
+from appliance.catalog.schedule_log import SCHEDULE_FILE, Answer, ScheduleLog
 from appliance.cli.exit_codes import DONE
-from appliance.cli.policies import next_run, open_book, policy_json
+from appliance.cli.policies import open_book, policy_json
 from appliance.cli.session import Session
 from appliance.formats.names import format_time, parse_machine_name
 from appliance.formats.protection import MachineRecord, State
 from appliance.policies.book import Book
 from appliance.policies.deadman import FUTURE, Standing, promised_since, target_s
+from appliance.policies.due import name_backup, when_next
 from appliance.policies.presets import find_preset
 from appliance.vault.registry import Registry
 
@@ -46,7 +50,8 @@ def _list(session: Session) -> int:
         newest = NewestPoints(session.store, catalog)
         names = set(newest.find_all(session.clock.now() + FUTURE))
         names |= {entry.machine.machine for entry in book.entries()}
-        rows = [_row(session, book, newest, name) for name in sorted(names)]
+        answers = _read_answers(session)
+        rows = [_row(session, book, newest, name, answers) for name in sorted(names)]
     for trouble in book.troubles():
         console.note(f"holdfast: {printable(trouble)}")
     text = "\n".join(map(_line, rows))
@@ -56,7 +61,21 @@ def _list(session: Session) -> int:
     return DONE
 
 
-def _row(session: Session, book: Book, newest: NewestPoints, name: str) -> dict[str, Any]:
+def _read_answers(session: Session) -> dict[str, Answer]:
+    """What the schedule has answered; nothing where there never was one."""
+    if not (session.state / SCHEDULE_FILE).exists():
+        return {}
+    with closing(ScheduleLog(session.state)) as log:
+        return log.read()
+
+
+def _row(
+    session: Session,
+    book: Book,
+    newest: NewestPoints,
+    name: str,
+    answers: Mapping[str, Answer],
+) -> dict[str, Any]:
     """One machine as `--json` prints it."""
     now = session.clock.now().replace(microsecond=0)
     record = book.find(name)
@@ -69,7 +88,10 @@ def _row(session: Session, book: Book, newest: NewestPoints, name: str) -> dict[
     if state == "active":
         shown = "new" if found is None else "protected"
         shown = "late" if standing.is_late(now) else shown
-    upcoming = next_run(session, book, name)
+    answer = answers.get(name_backup(name))
+    answered = None if answer is None else answer.answered
+    zone = local_zone()
+    upcoming = None if record is None else when_next(record, protection, answered, now, zone)
     return {
         "name": name,
         "state": shown,
@@ -77,7 +99,7 @@ def _row(session: Session, book: Book, newest: NewestPoints, name: str) -> dict[
         "allow_inconsistent": record is not None and record.allow_inconsistent,
         "newest_point": None if found is None else format_time(found),
         "points": newest.count(name),
-        "next_run_at": None if upcoming is None else format_time(upcoming),
+        "next_run_at": None if upcoming is None else format_time(upcoming.replace(microsecond=0)),
         "rpo_s": None if found is None else int(standing.age_s(now)),
         "rpo_target_s": None if rpo_s is None else int(rpo_s),
         "preset": protection.preset,
@@ -94,7 +116,8 @@ def _line(row: dict[str, Any]) -> str:
 def _show(session: Session, name: str) -> int:
     book = open_book(session)
     with Catalog(session.state / "catalog.db") as catalog:
-        row = _row(session, book, NewestPoints(session.store, catalog), name)
+        newest = NewestPoints(session.store, catalog)
+        row = _row(session, book, newest, name, _read_answers(session))
     if not row["points"] and book.find(name) is None:
         raise NotFoundError(f"there is no machine {name}: 'holdfast machines list' lists them")
     kept = session.store.points.policies.of(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -14,15 +14,12 @@ from appliance.cli.retain import chosen_rules, describe
 from appliance.cli.session import Session
 from appliance.formats.names import format_time, parse_machine_name
 from appliance.formats.policy import KEEP_ALL, Policy
-from appliance.formats.protection import NOTHING, Cron, Protection, Slots
+from appliance.formats.protection import NOTHING, TARGET_MIN_S, Cron, Protection, Slots
 from appliance.policies.book import Book
 from appliance.policies.presets import PRESETS, find_preset
 from appliance.policies.sentence import describe_protection
 from appliance.policies.slots import next_slot
 from appliance.policies.spelling import parse_slots, spell_slots
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 _HOUR_S = 3600
 _SHOWN_SLOTS = 3
@@ -154,6 +151,8 @@ def _read_changes(options: argparse.Namespace) -> dict[str, Any]:
     ):
         if hours is not None:
             option = f"--{member.removesuffix('_s').replace('_', '-')}"
+            if 0 < hours * _HOUR_S < TARGET_MIN_S:
+                raise UsageError(f"{option} takes hours, at least a minute (0.017), or 0 for none")
             changes[member] = _number(option, hours, _HOUR_S, 10 * 366 * 24 * _HOUR_S) or None
     if changes.keys() & {"schedule", "drill", "blackout", "rpo_s", "rto_s", "offsite_rpo_s"}:
         changes["preset"] = ""
@@ -203,11 +202,3 @@ def _presets(session: Session, _: argparse.Namespace) -> int:
     ]
     session.console.result({"presets": rows}, "\n".join(lines))
     return DONE
-
-
-def next_run(session: Session, book: Book, machine: str) -> datetime | None:
-    """When the next backup of a machine begins by itself: its next slot, jitter left out."""
-    found = book.find(machine)
-    if found is None or found.state != "active" or not found.sources:
-        return None
-    return next_slot(book.of(machine).schedule, session.clock.now(), local_zone())

@@ -65,6 +65,7 @@ NOTES: dict[str, VerbNote] = {
     # Without sources it takes those that an admin gave the machine.
     "backup": replace(
         _work(machine_from="machine"),
+        is_for_console=True,
         admin_with=("sources", "changed", "base", "allow_inconsistent"),
     ),
     "points": _look(),
@@ -78,13 +79,15 @@ NOTES: dict[str, VerbNote] = {
     "policy presets": _look(),
     "machines list": _look(),
     "machines show": VerbNote(role="viewer", is_quick=True, machine_from="name"),
-    "machines add": VerbNote(machine_from="name"),
+    # It names what of the box is read from now on, also for a machine that had other disks.
+    "machines add": VerbNote(is_confirmed=True, machine_from="name"),
     "machines rename": VerbNote(role="operator", machine_from="name"),
-    "machines pause": VerbNote(role="operator", machine_from="name"),
+    "machines pause": VerbNote(is_confirmed=True, machine_from="name"),  # protection ends
     "machines resume": VerbNote(role="operator", machine_from="name"),
     "machines retire": VerbNote(is_destructive=True, machine_from="name"),
     "notices list": _look(),
-    "notices add": VerbNote(),
+    # It may take the place of another. The address of a webhook is the key to it.
+    "notices add": VerbNote(is_confirmed=True, hidden=("url",)),
     "notices test": VerbNote(role="operator"),
     "notices log": _look(),
     "notices remove": _DESTRUCTIVE,
@@ -92,14 +95,14 @@ NOTES: dict[str, VerbNote] = {
     "prune": VerbNote(is_destructive=True, is_repeatable=True, is_long=True, group="collect"),
     "collect": _work(group="collect"),
     "recompress": _work(group="collect"),
-    "verify": _work(group="verify"),
-    "scrub": _work(group="verify"),
+    "verify": replace(_work(group="verify"), is_for_console=True),
+    "scrub": replace(_work(group="verify"), is_for_console=True),
     "status": _look(),
     "health": VerbNote(role="viewer", is_quick=True, without=("watch", "watchdog")),
     "acknowledge": VerbNote(role="operator"),
     "disks": _look(),
     "disks show": _look(),
-    "disks locate": VerbNote(role="operator"),
+    "disks locate": VerbNote(role="operator", is_for_console=True),
     "disks test": VerbNote(role="operator"),
     "disks replace": _PLANNED,
     "array": _look(),
@@ -110,9 +113,10 @@ NOTES: dict[str, VerbNote] = {
     # A lock cannot be undone by anybody.
     "vault add": VerbNote(destructive_with=("lock",)),
     "vault status": _look(),
-    "vault sync": _work(group="vault {name}"),
+    "vault sync": replace(_work(group="vault {name}"), is_for_console=True),
     "vault verify": _work("admin", group="vault {name}"),
-    "vault limit": VerbNote(),
+    # A limit of nothing, or a target of a year, is the end of the copy off-site.
+    "vault limit": VerbNote(is_confirmed=True),
     "vault retain": _DESTRUCTIVE,
     "vault prune": VerbNote(
         is_destructive=True, is_repeatable=True, is_long=True, group="vault {name}"
@@ -130,7 +134,7 @@ NOTES: dict[str, VerbNote] = {
     "restore": _FORCED,
     "ls": _look("operator"),
     "cat": VerbNote(role="operator", output="bytes"),
-    "get": _FORCED,
+    "get": replace(_FORCED, is_inside=True),
     "history": VerbNote(role="operator", is_repeatable=True, is_inside=True),
     "find": VerbNote(role="operator", is_repeatable=True, is_inside=True),
     "mount": VerbNote(is_endless=True, writes=("directory",)),
@@ -153,6 +157,7 @@ NOTES: dict[str, VerbNote] = {
         group="drill",
         machine_from="what",
         plan_from="what",
+        is_for_console=True,
     ),
     "drill list": _look(),
     "drill show": _look(),

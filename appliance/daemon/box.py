@@ -19,6 +19,7 @@ from appliance.api.parts import Tls
 from appliance.api.server import PORT, ApiServer, Place
 from appliance.base.clock import Clock
 from appliance.base.errors import HoldfastError, NotFoundError
+from appliance.formats.names import PointSelector
 from appliance.jobs.jobs import Jobs
 from appliance.keys import keyring
 from appliance.store.store import Store
@@ -90,6 +91,7 @@ class BoxServer:
             web_folder=_WEB,
             is_locked=lambda: is_locked(self._state),
             has_store=lambda: has_store(self._state),
+            name_point=self._name_point,
         )
         await self._server.start()
         self._tasks = [asyncio.create_task(work) for work in (self._renew(), self._seal())]
@@ -139,8 +141,17 @@ class BoxServer:
 
     def _seal_once(self) -> None:
         assert self._access is not None
-        master = keyring.load_master_key(self._state, None)
-        self._access.seal(Store(self._state, master, self._clock).points.records)
+        self._access.seal(self._open_store().points.records)
+
+    def _name_point(self, text: str) -> str:
+        selector = PointSelector.parse(text)
+        if selector.time is not None:
+            return text  # also one that cannot be read any more
+        return str(self._open_store().points.latest(selector.machine))
+
+    def _open_store(self) -> Store:
+        """Raises AccessError if it is locked."""
+        return Store(self._state, keyring.load_master_key(self._state, None), self._clock)
 
 
 def has_store(state: Path) -> bool:

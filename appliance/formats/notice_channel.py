@@ -89,13 +89,13 @@ class WebhookChannel(
         return f"WebhookChannel({self.name!r})"
 
     def to_json(self) -> dict[str, Any]:
-        """As `--json` prints it: without the secret, and without what a URL may hide."""
+        """As `--json` prints it: no secret, and of the URL, which often is one, the host."""
         parts = urlsplit(self.url)
         return {
             "name": self.name,
             "kind": "webhook",
             "least": self.least,
-            "url": parts._replace(query="...").geturl() if parts.query else self.url,
+            "url": f"{parts.scheme}://{parts.netloc}/" + ("..." if parts.path.strip("/") else ""),
             "allow_private": self.allow_private,
         }
 

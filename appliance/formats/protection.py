@@ -16,6 +16,7 @@ from appliance.formats.record import RECORD_MAX_BYTES
 from appliance.formats.vault_settings import check_vault_name
 from appliance.formats.window import Window
 
+TARGET_MIN_S = 60
 TARGET_MAX_S = 10 * 366 * 86400
 JITTER_MAX_S = 6 * 3600
 SCHEDULE_MAX = 16
@@ -25,7 +26,7 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 State = Literal["active", "paused", "retired"]
 Clock = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 Line = Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern=r"^[^\x00\r\n]+$")]
-Target = Annotated[int, msgspec.Meta(ge=60, le=TARGET_MAX_S)]
+Target = Annotated[int, msgspec.Meta(ge=TARGET_MIN_S, le=TARGET_MAX_S)]
 Days = Annotated[tuple[Weekday, ...], msgspec.Meta(min_length=1, max_length=7)]
 _EVERY_DAY: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -113,8 +114,8 @@ _Record = TypeVar("_Record", Protection, MachineRecord)
 
 
 def encode_protection(protection: Protection) -> bytes:
-    """The plaintext of the record."""
-    return msgspec.json.encode(protection)
+    """The plaintext of the record. Raises UsageError for what could not be read again."""
+    return _encode(protection)
 
 
 def decode_protection(data: bytes) -> Protection:
@@ -140,13 +141,22 @@ def check_protection(protection: Protection) -> Protection:
 
 
 def encode_machine(machine: MachineRecord) -> bytes:
-    """The plaintext of the record."""
-    return msgspec.json.encode(machine)
+    """The plaintext of the record. Raises UsageError for what could not be read again."""
+    return _encode(machine)
 
 
 def decode_machine(data: bytes) -> MachineRecord:
     """Read what `encode_machine` wrote. Raises IntegrityError."""
     return _decode(data, MachineRecord, "machine")
+
+
+def _encode(record: Protection | MachineRecord) -> bytes:
+    data = msgspec.json.encode(record)
+    try:
+        msgspec.json.decode(data, type=type(record))
+    except msgspec.ValidationError as error:
+        raise UsageError(f"this cannot be kept: {error}") from error
+    return data
 
 
 def _decode(data: bytes, kind: type[_Record], what: str) -> _Record:

@@ -20,11 +20,17 @@ from appliance.catalog.schedule_log import Answer, ScheduleLog
 from appliance.formats.names import parse_time
 from appliance.formats.protection import Slots
 from appliance.policies.book import Book, Entry
-from appliance.policies.due import believed_answer, leave_blackout, when_due
+from appliance.policies.due import (
+    BACKUP,
+    believed_answer,
+    leave_blackout,
+    name_backup,
+    when_due,
+)
 
 ASKED_BY = "schedule"
-BACKUP, DRILL = "backup ", "drill "
-"""How the subjects of machines begin."""
+DRILL = "drill "
+"""How the subjects of machines begin that are rehearsed; `BACKUP` those that are backed up."""
 LOOK_AGAIN = timedelta(minutes=1)
 """However long nothing is due: policies, clocks and zones change."""
 _SUBMITTED_MAX = 100  # at a time, so that a look is short even after a long outage
@@ -150,7 +156,7 @@ class _Run:
 def _list_runs(entry: Entry) -> Iterator[_Run]:
     name = entry.machine.machine
     if entry.is_scheduled:
-        yield _Run(f"{BACKUP}{name}", entry, entry.protection.schedule)
+        yield _Run(name_backup(name), entry, entry.protection.schedule)
     if entry.machine.state == "active" and entry.protection.drill:
         yield _Run(f"{DRILL}{name}", entry, entry.protection.drill)
 

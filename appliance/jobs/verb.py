@@ -99,7 +99,10 @@ class VerbTraits:
 
     Attributes:
         role: the least that somebody must be who asks for it.
-        admin_with: the parameters with which it takes an admin.
+        admin_with: the parameters with which it takes an admin who has confirmed who they are.
+        is_confirmed: takes nothing away, but prepares for it or lets secrets out: who asks has to
+            have confirmed who they are.
+        is_for_console: a console may ask for it, without `admin_with`, by a nonce.
         is_destructive: takes something away that does not come back by itself.
         destructive_with: the parameters that make it so, where it is not always.
         is_quick: answers within a moment, changes nothing, and needs no job.
@@ -115,11 +118,14 @@ class VerbTraits:
         plan_from: the parameter that can be a file of the box, a plan with programs to run, instead
             of a name: who gives one has to be an admin; or empty.
         writes: the parameters that say where on the box it writes what it did not find there.
-        is_inside: what it gives lies inside points: only for whoever may run it.
+        is_inside: what it gives and says lies inside points: only for whoever may look there.
+        hidden: arguments that open something: nobody sees them again.
     """
 
     role: Role = "admin"
     admin_with: tuple[str, ...] = ()
+    is_confirmed: bool = False
+    is_for_console: bool = False
     is_destructive: bool = False
     destructive_with: tuple[str, ...] = ()
     output: Output = "json"
@@ -135,6 +141,7 @@ class VerbTraits:
     plan_from: str = ""
     writes: tuple[str, ...] = ()
     is_inside: bool = False
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -174,8 +181,14 @@ class Verb(VerbTraits):
 
     def role_with(self, arguments: Mapping[str, object]) -> Role:
         """The least that somebody must be who asks for it like this."""
-        named = any(arguments.get(name) for name in self.admin_with)
-        return "admin" if named or self.runs_plan(arguments) else self.role
+        return "admin" if self._is_for_admins_with(arguments) else self.role
+
+    def is_confirmed_with(self, arguments: Mapping[str, object]) -> bool:
+        """Whether who asks for it like this has to have confirmed who they are."""
+        return self.is_confirmed or self._is_for_admins_with(arguments)
+
+    def _is_for_admins_with(self, arguments: Mapping[str, object]) -> bool:
+        return self.runs_plan(arguments) or any(arguments.get(name) for name in self.admin_with)
 
     def runs_plan(self, arguments: Mapping[str, object]) -> bool:
         """Whether it runs the programs that a file of the box names."""
@@ -239,6 +252,7 @@ class Verb(VerbTraits):
             "summary": self.summary,
             "role": self.role,
             "admin_with": list(self.admin_with),
+            "is_confirmed": self.is_confirmed,
             "is_destructive": self.is_destructive,
             "destructive_with": list(self.destructive_with),
             "is_quick": self.is_quick,

@@ -105,6 +105,47 @@ def judge_offsite(
     )
 
 
+@dataclass(frozen=True)
+class Rehearsal:
+    """How the newest drill of a machine went; `rto_s` is missing if it did not recover."""
+
+    drill: str
+    began: datetime
+    rto_s: float | None
+
+
+def judge_rehearsal(
+    machine: str, rehearsal: Rehearsal, rto_target_s: float | None
+) -> Iterator[Finding]:
+    """What should be known of a machine whose recovery was rehearsed."""
+    began, took_s = rehearsal.began, rehearsal.rto_s
+    see = f"'holdfast drill show {rehearsal.drill}' says where it stood or how the time went"
+    if took_s is None:
+        yield Finding(
+            subject=f"machine {machine}",
+            rule="machine.drill-failed",
+            severity="critical",
+            summary="it did not recover when that was rehearsed last",
+            evidence=(Evidence("drill", ((began, "failed"),)),),
+            consequence="If it were lost now, nobody knows that it comes back.",
+            action=f"{see}; then rehearse it again: 'holdfast drill run \"{machine}\"'.",
+        )
+    elif rto_target_s is not None and took_s > rto_target_s:
+        times = took_s / rto_target_s
+        evidence = ((began, round(took_s / 60, 1)),)
+        yield Finding(
+            subject=f"machine {machine}",
+            rule="machine.rto",
+            severity=_severity(times),
+            summary=f"its recovery took {duration(took_s)} when that was rehearsed last, promised "
+            f"{duration(rto_target_s)}",
+            evidence=(Evidence("time to recover", evidence, "min", f"{rto_target_s / 60:g} min"),),
+            consequence=f"If it were lost now, it would be away for {duration(took_s)}.",
+            action=f"{see}; give it more memory, a faster disk, or another target.",
+            measure=_measure(times),
+        )
+
+
 def _late(standing: Standing, now: datetime) -> Finding:
     assert standing.rpo_s is not None
     age_s = standing.age_s(now)

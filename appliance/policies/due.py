@@ -11,10 +11,12 @@ import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from appliance.formats.protection import Slots
+from appliance.formats.names import parse_time
+from appliance.formats.protection import MachineRecord, Protection, Slots
 from appliance.formats.window import Window, next_closing
 from appliance.policies.slots import next_slot
 
+BACKUP = "backup "
 BACK_MAX = timedelta(minutes=10)
 """A clock that is put back by no more repeats nothing; by more, it starts anew."""
 
@@ -48,6 +50,38 @@ def when_due(
         return None
     due = slot + timedelta(seconds=_share(subject, slot) * jitter_s)
     return leave_blackout(blackout, due, zone)
+
+
+def when_next(
+    machine: MachineRecord,
+    protection: Protection,
+    answered: datetime | None,
+    now: datetime,
+    zone: tzinfo,
+) -> datetime | None:
+    """When the next backup of a machine begins by itself, if nothing holds it up; None for never.
+
+    `answered`: up to when its slots are, as the schedule noted under `name_backup`.
+    """
+    if machine.state != "active" or not machine.sources:
+        return None
+    since = max(
+        time for text in (machine.since, protection.since) if (time := parse_time(text)) is not None
+    )
+    due = when_due(
+        protection.schedule,
+        believed_answer(since if answered is None else answered, since, now),
+        zone,
+        subject=name_backup(machine.machine),
+        jitter_s=protection.jitter_s,
+        blackout=protection.blackout,
+    )
+    return due if due is None or due > now else leave_blackout(protection.blackout, now, zone)
+
+
+def name_backup(machine: str) -> str:
+    """What the schedule calls the backups of a machine; its share of the jitter goes by it."""
+    return f"{BACKUP}{machine}"
 
 
 def leave_blackout(blackout: Sequence[str], moment: datetime, zone: tzinfo) -> datetime:

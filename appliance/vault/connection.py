@@ -15,6 +15,8 @@ from datetime import datetime, timedelta
 from appliance.base.clock import Clock
 from appliance.base.errors import NotFoundError
 from appliance.base.progress import Progress
+from appliance.catalog.catalog import Catalog
+from appliance.catalog.measurements import Measurements
 from appliance.catalog.vault_ledger import LEDGER, VaultLedger
 from appliance.formats.names import format_time
 from appliance.formats.vault import VAULT_ID_BYTES, VaultSeal
@@ -30,6 +32,7 @@ from appliance.vault.delta_making import DeltaMaking
 from appliance.vault.delta_sending import LINE_RATE, DeltaSending
 from appliance.vault.destinations import Destinations
 from appliance.vault.gate import Gate
+from appliance.vault.line_history import LineHistory
 from appliance.vault.locks import Locks
 from appliance.vault.needs import Walk
 from appliance.vault.opening import open_bucket
@@ -207,17 +210,19 @@ async def connect(
     """Open a vault that the box knows. Raises as `Registry.get` and opening the bucket do."""
     registry = Registry(store)
     settings = registry.get(name)
-    ledger = VaultLedger(registry.folder(settings.name) / LEDGER)
-    try:
-        bucket, gate = await _connect(registry, settings, ledger, clock, making)
+    with contextlib.ExitStack() as stack:
+        ledger = VaultLedger(registry.folder(settings.name) / LEDGER)
+        stack.callback(ledger.close)
+        catalog = stack.enter_context(Catalog(store.layout.state / "catalog.db"))
+        line = LineHistory(Measurements(catalog), settings.name, clock)
+        bucket, gate = await _connect(registry, settings, ledger, clock, making=making, line=line)
         connection = Connection(store, registry, settings, bucket, ledger, gate, clock, progress)
         try:
             yield connection
         finally:
             connection.note_traffic()
+            line.close()
             await connection.bucket.close()
-    finally:
-        ledger.close()
 
 
 async def _connect(
@@ -225,7 +230,9 @@ async def _connect(
     settings: VaultSettings,
     ledger: VaultLedger,
     clock: Clock,
+    *,
     making: Making,
+    line: LineHistory,
 ) -> tuple[Bucket, Gate]:
     bucket: Bucket | None = None
 
@@ -236,7 +243,13 @@ async def _connect(
 
     address = parse_address(settings.url)
     is_local = isinstance(address, DirectoryAddress)
-    gate = Gate(lambda: registry.get(settings.name), clock, sent_today, is_local=is_local)
+    gate = Gate(
+        lambda: registry.get(settings.name),
+        clock,
+        sent_today,
+        is_local=is_local,
+        tell=line.note_sent,
+    )
     credentials = None if is_local else registry.credentials.find(settings.name)
     bucket = await open_bucket(
         address,

@@ -41,8 +41,11 @@ class Gate:
         sent_today: Callable[[], int],
         *,
         is_local: bool,
+        tell: Callable[[int], None] = lambda _: None,
     ) -> None:
         """`read` gives the settings as they are now, `sent_today` the bytes sent since 00:00 UTC.
+
+        `tell` hears of bytes as they go out.
 
         Without a line in between (`is_local`) only windows and an explicit rate count.
         """
@@ -50,6 +53,7 @@ class Gate:
         self._clock = clock
         self._sent_today = sent_today
         self.is_local = is_local
+        self._tell = tell
         self._settings = read()
         self._looked_s = clock.monotonic_s()
         self._credit_bytes = 0.0
@@ -98,12 +102,14 @@ class Gate:
             now_s = self._clock.monotonic_s()
             if rate is None:
                 self._credit_bytes, self._filled_s = 0.0, now_s
+                self._tell(size_bytes)
                 return
             gained = (now_s - self._filled_s) * rate
             self._credit_bytes = min(self._credit_bytes + gained, rate * _BURST_S)
             self._filled_s = now_s
             if self._credit_bytes > 0:
                 self._credit_bytes -= size_bytes
+                self._tell(size_bytes)
                 return
             await asyncio.sleep(min(_LOOK_S, -self._credit_bytes / rate + 0.001))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,51 @@ def test_five_wrong_passwords_lead_to_pauses_that_grow(
         clock.sleep_s(caught.value.retry_after_s)
         guess(access, name)
     assert waits == [30, 60, 120, 240]
+
+
+def test_a_burst_of_guesses_gets_as_far_as_one_after_another(
+    access: Access, admin: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them came before the first had failed, and as many were looked at as fit in."""
+    looked, refused, may_end = [], [], threading.Event()
+
+    def look_slowly(stored: str | None, password: str) -> bool:
+        looked.append(password)
+        may_end.wait(60)
+        return False
+
+    def try_one(number: int) -> None:
+        try:
+            access.gate.log_in("ann", f"wrong {number}", None, facts())
+        except RateLimited:
+            refused.append(number)
+        except Unauthenticated:
+            pass
+
+    monkeypatch.setattr(access.passwords, "matches", look_slowly)
+    guesses = [threading.Thread(target=try_one, args=(number,)) for number in range(40)]
+    for one in guesses:
+        one.start()
+    deadline_s = time.monotonic() + 60
+    while len(looked) + len(refused) < len(guesses) and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    may_end.set()
+    for one in guesses:
+        one.join()
+    assert len(looked) == 5
+    assert len(refused) == 35
+    monkeypatch.undo()
+    with pytest.raises(RateLimited):
+        access.gate.log_in("ann", PASSWORD, None, facts())
+
+
+def test_who_has_just_been_wrong_may_try_again_when_that_is_over(
+    access: Access, clock: HandClock, admin: Caller
+) -> None:
+    for _ in range(6):
+        guess(access)
+        clock.sleep_s(3600)
+    access.gate.log_in("ann", PASSWORD, None, facts())
 
 
 def test_a_stranger_elsewhere_does_not_lock_somebody_out(access: Access, admin: Caller) -> None:

@@ -140,11 +140,22 @@ def test_garbage_is_refused_and_counted(access: Access, clock: HandClock, device
         access.passkeys.log_in("", {}, facts())
 
 
-def test_challenges_of_strangers_do_not_fill_the_memory(access: Access, device: Device) -> None:
+def test_strangers_who_ask_for_challenges_take_nobodys_place(
+    access: Access, device: Device
+) -> None:
+    """Anybody may ask for one: a thousand of them drove out those of people."""
     ticket, answer = ask(access, device)
-    for _ in range(999):
+    for _ in range(3000):
         access.passkeys.begin_asking(HOST)
     access.passkeys.log_in(ticket, answer, facts())
-    for _ in range(2000):
-        access.passkeys.begin_asking(HOST)
-    assert len(access.passkeys._challenges) == 1000
+
+
+def test_a_ticket_is_good_for_its_own_host_only_and_nobody_makes_one(
+    access: Access, device: Device
+) -> None:
+    ticket, answer = ask(access, device)
+    refuse(access, ticket.replace("branch", "french"), answer)
+    for garbage in ("", "@", ticket.swapcase(), ticket[1:], f"={ticket}", "\ud800", "A" * 32):
+        with pytest.raises((UsageError, Unauthenticated)):
+            access.passkeys.log_in(garbage, answer, facts("192.0.2.99"))
+    access.passkeys.log_in(ticket, answer, facts())

@@ -14,6 +14,7 @@ from appliance.access.callers import (
     Forbidden,
     NeedsConfirmation,
 )
+from appliance.api.v1.console import is_allowed
 from appliance.cli.verbs import build_verbs
 from tests.access.conftest import PASSWORD, facts, log_in
 
@@ -86,8 +87,44 @@ def test_agents_and_consoles_may_run_no_verb_at_all(access: Access) -> None:
         assert not [verb.name for verb in VERBS if caller.may(verb.role)]
 
 
+def test_what_a_console_may_ask_for_is_on_the_list_and_takes_reads_and_writes_nothing() -> None:
+    listed = {verb.name: verb for verb in VERBS if verb.is_for_console}
+    assert listed.keys() == {
+        *("backup", "verify", "scrub", "vault sync", "drill run", "disks locate"),
+    }
+    for verb in listed.values():
+        assert verb.role == OPERATOR
+        assert not verb.is_destructive
+        assert not verb.is_inside
+        assert not verb.writes
+        assert verb.output == "json"
+        assert verb.is_job
+        assert not verb.secrets()
+    assert is_allowed(listed["backup"], {"machine": "web1"})
+    assert is_allowed(listed["drill run"], {"what": "web1"})
+    for name, arguments in (
+        ("backup", {"machine": "web1", "sources": ["/etc/shadow"]}),
+        ("backup", {"machine": "web1", "changed": "/etc/shadow"}),
+        ("drill run", {"what": "/tmp/plan.toml"}),
+    ):
+        assert not is_allowed(listed[name], arguments)
+    assert not [verb.name for verb in VERBS if verb.name not in listed and is_allowed(verb, {})]
+
+
 def test_a_stolen_session_makes_no_key_that_opens_the_store_for_good() -> None:
     """Who has such a key reads every vault long after the session has ended."""
     makes = {verb.name: verb for verb in VERBS if verb.name in ("key add", "key split")}
     assert len(makes) == 2
     assert all(verb.is_destructive for verb in makes.values())
+
+
+def test_the_administrators_password_alone_does_not_end_protection_without_a_word() -> None:
+    """What is read, how fast it leaves, who hears of it: an attacker changes that first."""
+    verbs = {verb.name: verb for verb in VERBS}
+    for name in ("machines add", "machines pause", "notices add", "vault limit"):
+        assert verbs[name].role == ADMIN
+        assert verbs[name].is_confirmed_with({}), name
+    backup = verbs["backup"]
+    assert not backup.is_confirmed_with({"machine": "web1"})
+    for argument, value in (("sources", ["/etc/shadow"]), ("changed", "/etc/shadow")):
+        assert backup.is_confirmed_with({argument: value})

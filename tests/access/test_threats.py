@@ -95,7 +95,7 @@ def test_a_compromised_agent_adds_to_its_own_machine_and_nothing_else(access: Ac
 def test_a_console_that_was_taken_over_reads_figures_only(access: Access) -> None:
     console = access.gate.admit(bearer(access.tokens.make("noc", "box", CONSOLE).secret))
     assert [role for role in (*ROLES, SETUP) if console.may(role)] == [CONSOLE]
-    assert console.scopes == {"telemetry"}
+    assert console.scopes == {"telemetry", "request"}
     with pytest.raises(Forbidden):
         access.gate.require_confirmed(console)
 

@@ -102,3 +102,58 @@ def test_files_are_still_fetched_to_a_disk_without_being_asked_who_one_is(
 ) -> None:
     told = {"point": "web1@latest", "paths": ["/docs/hello.txt"], "target": str(tmp_path / "x")}
     hurried.run("get", told)
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments"),
+    [
+        ("backup", {"sources": ["/etc/shadow"], "machine": "loot"}),
+        ("backup", {"machine": "web1", "changed": "/etc/shadow"}),
+        ("machines/add", {"name": "web1", "sources": ["/dev/null"]}),
+        ("machines/pause", {"name": "web1"}),
+        ("notices/add", {"name": "night", "url": "https://evil.example/", "secret_file": "x" * 16}),
+        ("vault/limit", {"rate": 0.001}),
+        ("vault/limit", {"rpo": 900000}),
+    ],
+)
+def test_the_administrators_password_alone_neither_reads_the_box_nor_ends_its_protection(
+    hurried: Client, tokens: dict[str, Client], verb: str, arguments: dict[str, object]
+) -> None:
+    """A file of the box was backed up and restored to where everybody reads, alarms led away."""
+    answer = hurried.ask("POST", f"/run/{verb}", arguments)
+    assert (answer.status, answer.code) == (403, "needs-confirmation"), answer.body
+    assert tokens["admin"].ask("POST", f"/run/{verb}", arguments).code == "forbidden"
+    assert tokens["operator"].ask("POST", f"/run/{verb}", arguments).code == "forbidden"
+
+
+def test_an_operator_stops_what_he_began_and_nothing_of_others(
+    admin: Client, tokens: dict[str, Client]
+) -> None:
+    """A backup that is always cancelled is none, and nobody is told."""
+    answer = admin.ask("POST", "/run/scrub", {})
+    path = f"/jobs/{answer.json()['id']}/cancel"
+    refused = tokens["operator"].ask("POST", path)
+    assert (refused.status, refused.code) == (403, "forbidden"), refused.body
+    assert "ann" in refused.json()["detail"]
+    assert admin.ask("POST", path).status in (202, 422)  # it may be over by now
+    own = tokens["operator"].ask("POST", "/run/scrub", {}).json()
+    assert tokens["operator"].ask("POST", f"/jobs/{own['id']}/cancel").status in (202, 422)
+
+
+def test_the_address_of_a_webhook_is_told_to_nobody(
+    admin: Client, tokens: dict[str, Client]
+) -> None:
+    """Whoever knows the address of a chat's webhook may write there."""
+    told = {"name": "chat", "url": "https://hooks.example/T0/B0/planted", "secret_file": "s" * 16}
+    admin.run("notices/add", told)
+    viewer = tokens["viewer"]
+    channels = viewer.wait_for("/notices", lambda known: known["items"])
+    (job,) = viewer.get("/jobs?verb=notices%20add")["items"]
+    assert channels["items"][0]["url"] == "https://hooks.example/..."
+    assert job["arguments"]["url"] == "..."
+    log = viewer.get(f"/jobs/{job['id']}/log")
+    for seen in (channels, job, log, viewer.get(f"/jobs/{job['id']}")):
+        assert "planted" not in json.dumps(seen)
+    ran = viewer.post("/run/notices/list", {})
+    assert "planted" not in json.dumps(ran)
+    admin.run("notices/remove", {"name": "chat"})

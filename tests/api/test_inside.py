@@ -23,6 +23,16 @@ def test_names_of_files_that_an_operator_found_are_not_for_those_who_may_not_loo
     assert "hello.txt" in json.dumps(admin.get(f"/jobs/{job['id']}")["result"])
 
 
+@pytest.mark.parametrize("role", ["viewer", "console"])
+def test_the_log_of_who_looked_inside_is_not_for_those_who_may_not(
+    tokens: dict[str, Client], role: str
+) -> None:
+    job = tokens["operator"].run("find", {"machine": "web1", "name": "hello.*"})
+    answer = tokens[role].ask("GET", f"/jobs/{job['id']}/log")
+    assert (answer.status, answer.code) == (403, "forbidden")
+    tokens["operator"].get(f"/jobs/{job['id']}/log")
+
+
 def test_events_do_not_tell_everybody_which_files_were_found(tokens: dict[str, Client]) -> None:
     found: list[dict[str, Any]] = []
     is_open = threading.Event()

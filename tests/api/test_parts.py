@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from appliance.api.events import EventLog
+from appliance.api.events import LISTENERS_EACH_MAX, EventLog
 from appliance.api.machine_lists import Promise, judge_machine
 from appliance.api.pages import Pages
 from appliance.api.problem import STATUSES, status_of
@@ -65,6 +66,31 @@ def test_events_that_were_dropped_are_not_passed_over_in_silence() -> None:
         assert b"/last" in queue.get_nowait().data
 
 
+def test_one_who_opens_pages_without_end_leaves_seats_to_others() -> None:
+    log = EventLog()
+    with ExitStack() as stack:
+        for _ in range(LISTENERS_EACH_MAX):
+            stack.enter_context(log.listen(None, "vic"))
+        with pytest.raises(errors.BusyError):
+            stack.enter_context(log.listen(None, "vic"))
+        stack.enter_context(log.listen(None, "ann"))
+    with log.listen(None, "vic"):
+        pass
+
+
+def test_a_name_that_is_no_page_is_not_looked_for_in_all_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each such request, of anybody, walked through the whole folder."""
+    (tmp_path / "inner").mkdir()
+
+    def walk(*_: object) -> None:
+        raise AssertionError("walked")
+
+    monkeypatch.setattr(Path, "rglob", walk)
+    assert Pages(tmp_path).find("inner") is None
+
+
 def test_only_files_of_the_folder_are_pages(tmp_path: Path) -> None:
     folder = tmp_path / "web"
     folder.mkdir()
@@ -76,7 +102,15 @@ def test_only_files_of_the_folder_are_pages(tmp_path: Path) -> None:
     page = pages.find("")
     assert page is not None
     assert (page.kind, "gzip" in page.packed) == ("text/html", True)
-    for name in ("../secret", "/etc/passwd", "notes.md", "link", "x\0y", "index.html/", "."):
+    (folder / "inner").mkdir()
+    (folder / "inner" / "page.js").write_text("1")
+    assert pages.find("inner/page.js") is not None
+    (folder / ".hidden").write_text("x")
+    for name in (
+        *("../secret", "/etc/passwd", "notes.md", "link", "x\0y", "index.html/", "."),
+        *("inner", "inner/../index.html", "./index.html", "inner//page.js", "../web/index.html"),
+        ".hidden",
+    ):
         assert pages.find(name) is None, name
     (folder / "index.html").write_text("new")
     changed = pages.find("index.html")

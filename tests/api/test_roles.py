@@ -17,7 +17,7 @@ from tests.api.box import Box, Client
 ROUTES = list_routes(build_verbs())
 ROLES = ("viewer", "operator", "admin", "console", "agent")
 NEEDED = {"viewer": "read", "operator": "operate", "admin": "administer", "setup": "setup"}
-NEEDED |= {"agent": "add", "console": "telemetry"}
+NEEDED |= {"agent": "add", "console": "telemetry", "remote": "request"}
 
 
 def may(role: str, route: Route) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +58,35 @@ def test_lesser_people_are_let_in_and_administrators_put_out_by_one_alone(ann: C
     ann.post("/users/oscar/password")
     assert ann.ask("PUT", "/users/oscar", {"role": "viewer"}).status == 200
     assert ann.ask("PUT", "/users/bea", {"is_disabled": True}).status == 200
+
+
+def test_the_second_one_agrees_to_a_point_and_not_to_whatever_is_the_latest_then(
+    box: Box, ann: Client, tmp_path: Path
+) -> None:
+    """A request to forget `web1@latest` was agreed to, and took the next point."""
+    ann.post("/setup/store", {}, expect=201)
+    (tmp_path / "disk.raw").write_bytes(bytes(1 << 20))
+    told = {"sources": [str(tmp_path / "disk.raw")], "machine": "web1"}
+    first = ann.run("backup", told)["result"]["name"]
+    asked = ann.ask("POST", "/run/forget", {"point": "web1@latest"})
+    assert asked.code == "needs-approval"
+    (waiting,) = [one for one in ann.get("/approvals")["items"] if one["verb"] == "forget"]
+    assert json.loads(waiting["arguments"])["point"] == first
+    agree(box, waiting["id"])
+    second = ann.run("backup", told)["result"]["name"]
+    assert second != first
+    again = ann.ask("POST", "/run/forget", {"point": "web1@latest"})
+    assert again.code == "needs-approval"  # that is another one now
+    assert again.json()["approval"] != waiting["id"]
+    ann.run("forget", {"point": first})
+    assert [one["name"] for one in ann.post("/run/points", {})["result"]["points"]] == [second]
+
+
+def agree(box: Box, request: str) -> None:
+    """As somebody else would, in a session that has just been confirmed."""
+    with sqlite3.connect(box.state / "access.sqlite", timeout=60) as database:
+        database.execute(
+            "update approvals set decided_by = 'bea', decided_s = 1, is_approved = 1 where id = ?",
+            (request,),
+        )
+    database.close()

@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.base.errors import IntegrityError
+from appliance.base.errors import IntegrityError, UsageError
 from appliance.formats import protection
 from appliance.formats.protection import Cron, Hourly, MachineRecord, Protection, Times
 from tests.formats.examples import assert_survives, read_golden
@@ -51,6 +52,16 @@ def test_the_golden_files_are_what_the_page_describes(
 ) -> None:
     assert decode(read_golden(golden)) == value
     assert encode(value) == read_golden(golden)
+
+
+def test_what_could_not_be_read_again_is_not_written() -> None:
+    """A target of half a minute made every list of machines fail until somebody deleted it."""
+    for change in ({"rto_s": 36}, {"rpo_s": 59}, {"jitter_s": 10**9}, {"preset": "x" * 65}):
+        with pytest.raises(UsageError, match="cannot be kept"):
+            protection.encode_protection(msgspec.structs.replace(PROMISE, **change))
+    for sources in (("/a\n/b",), ("",), ("/a",) * 65):
+        with pytest.raises(UsageError, match="cannot be kept"):
+            protection.encode_machine(msgspec.structs.replace(MACHINE, sources=sources))
 
 
 @pytest.mark.parametrize(

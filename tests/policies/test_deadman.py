@@ -11,7 +11,15 @@ import pytest
 from appliance.catalog.catalog import Catalog
 from appliance.catalog.finding_log import FindingLog
 from appliance.formats.protection import NOTHING, Hourly, State
-from appliance.policies.deadman import PAUSE_MAX, Standing, judge, judge_offsite, target_s
+from appliance.policies.deadman import (
+    PAUSE_MAX,
+    Rehearsal,
+    Standing,
+    judge,
+    judge_offsite,
+    judge_rehearsal,
+    target_s,
+)
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -69,6 +77,25 @@ def test_the_target_is_what_was_set_or_what_the_schedule_comes_to() -> None:
     assert target_s(hourly, NOW, UTC) == 3600 * 1.25 + 60
     assert target_s(msgspec.structs.replace(hourly, rpo_s=86400), NOW, UTC) == 86400
     assert target_s(NOTHING, NOW, UTC) is None
+
+
+@pytest.mark.parametrize(
+    ("took_s", "target_s", "found"),
+    [
+        (3600.0, 3600.0, None),
+        (3601.0, 3600.0, ("machine.rto", "warning")),
+        (3 * 3600.0, 3600.0, ("machine.rto", "critical")),
+        (9e9, None, None),
+        (None, None, ("machine.drill-failed", "critical")),
+        (None, 3600.0, ("machine.drill-failed", "critical")),
+    ],
+)
+def test_a_recovery_that_failed_or_took_longer_than_promised_is_said(
+    took_s: float | None, target_s: float | None, found: tuple[str, str] | None
+) -> None:
+    rehearsal = Rehearsal("20261121T091500Z", NOW, took_s)
+    said = [(one.rule, one.severity) for one in judge_rehearsal("web1", rehearsal, target_s)]
+    assert said == ([] if found is None else [found])
 
 
 def test_a_vault_that_falls_behind_grows_louder_too() -> None:

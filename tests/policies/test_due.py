@@ -6,10 +6,24 @@ import random
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
-from appliance.formats.protection import Cron, Hourly, Slots, Times
-from appliance.policies.due import BACK_MAX, believed_answer, leave_blackout, when_due
+from appliance.formats.protection import (
+    Cron,
+    Hourly,
+    MachineRecord,
+    Protection,
+    Slots,
+    Times,
+)
+from appliance.policies.due import (
+    BACK_MAX,
+    believed_answer,
+    leave_blackout,
+    when_due,
+    when_next,
+)
 from appliance.policies.slots import list_slots
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -53,6 +67,32 @@ def test_what_was_missed_for_months_is_one_run() -> None:
     assert due == datetime(2026, 1, 1, 22, tzinfo=UTC)
     later = when_due(NIGHTLY, NEW_YEAR + 100 * DAY, UTC)  # answered by the one run then
     assert later == datetime(2026, 4, 11, 22, tzinfo=UTC)
+
+
+def test_the_next_run_is_the_moment_at_which_it_will_begin() -> None:
+    """With its jitter, after the blackout, not before what was answered, and now if it is late."""
+    noon = datetime(2026, 1, 10, 12, tzinfo=UTC)
+    machine = MachineRecord(machine="web1", sources=("/d",), since="2026-01-01T00:00:00Z")
+    nightly = Protection(schedule=NIGHTLY, jitter_s=3600)
+    slot = datetime(2026, 1, 10, 22, tzinfo=UTC)
+    due = when_next(machine, nightly, noon, noon, UTC)
+    assert due == when_due(NIGHTLY, noon, UTC, subject="backup web1", jitter_s=3600)
+    assert due is not None
+    assert slot < due < slot + timedelta(hours=1)
+    between = slot + (due - slot) / 2  # the slot has come, its run has not begun
+    assert when_next(machine, nightly, noon, between, UTC) == due
+    after = when_next(machine, nightly, due, due, UTC)
+    assert after is not None
+    assert slot + DAY < after < slot + DAY + timedelta(hours=1)
+    late = slot + timedelta(hours=5)
+    assert when_next(machine, nightly, noon, late, UTC) == late
+    shut = msgspec.structs.replace(nightly, blackout=("22:00-04:00",))
+    assert when_next(machine, shut, noon, noon, UTC) == slot + timedelta(hours=6)
+    assert when_next(machine, nightly, None, noon, UTC) == noon  # none of its slots was answered
+    for state in ("paused", "retired"):
+        stopped = msgspec.structs.replace(machine, state=state)
+        assert when_next(stopped, nightly, None, noon, UTC) is None
+    assert when_next(machine, Protection(), None, noon, UTC) is None
 
 
 def test_slots_before_the_promise_are_not_missed() -> None:

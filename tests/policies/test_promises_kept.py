@@ -7,13 +7,20 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from appliance.formats.names import PointName
+from appliance.base.clock import local_zone
+from appliance.drills.records import DrillRecords
+from appliance.formats.drill import decode_drill
+from appliance.formats.names import PointName, parse_time
 from appliance.formats.policy import Policy
+from appliance.formats.protection import Times
 from appliance.keys.keyring import load_master_key
+from appliance.policies.due import when_due
 from appliance.retention.rules import Candidate, judge_machine
 from appliance.store.store import Store
+from tests.formats.examples import read_golden
 from tests.vault.office import Office
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
@@ -49,6 +56,40 @@ def test_a_vault_gets_what_it_was_promised_and_a_new_name_travels(office: Office
     shown = other("policy", "show", "--machine", "shop", "--json", expect=0).json()
     assert shown["protection"]["offsite_rpo_s"] == 10800
     assert other("machines", "list", "--json", expect=0).json()["machines"][0]["sources"] == []
+
+
+def test_what_a_drill_took_is_held_against_the_promise_and_the_next_run_counts_the_jitter(
+    office: Office,
+) -> None:
+    box = office.box
+    office.back_up("web1", size_mib=1)
+    disk = office.folder / "disk.raw"
+    disk.write_bytes(bytes(1 << 20))
+    box("machines", "add", "web1", disk, expect=0)
+    refused = box("policy", "set", "--machine", "web1", "--rto", "0.01", expect=2)
+    assert "at least a minute" in refused.err
+    far = f"{datetime.now().astimezone() + DAY / 2:%H}:00"  # no slot comes while this runs
+    box("policy", "set", "--machine", "web1", "--rto", "0.02", "--at", far, expect=0)
+    box("policy", "set", "--machine", "web1", "--jitter", "300", expect=0)
+    assert find_rehearsed(office, "20261121T091500Z", 71.0) == []
+    assert find_rehearsed(office, "20261122T091500Z", 100.0) == [("machine.rto", "warning")]
+    assert find_rehearsed(office, "20261123T091500Z", 216.0) == [("machine.rto", "critical")]
+    (row,) = box("--json", "machines", "list", expect=0).json()["machines"]
+    schedule, now = (Times(at=(far,)),), datetime.now(UTC)
+    due = when_due(schedule, now, local_zone(), subject="backup web1", jitter_s=300 * 60)
+    assert due is not None
+    assert parse_time(row["next_run_at"]) == due.replace(microsecond=0)
+
+
+def find_rehearsed(office: Office, drill: str, rto_s: float) -> list[tuple[str, str]]:
+    """What is said of web1 after a drill that took so long."""
+    store = Store(office.box.state, load_master_key(office.box.state, None))
+    record = decode_drill(read_golden("drill.json"))
+    machine = msgspec.structs.replace(record.machines[0], rto_s=rto_s)
+    made = msgspec.structs.replace(record, id=drill, machines=(machine,))
+    DrillRecords(store.points.records).put(made)
+    found = office.box("health", "--json").json()["findings"]
+    return [(item["rule"], item["severity"]) for item in found if item["subject"] == "machine web1"]
 
 
 def behind(office: Office) -> list[tuple[str, str]]:

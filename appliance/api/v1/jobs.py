@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from appliance.access.callers import ADMIN, OPERATOR, Forbidden
+from appliance.api.job_view import show_job, tells_inside
 from appliance.api.route import Ask, Count, Page, PageQuery, Reply, Route, Time, read_number
-from appliance.base.errors import NotFoundError
-from appliance.catalog.job_table import Job as Kept
+from appliance.base.errors import NotFoundError, UsageError
 
 State = Literal["queued", "running", "done", "gaps", "failed", "cancelled", "interrupted"]
 
@@ -76,28 +77,22 @@ async def list_jobs(ask: Ask) -> Reply:
         verb=query.verb,
     )
     following = None if page.next is None else str(page.next)
-    return Reply({"items": [_show(ask, job) for job in page.items], "next": following})
+    verbs, caller = ask.parts.verbs, ask.caller
+    return Reply({"items": [show_job(verbs, job, caller) for job in page.items], "next": following})
 
 
 async def get_job(ask: Ask) -> Reply:
     """One job with its result."""
-    return Reply(_show(ask, await ask.parts.jobs.get(_number(ask))))
-
-
-def _show(ask: Ask, job: Kept) -> dict[str, Any]:
-    """Without what lies inside points, for those who may not look there."""
-    shown, verbs = job.to_json(), ask.parts.verbs
-    if job.verb in verbs:
-        verb = verbs.get(job.verb)
-        if verb.is_inside and not ask.caller.may(verb.role):
-            shown["result"] = None
-    return shown
+    return Reply(show_job(ask.parts.verbs, await ask.parts.jobs.get(_number(ask)), ask.caller))
 
 
 async def read_log(ask: Ask) -> Reply:
     """Oldest line first. While the job runs `next` is never null: there may be more."""
     query: PageQuery = ask.query
     number, after = _number(ask), 0 if query.after is None else read_number(query.after)
+    job = await ask.parts.jobs.get(number)
+    if tells_inside(ask.parts.verbs, job):
+        ask.caller.require(OPERATOR)
     lines = await ask.parts.jobs.log(number, after, query.limit)
     ended = (await ask.parts.jobs.get(number)).has_ended
     last = lines[-1].place if lines else after
@@ -107,7 +102,10 @@ async def read_log(ask: Ask) -> Reply:
 
 
 async def cancel_job(ask: Ask) -> Reply:
-    """Ask it to stop."""
+    """Ask it to stop: an operator what he asked for, an administrator everything."""
+    job = await ask.parts.jobs.get(_number(ask))
+    if job.asked_by != ask.caller.name and not ask.caller.may(ADMIN):
+        raise Forbidden(f"{job.asked_by} asked for job {job.id}: an administrator can cancel it")
     return Reply((await ask.parts.jobs.cancel(_number(ask))).to_json(), status=202)
 
 
@@ -115,6 +113,8 @@ async def retry_job(ask: Ask) -> Reply:
     """Submit the same again; gives the new job."""
     before = await ask.parts.jobs.get(_number(ask))
     verb = ask.parts.verbs.get(before.verb)
+    if await ask.settle(verb, before.arguments) != before.arguments:
+        raise UsageError("the latest point is another one now: ask anew")
     await ask.require_verb(verb, before.arguments)
     job = await ask.parts.jobs.retry(before.id, asked_by=ask.caller.name)
     return Reply(job.to_json(), status=202, headers={"Location": f"/api/v1/jobs/{job.id}"})

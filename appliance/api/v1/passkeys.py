@@ -18,7 +18,7 @@ from appliance.api.door import facts_of, set_cookie
 from appliance.api.route import Ask, Page, Reply, Route, Time
 from appliance.api.v1.users import time_of
 
-_TICKET_MAX = 64
+_TICKET_MAX = 512
 
 
 class Ticket(msgspec.Struct, kw_only=True):

@@ -40,6 +40,7 @@ class VerbForm(msgspec.Struct, kw_only=True):
     summary: str
     role: str
     admin_with: list[str]
+    is_confirmed: bool
     is_destructive: bool
     destructive_with: list[str]
     is_quick: bool
@@ -71,15 +72,16 @@ async def run_verb(ask: Ask) -> Reply | web.StreamResponse:
     """As the kind of the verb wants it."""
     verb = ask.route.verb
     assert verb is not None
-    await ask.require_verb(verb, ask.body)
+    arguments = await ask.settle(verb, ask.body)
+    await ask.require_verb(verb, arguments)
     if verb.output == "bytes":
-        return await ask.parts.workers.stream(ask, verb, ask.body)
+        return await ask.parts.workers.stream(ask, verb, arguments)
     if is_at_once(verb):
-        ran = await ask.parts.workers.run(verb, ask.body)
+        ran = await ask.parts.workers.run(verb, arguments)
         if not verb.is_quick:
             await ask.parts.look_again()
         return Reply(ran)
-    return await ask.submit(verb.name, ask.body, wait_s=float(ask.query.wait))
+    return await ask.submit(verb.name, arguments, wait_s=float(ask.query.wait))
 
 
 def is_at_once(verb: Verb) -> bool:
@@ -102,7 +104,7 @@ def make_route(verb: Verb) -> Route:
         status=200 if at_once else 202,
         answer=bytes if is_bytes else Ran if at_once else Job,
         content_type="application/octet-stream" if is_bytes else "application/json",
-        is_destructive=verb.is_destructive,
+        is_destructive=verb.is_destructive or verb.is_confirmed,
         is_secret=verb.is_secretive or is_bytes,
         verb=verb,
         problems=(409,),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import to_thread
+from contextlib import AsyncExitStack
 from typing import Annotated
 
 import msgspec
@@ -66,15 +67,16 @@ async def unlock_box(ask: Ask) -> Reply:
     if body.recovery_key is not None:
         name, text = "recovery", body.recovery_key
     attempts, who = ask.parts.access.attempts, ask.caller
-    await to_thread(attempts.check, _STORE, who.address)
-    async with ask.parts.workers.secret_folder({name: text}) as folder:
+    async with AsyncExitStack() as stack:
+        await to_thread(stack.enter_context, attempts.trying(_STORE, who.address))
+        folder = await stack.enter_async_context(ask.parts.workers.secret_folder({name: text}))
         option = "--passphrase-file" if name == "passphrase" else "--recovery-key"
         try:
             await ask.parts.workers.ask(["unlock", f"{option}={folder / name}"])
         except AccessError:
             await to_thread(attempts.fail, _STORE, who.address)
             raise
-    await to_thread(attempts.succeed, _STORE, who.address)
+        await to_thread(attempts.succeed, _STORE, who.address)
     await ask.parts.look_again()
     return Reply()
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from asyncio import to_thread
+from datetime import timedelta
+from typing import Annotated, Any
 
 import msgspec
 
-from appliance.api.route import Ask, Count, Known, Reply, Route, Time
+from appliance.api.route import Ask, Count, Known, Page, Reply, Route, Time
+from appliance.base.errors import NotFoundError
+from appliance.formats.names import format_time
+from appliance.vault.line_history import recall_line
+
+HOURS_MAX = 31 * 24
+_VAULTS = ("vault status", "vaults")
 
 
 class VaultMachine(msgspec.Struct, kw_only=True):
@@ -53,13 +61,47 @@ class Vault(msgspec.Struct, kw_only=True):
 
 async def list_vaults(ask: Ask) -> Reply:
     """All vaults of the box."""
-    return Reply(ask.parts.snapshots.known("vault status", "vaults"))
+    return Reply(ask.parts.snapshots.known(*_VAULTS))
+
+
+class Rate(msgspec.Struct, kw_only=True):
+    """How fast something went out from then until the next rate; 0 while nothing did."""
+
+    time: Time
+    bytes_per_s: float
+
+
+class LineQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """How far back."""
+
+    hours: Annotated[int, msgspec.Meta(ge=1, le=HOURS_MAX)] = 24
+
+
+async def list_rates(ask: Ask) -> Reply:
+    """Of the line to one vault, oldest first."""
+    name, query = ask.name("vault"), ask.query
+    if not any(one["name"] == name for one in ask.parts.snapshots.known(*_VAULTS)["items"]):
+        raise NotFoundError("there is no such vault: 'holdfast vault status' lists them")
+    since = ask.parts.clock.now() - timedelta(hours=query.hours)
+    values = await to_thread(recall_line, ask.parts.state, name, since)
+    items = [
+        Rate(time=format_time(time.replace(microsecond=0)), bytes_per_s=value)
+        for time, value in values
+    ]
+    return Reply(Page(items=items))
 
 
 ROUTES = (
     Route(
         *("GET", "/vaults", "The off-site copies", list_vaults, "viewer"),
         answer=Known[Vault],
+        also=frozenset({"console"}),
+    ),
+    Route(
+        *("GET", "/vaults/{vault}/line", "How fast the line was, oldest first", list_rates),
+        "viewer",
+        query=LineQuery,
+        answer=Page[Rate],
         also=frozenset({"console"}),
     ),
 )
