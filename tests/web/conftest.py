@@ -13,7 +13,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.web.browsing import start_browser
 from tests.web.hostile_names import HOSTILE_NAMES
-from tests.web.served_box import ServedBox
+from tests.web.served_box import DEADLINE_S, ServedBox
+from tests.web.speaking_disk import teach_to_speak
 
 
 @pytest.fixture(scope="session")
@@ -34,32 +35,48 @@ def new_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedBox]:
 
 @pytest.fixture(scope="session")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedBox]:
-    """A box with a machine, two points, jobs that went well and one that did not."""
+    """A box with a machine, two points, a vault, a drill, and jobs that went well or did not."""
     folder = tmp_path_factory.mktemp("box")
     disk = make_disk(folder)
     box = ServedBox(folder / "state")
     try:
         box.set_up()
         for _ in range(2):
-            done = box.run("backup", sources=[str(disk)], machine="web1")
-            assert done["state"] == "done", done
+            must(box, "backup", sources=[str(disk)], machine="web1")
         box.run("backup", sources=[str(folder / HOSTILE_NAMES[0])], machine="lost")
-        wait_for_points(box)
+        must(box, "vault add", url=f"file://{folder / 'vault'}", name="office")
+        must(box, "vault sync", name="office")
+        must(box, "drill run", what="web1")
+        wait_for_lists(box)
         yield box
     finally:
         box.close()
 
 
-def wait_for_points(box: ServedBox) -> None:
-    """Until the list has learned both, in the background."""
-    deadline_s = time.monotonic() + 60
-    while len(box.must("GET", "/machines/web1/points")["items"]) < 2:
-        assert time.monotonic() < deadline_s, "the points are not listed"
-        time.sleep(0.1)
+def must(box: ServedBox, verb: str, **values: object) -> None:
+    """A job that has to go well."""
+    done = box.run(verb, **values)
+    assert done["state"] == "done", done
+
+
+@pytest.fixture(scope="session")
+def disk(box: ServedBox) -> Path:
+    """What `web1` was backed up from."""
+    return box.state.with_name("disk.raw")
+
+
+def wait_for_lists(box: ServedBox) -> None:
+    """Until what was made is listed, which is learned in the background."""
+    deadline_s = time.monotonic() + DEADLINE_S
+    wanted = {"/machines/web1/points": 2, "/vaults": 1, "/drills": 1}
+    for path, count in wanted.items():
+        while len(box.must("GET", path)["items"]) < count:
+            assert time.monotonic() < deadline_s, f"{path} lacks what was made"
+            time.sleep(0.1)
 
 
 def make_disk(folder: Path) -> Path:
-    """A small ext4 disk full of files whose names are attacks."""
+    """A small ext4 disk that boots, full of files whose names are attacks."""
     tree, disk = folder / "tree", folder / "disk.raw"
     (tree / "names").mkdir(parents=True)
     for name in HOSTILE_NAMES:
@@ -67,4 +84,5 @@ def make_disk(folder: Path) -> Path:
     with disk.open("wb") as file:
         file.truncate(16 << 20)
     subprocess.run(["mkfs.ext4", "-q", "-d", tree, disk], check=True)
+    teach_to_speak(disk)
     return disk

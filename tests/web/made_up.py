@@ -140,7 +140,12 @@ DRILLS = [
     {
         **{"id": DRILL, "plan": "office", "began": ago(days=70 - 7 * week), "verdict": "passed"},
         "rto_s": 60.0 + week,
-        "machines": [{"name": "web1", "verdict": "passed", "rto_s": 40.0 + week, "rpo_s": 3600.0}],
+        "machines": [
+            {
+                **{"name": "web1", "point": f"web1@{ago(days=70 - 7 * week)}", "rpo_s": 3600.0},
+                **{"verdict": "passed", "rto_s": 40.0 + week},
+            }
+        ],
     }
     for week in range(10)
 ]
@@ -155,6 +160,17 @@ def known(items: list[dict[str, Any]]) -> dict[str, Any]:
     return {"items": items, "next": None, "as_of": ago(minutes=2), "trouble": None}
 
 
+def job(number: int, verb: str, result: Any) -> dict[str, Any]:
+    """One that went well."""
+    return {
+        **{"id": number, "verb": verb, "arguments": {}, "machine": None, "state": "done"},
+        **{"exit_code": 0, "error": None, "asked_by": "maria", "asked_at": ago(minutes=1)},
+        **{"started_at": ago(minutes=1), "ended_at": ago(minutes=1), "priority": 50, "phase": ""},
+        **{"done": 0, "total": None, "unit": "items", "rate_per_s": 0.0, "eta_s": None},
+        **{"bottleneck": None, "result": result, "retry_of": None, "retried_as": None},
+    }
+
+
 def answers() -> dict[str, Any]:
     """By path below /api/v1; the rest is the box's own."""
     return {
@@ -165,21 +181,18 @@ def answers() -> dict[str, Any]:
         "/vaults": known([VAULT]),
         "/drills": known(DRILLS),
         f"/drills/{DRILL}": RECORD,
-        "/run/disks/replace": {
-            **{"id": 999, "verb": "disks replace", "arguments": {}, "machine": None},
-            **{"state": "done", "error": None, "exit_code": 0, "result": PLAN},
-        },
+        "/run/disks/replace": job(999, "disks replace", PLAN),
     }
 
 
-def make_up(page: Page) -> list[Any]:
+def make_up(page: Page, found: dict[str, Any] | None = None) -> list[Any]:
     """Answer in the box's place from now on; gives the bodies of what is asked to be run."""
-    found, run = answers(), []
+    found, run = found or answers(), []
 
     def answer(route: Route) -> None:
         parts = urlsplit(route.request.url)
         path = parts.path.removeprefix("/api/v1")
-        if path.startswith("/run/disks/replace"):
+        if path in found and path.startswith("/run/"):
             run.append(json.loads(route.request.post_data or "null"))
         value = list_points(parts.query) if path == "/machines/web1/points" else found.get(path)
         if value is None:

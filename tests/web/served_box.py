@@ -30,6 +30,7 @@ class ServedBox:
         self.url = f"https://localhost:{self.port}"
         self._said = state.with_name("serve.log")
         self._cookie = ""
+        self.recovery_key = ""
         self._process = self._begin()
 
     def _begin(self) -> subprocess.Popen[bytes]:
@@ -90,7 +91,7 @@ class ServedBox:
         """The first administrator and the store, without the wizard."""
         self.must("POST", "/setup/open", {"code": self.setup_code})
         self.must("POST", "/setup/admin", {"user": USER, "password": PASSWORD})
-        self.must("POST", "/setup/store", {})
+        self.recovery_key = self.must("POST", "/setup/store", {})["recovery_key"]
 
     def run(self, verb: str, **values: object) -> Any:
         """A verb to its end; gives the job, or the answer of one that is none."""

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from image.debian_disk import open_cache, provide_first
 from tests.command import Holdfast
-from tests.web.browsing import TIMEOUT_MS, Watched, open_page
+from tests.web.browsing import Watched, open_page
 from tests.web.screens import keep_screen
 from tests.web.served_box import PASSWORD, USER, ServedBox
 
@@ -29,8 +29,6 @@ DEADLINE_S = 180.0
 LIT_PIXELS = 500
 SHIFTED = {"$": "Digit4", "(": "Digit9", ")": "Digit0", "*": "Digit8", ">": "Period"}
 SCREEN: ViewportSize = {"width": 1280, "height": 832}
-
-expect.set_options(timeout=TIMEOUT_MS)
 
 
 @pytest.fixture

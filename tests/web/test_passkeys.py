@@ -48,11 +48,9 @@ def test_a_passkey_is_made_and_lets_in_and_confirms(browser: Browser, own_box: S
         page.get_by_role("button", name="Remove Laptop <b>").wait_for()
         assert not watched.violations()
 
-        page.evaluate("fetch('/api/v1/session', {method: 'DELETE', headers: {'X-Holdfast': '1'}})")
-        page.wait_for_timeout(200)
-        page.reload()
+        watched.end_session()
+        watched.reload()
         page.get_by_role("button", name="Sign in by passkey").click()
-        page.get_by_role("heading", level=1).first.wait_for()
         watched.show("/settings/account")
         page.get_by_role("button", name="Remove Laptop <b>").click()
         page.get_by_role("button", name="Remove the passkey").click()
@@ -77,7 +75,7 @@ def test_where_the_page_was_opened_by_an_address_none_is_offered(
     with open_page(browser, box, is_signed_in=False) as watched:
         page = watched.page
         page.get_by_role("button", name="Sign in by passkey").wait_for()
-        page.goto(f"https://127.0.0.1:{box.port}/")
+        watched.open(f"https://127.0.0.1:{box.port}/")
         page.locator("input[type=password]").wait_for()
         assert not page.get_by_role("button", name="Sign in by passkey").count()
         watched.faults.clear()  # the address is not the one that is watched

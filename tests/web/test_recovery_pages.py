@@ -5,15 +5,28 @@ from __future__ import annotations
 import re
 import time
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser, expect
 
+from appliance.api.routes import list_routes
+from appliance.cli.verbs import build_verbs
 from tests.web.browsing import PHONE, open_page
-from tests.web.made_up import DRILL, HOSTILE, POINTS, make_up
+from tests.web.made_up import DRILL, HOSTILE, POINTS, answers, list_points, make_up
 from tests.web.served_box import ServedBox
 
 PAGES = ("/machines/web1", "/recover/web1", "/disks", "/disks/sdc", "/vault", "/drills")
 MARKS_MAX = 400
+
+
+def test_what_is_made_up_is_what_a_box_could_answer() -> None:
+    kinds = {route.path: route.answer for route in list_routes(build_verbs())}
+    made = {**answers(), "/machines/{machine}/points": list_points("limit=50")}
+    for path, answer in made.items():
+        kind = (
+            kinds.get(path) or kinds[re.sub(r"/(disks|drills)/[^/]+$", r"/\1/{\1", path)[:-1] + "}"]
+        )
+        msgspec.convert(answer, kind)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

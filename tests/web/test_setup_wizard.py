@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
+from appliance.health.plans import Plan, Step
+from tests.notices.servers import MailServer
 from tests.web.browsing import PHONE, Watched, open_page
+from tests.web.made_up import disk, job, known, make_up
 from tests.web.served_box import PASSWORD, USER, ServedBox
 
 TABS_MAX = 60
+AT_DISKS = json.dumps({"isActive": True, "way": "new", "step": "disks"})
 
 
 def tab_to(page: Page, selector: str) -> None:
@@ -46,10 +53,52 @@ def rows_of(sheet: str) -> dict[str, str]:
     return {number: words.strip() for number, words in rows}
 
 
+def choose(page: Page, name: str, steps: int) -> None:
+    """Another one of a group of choices, or of a list."""
+    tab_to(page, f"[name={name}]")
+    for _ in range(steps):
+        page.keyboard.press("ArrowDown")
+
+
+def add_vault(watched: Watched, folder: Path) -> None:
+    """One that cannot be first, and then one that can: what was typed is still there."""
+    page, main = watched.page, "main .is-main:not([aria-pressed])"
+    (folder / "file").write_bytes(b"no share")
+    choose(page, "kind", 1)
+    fill(page, "directory", str(folder / "file" / "share"))
+    press(page, main)
+    page.wait_for_selector("main [role=alert] [lang=en]")
+    assert page.input_value("[name=directory]") == str(folder / "file" / "share")
+    assert not watched.violations()
+    page.focus("h1")
+    fill(page, "directory", str(folder / "vault"))
+    press(page, main)
+    page.wait_for_selector("text=The vault was written to and read from")
+    page.focus("h1")
+    press(page, main)
+
+
+def add_mail(watched: Watched, server: MailServer) -> None:
+    """The test message arrives before the wizard goes on."""
+    page, main = watched.page, "main .is-main:not([aria-pressed])"
+    fill(page, "server", f"localhost:{server.port}")
+    choose(page, "security", 2)
+    fill(page, "to", "team@example.org")
+    press(page, main)
+    page.wait_for_selector("text=a test message is on its way")
+    watched.wait_for(lambda: bool(server.mails), "no mail came")
+    assert not watched.violations()
+    page.focus("h1")
+    press(page, "main .wizard-actions .is-main")
+
+
 def test_the_keyboard_leads_from_the_code_to_the_home_page(
-    browser: Browser, new_box: ServedBox
+    browser: Browser, new_box: ServedBox, tmp_path: Path
 ) -> None:
-    with open_page(browser, new_box, is_signed_in=False) as watched:
+    with (
+        MailServer(None) as mail_server,
+        open_page(browser, new_box, is_signed_in=False) as watched,
+    ):
         page, main = watched.page, "main .is-main:not([aria-pressed])"
         arrive(watched, "Welcome to Holdfast")
         fill(page, "code", "WRONG-WRONG-WRONG-WRONG")
@@ -90,14 +139,57 @@ def test_the_keyboard_leads_from_the_code_to_the_home_page(
             fill(page, name, rows[number[0]])
         press(page, main)
         arrive(watched, "The vault")
-        press(page, "main .wizard-actions .button:first-child")
+        add_vault(watched, tmp_path)
         arrive(watched, "Who is told?")
-        press(page, "main .wizard-actions .button:first-child")
+        add_mail(watched, mail_server)
         arrive(watched, "Protect the first machine")
         press(page, "main .actions .button:last-child")
         page.wait_for_selector("h1:text-is('No machine is protected yet.')")
         assert not watched.violations()
     assert new_box.ask("GET", "/setup")[1]["state"] == "done"
+    assert list((tmp_path / "vault").rglob("*"))
+
+
+def test_an_array_is_made_only_of_the_plan_that_was_agreed_to(
+    browser: Browser, box: ServedBox
+) -> None:
+    disks = [disk(f"sd{letter}", "good", f"Slot {letter}") for letter in "abcd"]
+    with open_page(browser, box) as watched:
+        page = watched.page
+        page.evaluate("(step) => localStorage.setItem('holdfast.setup', step)", AT_DISKS)
+        found = {"/disks": known(disks), "/arrays": known([]), **answer_plan(disks[:3])}
+        asked = make_up(page, found)
+        watched.reload()
+        page.get_by_role("button", name="Propose a layout").click()
+        expect(page.get_by_text("make md0 of 3 disks")).to_be_visible()
+        expect(page.get_by_text("everything on sda, sdb, sdc is overwritten")).to_be_visible()
+        assert not watched.violations()
+        # Somebody plugs in a fourth one: what would be made now is shown, and not made.
+        found.update(answer_plan(disks))
+        agree_to_array(page)
+        expect(page.get_by_text("make md0 of 4 disks")).to_be_visible()
+        assert not any("yes" in body for body in asked)
+        agree_to_array(page)
+        expect(page.get_by_text(re.compile("^Finished"))).to_be_visible()
+        assert [body for body in asked if "yes" in body] == [{"yes": True}]
+
+
+def answer_plan(disks: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the box answers that would make an array of all these."""
+    names = [one["name"] for one in disks]
+    plan = Plan(
+        f"make md0 of {len(names)} disks: raid6, two may fail",
+        (Step("make the array", ("mdadm", "--create")),),
+        (f"everything on {', '.join(names)} is overwritten",),
+        facts={"array": "md0", "level": "raid6", "disks": names},
+    )
+    made = job(999, "array create", plan.to_json())
+    return {"/run/array/create": made, "/jobs/999": made}
+
+
+def agree_to_array(page: Page) -> None:
+    page.get_by_role("button", name="Make the array").click()
+    page.get_by_role("dialog").get_by_role("button", name="Make the array").click()
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

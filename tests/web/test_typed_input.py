@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Browser
 
 from tests.web.browsing import Watched, open_page
-from tests.web.served_box import PASSWORD, USER, ServedBox
+from tests.web.served_box import PASSWORD, ServedBox
 
 
 def sign_in_again(watched: Watched) -> None:
@@ -22,14 +22,9 @@ def begin_token(watched: Watched, name: str) -> None:
 def test_a_session_that_ended_is_renewed_over_the_form(browser: Browser, box: ServedBox) -> None:
     with open_page(browser, box, is_signed_in=False) as watched:
         page = watched.page
-        page.fill("[name=user]", USER)
-        page.fill("[name=password]", PASSWORD)
-        page.keyboard.press("Enter")
-        page.wait_for_selector(".standing")
+        watched.sign_in()
         begin_token(watched, "a script of mine")
-        page.evaluate(
-            "() => fetch('/api/v1/session', {method: 'DELETE', headers: {'X-Holdfast': '1'}})"
-        )
+        watched.end_session()
         page.click("dialog button[type=submit]")
         page.wait_for_selector("dialog h2:text-is('Your session has ended')")
         assert not watched.violations()
@@ -40,7 +35,7 @@ def test_a_session_that_ended_is_renewed_over_the_form(browser: Browser, box: Se
         page.keyboard.press("Escape")
         page.wait_for_selector("dialog [role=alert]")
         assert page.input_value("dialog [name=name]") == "a script of mine"
-        page.reload()
+        watched.reload()
         page.click("main button:has-text('Make a token')")
         assert page.input_value("dialog [name=name]") == "a script of mine"
 

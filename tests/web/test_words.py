@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from appliance.cli.verbs import build_verbs
+
 WEB = Path(__file__).resolve().parents[2] / "appliance/web"
 LANGUAGES = ("en", "zh")
 # What is written alike everywhere: names, symbols, and what somebody types.
@@ -17,9 +19,15 @@ NAMES = r"Proxmox|KVM|VMware|Hyper-V|VirtualBox|qcow2|vmdk|vhdx|vdi|e1000|virtio
 ALIKE = re.compile(r"[\W\d]*|[A-Z0-9 .,/()+&:-]*|(https?|s3)://\S+")
 
 
+# What the box says by itself, and in English: the page has it in the other languages only.
+OF_THE_BOX = "rules.json"
+
+
 def catalogue(language: str) -> dict[str, Any]:
     words: dict[str, Any] = {}
     for page in sorted((WEB / "i18n" / language).glob("*.json")):
+        if page.name == OF_THE_BOX:
+            continue
         for key, text in json.loads(page.read_text("utf-8")).items():
             assert key not in words, f"{key} stands twice, the second time in {page.name}"
             words[key] = text
@@ -93,6 +101,48 @@ def test_no_text_is_empty() -> None:
     assert not {
         key for words in (ENGLISH, CHINESE) for key, text in words.items() if not all(forms(text))
     }
+
+
+# ---- what the box says --------------------------------------------------------------------------
+
+RULE = re.compile(
+    r"rule=f?\"([\w.{}-]+)\""  # by name
+    r"|\"((?:box|disk|power|array|space|network|clock|machine)\.[a-z-]+)\","  # by place
+)
+# Parts of findings about disks are named without `disk.` in these.
+OF_DISKS = ("counter_rules", "limit_rules", "verdict_rules")
+NO_RULES = {"box.pem", "box.key", "disk.raw", "disk.sock"}
+
+
+def named_rules() -> set[str]:
+    """Rules of findings as the program names them: `array.degraded`, and `ipmi` of `ipmi.{…}`."""
+    found = set()
+    for path in sorted((WEB.parent).rglob("*.py")):
+        text = path.read_text("utf-8")
+        if "Finding" in text:
+            found |= {name or place for name, place in RULE.findall(text)}
+        if path.stem in OF_DISKS:
+            words = r"(?:exam\.finding\(|0x\d\d: \(|CounterRule\(\n\s+\"[\w-]+\",)\s+\"([a-z-]+)\","
+            found |= {f"disk.{name}" for name in re.findall(words, text)}
+    found = {rule.partition("{")[0].rstrip(".") for rule in found - NO_RULES}
+    kinds = {f"box.memory-{kind}" for kind in ("corrected", "uncorrected")}
+    return (found - {"box.memory-"}) | kinds
+
+
+def test_what_every_finding_means_is_said_in_the_other_language() -> None:
+    said = json.loads((WEB / "i18n/zh" / OF_THE_BOX).read_text("utf-8"))
+    rules = named_rules()
+    assert len(rules) > 50
+    assert set(said) == {f"rule.{rule}.{part}" for rule in rules for part in ("what", "then", "do")}
+    assert not {key for key, text in said.items() if not is_chinese(text)}
+    assert json.loads((WEB / "i18n/en" / OF_THE_BOX).read_text("utf-8")) == {}
+
+
+def test_every_verb_that_becomes_a_job_has_a_name() -> None:
+    jobs = {f"verb.{verb.name.replace(' ', '_')}" for verb in build_verbs() if verb.is_job}
+    quick = {f"verb.{verb.name.replace(' ', '_')}" for verb in build_verbs() if verb.is_quick}
+    assert not {name for name in jobs - quick if name not in ENGLISH}
+    assert not {key for key in ENGLISH if key.startswith("verb.") and key not in jobs}
 
 
 # ---- what modules ask for -----------------------------------------------------------------------

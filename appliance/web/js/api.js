@@ -3,9 +3,14 @@
 // A session that ended and an action that wants the password again do not fail here: the request
 // waits for the dialog of `session.js` and is then sent once more, so nobody loses what was typed.
 
+import { fetchTwice } from "./fetching.js";
+
 const BASE = "/api/v1";
-const TIMEOUT_MS = 30_000;
+const TIMEOUT_MS = 60_000; // longer than the box is asked to wait for an answer
+const TURNS_MAX = 4; // a session that ended, a new one that has not confirmed yet, and both again
 const DONE_CODES = new Set([0, 3]); // done, and done with named gaps
+// What the exit codes of the command mean; any other is only that it failed.
+const EXIT_CODES = { 2: "usage", 4: "damage", 5: "not-found", 6: "busy", 7: "no-space", 8: "locked" };
 
 /** An answer that is not the wanted one, as problem+json says it. `code` names the sentence. */
 export class Problem extends Error {
@@ -25,6 +30,10 @@ function codeOf(status) {
     507: "no-space" };
   return known[status] || (status >= 500 ? "server" : "refused");
 }
+
+/** Why a job failed, as its exit code names it; its own words are the detail. */
+export const problemOfJob = (job) =>
+  new Problem(422, { code: EXIT_CODES[job.exit_code] || "job", detail: job.error || "" });
 
 // Set by session.js: what to do before a request is worth repeating. Each gives true to repeat it.
 const recoveries = { signedOut: null, unconfirmed: null };
@@ -56,7 +65,7 @@ async function send(method, path, { query, body, key, signal, headers } = {}) {
   }
   let response;
   try {
-    response = await fetch(address(path, query), options);
+    response = await fetchTwice(address(path, query), options);
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Problem(0, {});
@@ -87,11 +96,11 @@ async function recovered(problem, options) {
 }
 
 async function exchange(method, path, options = {}) {
-  for (;;) {
+  for (let turn = 0; ; turn += 1) {
     const response = await send(method, path, options);
     if (response.ok) return response;
     const problem = await problemOf(response);
-    if (!(await recovered(problem, options))) throw problem;
+    if (turn === TURNS_MAX || !(await recovered(problem, options))) throw problem;
   }
 }
 
@@ -126,24 +135,35 @@ export async function run(verb, values = {}, options = {}) {
   return post(`/run/${verb.split(" ").map(encodeURIComponent).join("/")}`, values, options);
 }
 
+/** What is quick is no job and says only how it ended. */
+const isDone = ({ state, exit_code: code }) =>
+  (state ? ["done", "gaps"].includes(state) : DONE_CODES.has(code));
+
 /** The result of a verb that answers at once; throws its error. */
 export async function ask(verb, values = {}, options = {}) {
   const answer = await run(verb, values, { ...options, query: { wait: 30 } });
-  // What is quick is no job and says only how it ended.
-  const isDone = answer.state ? ["done", "gaps"].includes(answer.state) : DONE_CODES.has(answer.exit_code);
-  if (isDone) return answer.result;
-  throw new Problem(422, { code: "job", detail: answer.error || "" });
+  if (isDone(answer)) return answer.result;
+  throw problemOfJob(answer);
 }
 
-/** A job to its end, for what somebody waits for; gives its result and throws its error. */
-export async function settle(verb, values = {}) {
-  let job = await run(verb, values, { query: { wait: 30 } });
+/** What a verb comes to, for what somebody waits for; throws its error. */
+export const settle = async (verb, values = {}) => finish(await run(verb, values, { query: { wait: 30 } }));
+
+/** A job that was begun, as it is when it has ended, however it did. */
+export async function awaitEnd(begun) {
+  let job = begun;
   while (job.state === "queued" || job.state === "running") {
     await new Promise((resolve) => setTimeout(resolve, 500));
     job = await get(at`/jobs/${job.id}`);
   }
-  if (job.state === "done" || job.state === "gaps") return job.result;
-  throw new Problem(422, { code: "job", detail: job.error || "" });
+  return job;
+}
+
+/** The result of a job that was begun; throws its error, so that a form keeps what was typed. */
+export async function finish(begun) {
+  const job = await awaitEnd(begun);
+  if (isDone(job)) return job.result;
+  throw problemOfJob(job);
 }
 
 /** A path with each part escaped: `at\`/machines/${name}/points\``. */

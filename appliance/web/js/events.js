@@ -15,7 +15,7 @@ let timer = 0;
 /** "open", "connecting" or "lost": shown when it is not open for longer than a moment. */
 export const line = new Store("connecting");
 
-/** Calls `listener(kind, data)` for each event, and with ("again", null) after a break. */
+/** Calls `listener(kind, data)` for each event, with ("lost", null) at a break, ("again", null) after it. */
 export function listen(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);
@@ -58,6 +58,7 @@ function parse(text) {
 function openLater() {
   closeEvents();
   line.set("lost");
+  tell("lost", null);
   timer = setTimeout(openEvents, waitMs * (0.75 + Math.random() / 2));
   waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS);
 }

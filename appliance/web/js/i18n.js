@@ -1,5 +1,6 @@
 // Words, numbers and times in the reader's language. Catalogues are loaded by area, when needed.
 
+import { fetchTwice } from "./fetching.js";
 import { Store } from "./store.js";
 
 export const LANGUAGES = { en: "English", zh: "简体中文" };
@@ -27,7 +28,7 @@ export async function loadWords(...names) {
 function loadArea(tongue, name) {
   const place = `${tongue}/${name}`;
   if (!loading.has(place)) {
-    const request = fetch(new URL(`../i18n/${place}.json`, import.meta.url)).then(async (reply) => {
+    const request = fetchTwice(new URL(`../i18n/${place}.json`, import.meta.url)).then(async (reply) => {
       if (!reply.ok) throw new Error(place);
       Object.assign(catalogues[tongue], await reply.json());
     });

@@ -5,7 +5,7 @@ import { Store } from "./store.js";
 import { loadWords } from "./i18n.js";
 import { ROUTES } from "./routes.js";
 
-/** {page, params, query, path, route}, or {error} when the page's module did not arrive. */
+/** {page, params, query, path, route, address}, or {error} when the page's module did not arrive. */
 export const place = new Store(null);
 
 /** A link: `href("/machines", name)` escapes each part. */
@@ -45,20 +45,21 @@ let latest = 0;
 
 /** Load the page of the current address and show it. A slower, older answer never wins. */
 export async function followAddress() {
-  const [path, search = ""] = (location.hash.slice(1) || "/").split("?");
+  const address = location.hash || "#/";
+  const [path, search = ""] = address.slice(1).split("?");
   const query = Object.fromEntries(new URLSearchParams(search));
   const found = match(path);
   const ticket = ++latest;
   if (!found) {
-    place.set({ path, query, params: {}, route: null, page: null });
+    place.set({ address, path, query, params: {}, route: null, page: null });
     return;
   }
   try {
     const [module] = await Promise.all([found.route.load(), loadWords(...found.route.words)]);
     if (ticket !== latest) return;
-    place.set({ path, query, ...found, page: module.default });
+    place.set({ address, path, query, ...found, page: module.default });
   } catch (error) {
-    if (ticket === latest) place.set({ path, query, ...found, page: null, error });
+    if (ticket === latest) place.set({ address, path, query, ...found, page: null, error });
   }
 }
 

@@ -1,7 +1,7 @@
 // Who is looking: signing in and out, and the two questions that may interrupt any action.
 
 import { get, post, put, recoverWith, remove } from "./api.js";
-import { closeEvents, openEvents } from "./events.js";
+import { closeEvents, listen, openEvents } from "./events.js";
 import { Store } from "./store.js";
 
 const RANKS = { viewer: 0, operator: 1, admin: 2 };
@@ -89,7 +89,19 @@ function askOnce(kind) {
   return waiting[kind];
 }
 
-recoverWith({
-  signedOut: () => (session.value.state === "in" ? askOnce("login") : false),
-  unconfirmed: () => askOnce("confirm"),
+/**
+ * A request was refused as nobody's. Whoever confirms gets a new cookie, so one that was on its way
+ * meanwhile carried the old one: only who really has no session any more is asked.
+ */
+async function signedOut() {
+  if (session.value.state !== "in") return false;
+  const isIn = await get("/session", { isFinal: true }).then(() => true, () => false);
+  return isIn || askOnce("login");
+}
+
+recoverWith({ signedOut, unconfirmed: () => askOnce("confirm") });
+
+// A stream that broke may mean that the session ended: nobody is to look at an old page and wait.
+listen((kind) => {
+  if (kind === "lost" && session.value.state === "in") get("/session").catch(() => {});
 });

@@ -54,7 +54,7 @@ function Frame() {
     <button type="button" class="skip" onClick=${skip}>${t("shell.skip")}</button>
     <div class="frame">
       <${Side} here=${here} isOpen=${isMenuOpen} onMenu=${() => setMenuOpen(!isMenuOpen)} />
-      <main ref=${main} tabindex="-1">
+      <main ref=${main} tabindex="-1" data-page=${here?.address}>
         <${LineNotice} />
         <${Current} here=${here} />
       </main>

@@ -8,6 +8,7 @@ import { Action } from "./action.js";
 import { Button } from "./button.js";
 import { Chart } from "./chart.js";
 import { verdictOf } from "./chassis.js";
+import { describeFinding } from "./finding_words.js";
 import { Card } from "./page.js";
 import { ReplaceDisk } from "./replace_disk.js";
 import { State } from "./state.js";
@@ -58,12 +59,17 @@ function Details({ bay, disk, disks, onChange }) {
         .map(([name, value]) => html`<dt>${t(`disks.fact.${name}`)}</dt><dd>${value}</dd>`)}
     </dl>
     <${Loading} resource=${detail}>
-      ${findings.map((one) => html`<${Notice} tone=${TONES[one.severity]} title=${html`<span lang="en">${one.summary}</span>`} key=${one.rule}>
-        <p lang="en">${one.consequence}</p><p lang="en">${one.action}</p><//>`)}
+      ${findings.map((one) => html`<${DiskFinding} finding=${one} key=${one.rule} />`)}
       ${stakes.map((stake) => html`<${Stake} stake=${stake} />`)}
       <${Trends} trends=${trends} />
     <//>
     <${Replace} ...${{ bay, disk, disks, onChange }} />`;
+}
+
+function DiskFinding({ finding }) {
+  const { title, own, consequence, action } = describeFinding(finding);
+  return html`<${Notice} tone=${TONES[finding.severity]} title=${title}>
+    <p>${consequence}</p><p>${action}</p>${own && html`<p class="note">${own}</p>`}<//>`;
 }
 
 function Replace({ disk, disks, onChange }) {

@@ -3,14 +3,13 @@
 import { html, useState } from "../view.js";
 import { moment, t } from "../i18n.js";
 import { useAnswer } from "../answer.js";
-import { run } from "../api.js";
+import { settle } from "../api.js";
 import { may } from "../session.js";
 import { Button } from "./button.js";
 import { Consequences } from "./consequences.js";
 import { ChoiceField, Form, NumberField, TextField, useForm } from "./form.js";
 import { Card } from "./page.js";
 import { describeKept, describeProtection } from "./policy_words.js";
-import { JobProgress } from "./progress.js";
 import { Loading } from "./trouble.js";
 
 const KEEP = ["last", "hourly", "daily", "weekly", "monthly", "yearly"];
@@ -18,20 +17,18 @@ const KEEP = ["last", "hourly", "daily", "weekly", "monthly", "yearly"];
 /** `settings` is the answer of `machines show`. */
 export function PolicyCard({ name, settings }) {
   const [isOpen, setOpen] = useState(false);
-  const [job, setJob] = useState(null);
   const data = settings.data?.policy;
-  const end = () => settings.reload();
+  const saved = async () => {
+    setOpen(false);
+    await settings.reload();
+  };
   const edit = !isOpen && may("admin") && html`<${Button} onPress=${() => setOpen(true)}>${t("action.edit")}<//>`;
   return html`<${Card} title=${t("policy.title")} action=${edit}>
     <${Loading} resource=${settings}>
       ${data && html`<p>${describeProtection(data.protection)}</p>
         <p>${describeKept(data.policy)}</p>
         ${data.next_slots?.length > 0 && html`<p class="note">${t("policy.next", { times: data.next_slots.map((time) => moment(time)).join(" · ") })}</p>`}`}
-      ${job && html`<${JobProgress} id=${job} onEnd=${end} key=${job} />`}
-      ${data && isOpen && html`<${Edit} ...${{ name, data }} onClose=${() => setOpen(false)} onSaved=${(id) => {
-        setOpen(false);
-        setJob(id);
-      }} />`}
+      ${data && isOpen && html`<${Edit} ...${{ name, data }} onClose=${() => setOpen(false)} onSaved=${saved} />`}
     <//>
   <//>`;
 }
@@ -40,7 +37,10 @@ function Edit({ name, data, onClose, onSaved }) {
   const presets = useAnswer("policy presets").data?.presets ?? [];
   const form = useForm(valuesOf(data), {
     draft: `policy.${name}`,
-    onSubmit: async (values) => onSaved((await run("policy set", argumentsOf(name, values))).id),
+    onSubmit: async (values) => {
+      await settle("policy set", argumentsOf(name, values));
+      await onSaved();
+    },
   });
   const { values } = form;
   const preset = presets.find((one) => one.name === values.preset);

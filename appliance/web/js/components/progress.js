@@ -1,13 +1,13 @@
 // A job while it runs: phase, how far, how fast, how long still, and what holds it back.
 
-import { at, get, post } from "../api.js";
+import { at, get, post, problemOfJob } from "../api.js";
 import { listen } from "../events.js";
 import { duration, has, number, percent, rate, size, t } from "../i18n.js";
 import { html, useEffect, useState } from "../view.js";
 import { Button } from "./button.js";
 import { confirmFirst } from "./dialog.js";
 import { State } from "./state.js";
-import { Trouble } from "./trouble.js";
+import { Trouble, sentenceOf } from "./trouble.js";
 
 const ENDED = new Set(["done", "gaps", "failed", "cancelled", "interrupted"]);
 export const isEnded = (job) => ENDED.has(job.state);
@@ -30,8 +30,10 @@ export function useJob(id) {
         .catch((problem) => setState((old) => ({ ...old, problem })));
     ask();
     return listen((kind, data) => {
-      if (kind === "again") ask();
-      else if (kind === "job" && data && String(data.id) === String(id)) setState({ job: data, problem: null });
+      const isOurs = kind === "job" && data && String(data.id) === String(id);
+      // An event tells that a job has ended; what came of it has to be asked for.
+      if (kind === "again" || (isOurs && isEnded(data))) ask();
+      else if (isOurs) setState({ job: data, problem: null });
     });
   }, [id]);
   return state;
@@ -112,6 +114,7 @@ export function Outcome({ job }) {
   const time = job.started_at && job.ended_at ? (new Date(job.ended_at) - new Date(job.started_at)) / 1000 : null;
   return html`<div class="outcome">
     <p class="note">${time === null ? t(`outcome.${job.state}`) : t("outcome.after", { outcome: t(`outcome.${job.state}`), time: duration(time) })}</p>
+    ${job.state === "failed" && html`<p>${sentenceOf(problemOfJob(job))}</p>`}
     ${job.error && html`<p class="mono error-text" lang="en">${job.error}</p>`}
   </div>`;
 }

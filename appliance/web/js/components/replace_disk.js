@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "../view.js";
 import { size, t } from "../i18n.js";
-import { run } from "../api.js";
+import { awaitEnd, problemOfJob, run } from "../api.js";
 import { Action } from "./action.js";
 import { Button } from "./button.js";
 import { CheckField, SelectField } from "./form.js";
@@ -40,8 +40,8 @@ function Plan({ values, onEnd }) {
   const [plan, setPlan] = useState(null);
   const [problem, setProblem] = useState(null);
   useEffect(() => {
-    run("disks replace", values, { query: { wait: 30 } }).then(
-      (job) => (job.result?.steps ? setPlan(job.result) : setProblem({ code: "job", detail: job.error ?? "" })),
+    run("disks replace", values, { query: { wait: 30 } }).then(awaitEnd).then(
+      (job) => (job.result?.steps ? setPlan(job.result) : setProblem(problemOfJob(job))),
       setProblem,
     );
   }, []);

@@ -2,7 +2,7 @@
 
 import { html, useState } from "../view.js";
 import { t } from "../i18n.js";
-import { run } from "../api.js";
+import { finish, run } from "../api.js";
 import { may } from "../session.js";
 import { Button } from "./button.js";
 import { Consequences } from "./consequences.js";
@@ -19,7 +19,12 @@ export function AddVault({ isFirst, onEnd }) {
   const form = useForm(FIRST, {
     draft: "vault",
     secrets: ["key", "secret"],
-    onSubmit: async (values) => setJob((await run("vault add", argumentsOf(values))).id),
+    onSubmit: async (values) => {
+      const begun = await run("vault add", argumentsOf(values));
+      setJob(begun.id);
+      await finish(begun).finally(() => setJob(null));
+      await onEnd();
+    },
   });
   if (!may("admin")) return null;
   if (!isOpen) return html`<div class="actions"><${Button} icon="add" onPress=${() => setOpen(true)}>${t("vault.add")}<//></div>`;
@@ -36,7 +41,7 @@ export function AddVault({ isFirst, onEnd }) {
       ${isLong && html`<${CheckField} form=${form} name="isAgreed" label=${t("vault.long_lock")} />`}
       <${Consequences} items=${[t("vault.will_probe"), t("vault.will_seal"), lock > 0 && t("vault.will_lock", { days: lock })]} />
     <//>
-    ${job && html`<${JobProgress} id=${job} onEnd=${onEnd} key=${job} />`}
+    ${job && html`<${JobProgress} id=${job} />`}
   <//>`;
 }
 

@@ -2,23 +2,21 @@
 
 import { html, useState } from "../view.js";
 import { number, percent, rate, roughly, size, t } from "../i18n.js";
-import { run } from "../api.js";
+import { settle } from "../api.js";
 import { may } from "../session.js";
 import { Button } from "./button.js";
 import { Form, NumberField, TextField, useForm } from "./form.js";
 import { Card } from "./page.js";
-import { JobProgress } from "./progress.js";
 
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
 
 export function VaultLimits({ vault, onEnd }) {
   const [isOpen, setOpen] = useState(false);
-  const [job, setJob] = useState(null);
   const edit = !isOpen && may("admin") && html`<${Button} onPress=${() => setOpen(true)}>${t("action.edit")}<//>`;
-  const saved = (id) => {
+  const saved = async () => {
     setOpen(false);
-    setJob(id);
+    await onEnd();
   };
   return html`<${Card} title=${t("vault.limits")} action=${edit}>
     ${isOpen
@@ -30,7 +28,6 @@ export function VaultLimits({ vault, onEnd }) {
           <dt>${t("vault.budget")}</dt><dd>${vault.budget_bytes_per_day ? size(vault.budget_bytes_per_day) : t("vault.no_limit")}</dd>
           <dt>${t("vault.target")}</dt><dd>${roughly(vault.rpo_s)}</dd>
         </dl>`}
-    ${job && html`<${JobProgress} id=${job} onEnd=${onEnd} key=${job} />`}
   <//>`;
 }
 
@@ -44,7 +41,10 @@ function Edit({ vault, onSaved, onClose }) {
     rpo: vault.rpo_s / 3600,
   }, {
     draft: `vault.${vault.name}`,
-    onSubmit: async (values) => onSaved((await run("vault limit", argumentsOf(vault, values))).id),
+    onSubmit: async (values) => {
+      await settle("vault limit", argumentsOf(vault, values));
+      await onSaved();
+    },
   });
   return html`<${Form} form=${form} action=${t("action.save")} more=${html`<${Button} onPress=${onClose}>${t("action.cancel")}<//>`}>
     <${TextField} form=${form} name="windows" label=${t("vault.windows")} hint=${t("vault.windows_hint")} isOptional />

@@ -21,7 +21,11 @@ export function connect(element, path, password, tell) {
   tell("connecting");
   rfb.addEventListener("connect", () => tell("connected"));
   rfb.addEventListener("securityfailure", () => tell("refused"));
-  rfb.addEventListener("disconnect", () => tell("closed"));
+  let isOver = false;
+  rfb.addEventListener("disconnect", () => {
+    isOver = true;
+    tell("closed");
+  });
   const release = giveWayOut(element, rfb);
   return {
     focus: () => rfb.focus(),
@@ -33,7 +37,7 @@ export function connect(element, path, password, tell) {
     },
     close: () => {
       release();
-      rfb.disconnect();
+      if (!isOver) rfb.disconnect();
     },
   };
 }

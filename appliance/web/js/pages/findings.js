@@ -6,6 +6,7 @@ import { useResource } from "../resource.js";
 import { may } from "../session.js";
 import { html, useState } from "../view.js";
 import { Button } from "../components/button.js";
+import { describeFinding } from "../components/finding_words.js";
 import { Page } from "../components/page.js";
 import { State } from "../components/state.js";
 import { tell } from "../components/toast.js";
@@ -45,15 +46,17 @@ function Finding({ finding, onChange }) {
       setProblem(error);
     }
   };
+  const words = describeFinding(finding);
   return html`<article class=${`card finding is-${LOOKS[finding.severity]}`}>
     <header class="spread">
       <${State} name=${LOOKS[finding.severity] || "unknown"} />
       <span class="note">${finding.subject}</span>
     </header>
-    <h2 lang="en">${finding.summary}</h2>
+    <h2>${words.title}</h2>
     <dl class="facts">
-      ${finding.consequence && html`<dt>${t("findings.consequence")}</dt><dd lang="en">${finding.consequence}</dd>`}
-      <dt>${t("findings.action")}</dt><dd lang="en">${finding.action}</dd>
+      ${words.consequence && html`<dt>${t("findings.consequence")}</dt><dd>${words.consequence}</dd>`}
+      <dt>${t("findings.action")}</dt><dd>${words.action}</dd>
+      ${words.own && html`<dt>${t("findings.own_words")}</dt><dd>${words.own}</dd>`}
       ${finding.evidence.map((one) => html`<dt>${t("findings.evidence")}</dt><dd><${Evidence} evidence=${one} /></dd>`)}
     </dl>
     <${Trouble} problem=${problem} />

@@ -1,6 +1,6 @@
 // The first administrator. With it the setup window closes.
 
-import { get, post } from "../../api.js";
+import { Problem, get, post } from "../../api.js";
 import { t } from "../../i18n.js";
 import { renewSession } from "../../session.js";
 import { progress } from "../../setup_progress.js";
@@ -8,7 +8,13 @@ import { html, useEffect, useState } from "../../view.js";
 import { Form, PasswordField, TextField, useForm } from "../../components/form.js";
 import { Notice } from "../../components/trouble.js";
 import { rememberWay } from "./host.js";
+import { KeyField } from "./key_field.js";
 import { Step } from "./step.js";
+
+/** Who may set the box up is forbidden nothing but to come without its key. */
+function explain(problem) {
+  throw problem.code === "forbidden" ? new Problem(problem.status, { code: "recovery-key" }) : problem;
+}
 
 export function Admin({ next, back }) {
   const [needsKey, setNeedsKey] = useState(false);
@@ -18,7 +24,7 @@ export function Admin({ next, back }) {
   const form = useForm({ user: "admin", password: "", again: "", recovery_key: "" }, {
     draft: "first-admin", secrets: ["password", "again", "recovery_key"],
     onSubmit: async ({ user, password, recovery_key: key }) => {
-      await post("/setup/admin", { user, password, ...(key ? { recovery_key: key } : {}) }, { isFinal: true });
+      await post("/setup/admin", { user, password, ...(key ? { recovery_key: key } : {}) }, { isFinal: true }).catch(explain);
       next();
       await renewSession();
       await rememberWay(progress.value.way);
@@ -33,7 +39,7 @@ export function Admin({ next, back }) {
       <${PasswordField} form=${form} name="password" label=${t("signin.password")} hint=${t("signin.new_hint")} autocomplete="new-password" />
       <${PasswordField} form=${form} name="again" label=${t("signin.again")} autocomplete="new-password" wrong=${differs ? t("signin.differs") : null} />
       ${needsKey && html`<${Notice} tone="warn"><p>${t("setup.had_admin")}</p><//>
-        <${TextField} form=${form} name="recovery_key" label=${t("setup.recovery_key")} hint=${t("setup.recovery_key_hint")} />`}
+        <${KeyField} form=${form} />`}
     <//>
   <//>`;
 }

@@ -1,6 +1,6 @@
 // The disks of the box, and an array of those that are empty.
 
-import { run } from "../../api.js";
+import { run, settle } from "../../api.js";
 import { size, t } from "../../i18n.js";
 import { useResource } from "../../resource.js";
 import { html, useState } from "../../view.js";
@@ -44,33 +44,36 @@ export function Disks({ next, back }) {
   <//>`;
 }
 
-/** The box proposes the layout; nothing is written before the plan was seen and agreed to. */
+/** The box chooses disks and layout; nothing is written before the plan was seen and agreed to. */
 function MakeArray({ disks, onMade }) {
   const [plan, setPlan] = useState(null);
   const [job, setJob] = useState(null);
   const [problem, setProblem] = useState(null);
-  const names = disks.map((disk) => disk.name);
   const attempt = (action) => async () => {
     setProblem(null);
     await action().catch(setProblem);
   };
-  const propose = attempt(async () => {
-    const asked = await run("array create", { disks: names }, { query: { wait: 30 } });
-    if (asked.error) setProblem({ code: "job", detail: asked.error, status: 422 });
-    else setPlan(asked.result);
-  });
+  const look = () => settle("array create");
+  const propose = attempt(async () => setPlan(await look()));
   const carryOut = attempt(async () => {
     const isAgreed = await confirmFirst({
-      title: t("setup.array_title"), body: t("setup.array_body", { disks: names.join(", ") }),
+      title: t("setup.array_title"), body: t("setup.array_body", { disks: plan.disks.join(", ") }),
       action: t("setup.array_make"), tone: "danger",
     });
-    if (isAgreed) setJob((await run("array create", { disks: names, yes: true })).id);
+    if (!isAgreed) return;
+    // A disk that was plugged in meanwhile makes another plan, and nobody has agreed to that one.
+    const now = await look();
+    if (JSON.stringify(now) === JSON.stringify(plan)) setJob((await run("array create", { yes: true })).id);
+    else setPlan(now);
   });
   return html`<section class="card">
     <h2>${t("setup.array")}</h2>
     <p>${t("setup.array_text", { count: disks.length })}</p>
     <${Trouble} problem=${problem} />
-    ${plan && html`<${Consequences} items=${stepsOf(plan)} />`}
+    ${plan && html`<div lang="en" class="stack">
+      <${Consequences} title=${plan.title} items=${plan.steps.map((step) => step.text)} />
+      ${plan.warnings.map((text) => html`<${Notice} tone="warn"><p>${text}</p><//>`)}
+    </div>`}
     ${job
       ? html`<${JobProgress} id=${job} onEnd=${onMade} />`
       : html`<div class="actions">${plan
@@ -78,5 +81,3 @@ function MakeArray({ disks, onMade }) {
           : html`<${Button} onPress=${propose}>${t("setup.array_propose")}<//>`}</div>`}
   </section>`;
 }
-
-const stepsOf = (plan) => (plan.steps || []).map((step) => (typeof step === "string" ? step : step.text || step.what || ""));

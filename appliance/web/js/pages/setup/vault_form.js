@@ -12,7 +12,7 @@ export const isComplete = ({ kind, ...values }) =>
 
 /** Address and credentials as the verbs take them. */
 export function addressOf(values) {
-  if (values.kind === "directory") return { url: `file://${encodeURI(values.directory)}` };
+  if (values.kind === "directory") return { url: `file://${values.directory.split("/").map(encodeURIComponent).join("/")}` };
   const endpoint = values.endpoint.includes("://") ? values.endpoint : `https://${values.endpoint}`;
   const query = new URLSearchParams({ endpoint, ...(values.region ? { region: values.region } : {}) });
   return {
