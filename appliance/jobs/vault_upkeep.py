@@ -15,6 +15,7 @@ from appliance.formats.vault_settings import VaultSettings
 from appliance.formats.window import Window
 from appliance.jobs.schedule import Scene, Task
 from appliance.store.layout import Layout
+from appliance.vault.travel import find_change_s
 
 PRIORITY, PRIORITY_AT_STAKE = 40, 5
 SETTLE = timedelta(minutes=5)
@@ -85,10 +86,10 @@ class VaultSyncs:
 
 
 def find_change(layout: Layout) -> datetime:
-    """When points came or went last, by the times of their folders."""
+    """When points came or went last, by the times of their folders, or settings changed."""
     with os.scandir(layout.points) as folders:
         times = [entry.stat().st_mtime for entry in folders]
-    return datetime.fromtimestamp(max(times, default=0.0), UTC)
+    return datetime.fromtimestamp(max(*times, find_change_s(layout), 0.0), UTC)
 
 
 def name_sync(vault: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -149,11 +150,15 @@ class Room:
         )
         self.answers = {one.subject: one for one in self.syncs.list_new(NOW - 8 * DAY, {})}
         self.states: dict[str, str] = {}
+        made_s = (NOW - 9 * DAY).timestamp()
+        for folder in self.layout.root.iterdir():
+            os.utime(folder, (made_s, made_s))
         self.change(NOW - 9 * DAY)
 
-    def change(self, when: datetime) -> None:
-        import os
+    def change_settings(self, when: datetime) -> None:
+        os.utime(self.layout.root / "policies", (when.timestamp(), when.timestamp()))
 
+    def change(self, when: datetime) -> None:
         os.utime(self.layout.points / "m", (when.timestamp(), when.timestamp()))
 
     def due(self, now: datetime = NOW) -> list[Task]:
@@ -175,7 +180,10 @@ def test_a_new_vault_is_synced_at_once_and_then_when_something_changed(state: Pa
     room.done(task, NOW + 10 * HOUR)
     room.change(NOW + 10 * HOUR + SETTLE / 2)
     assert not room.due(NOW + 10 * HOUR + SETTLE * 0.9)
-    assert room.due(NOW + 10 * HOUR + SETTLE)
+    (task,) = room.due(NOW + 10 * HOUR + SETTLE)
+    room.done(task, NOW + 11 * HOUR)
+    room.change_settings(NOW + 12 * HOUR)
+    assert room.due(NOW + 12 * HOUR + SETTLE), "what a successor needs goes as well"
 
 
 def test_the_vault_that_waits_longest_goes_first(state: Path) -> None:
