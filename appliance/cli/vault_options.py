@@ -67,7 +67,8 @@ rule; without any rule everything stays.
 """
 _PRUNE = """\
 Take the points out of a vault that no rule of 'vault retain' keeps, and delete what nothing living
-needs. Under lock an object goes only after its lock has ended. Held points stay.
+needs. Under lock an object goes only after its lock has ended. Held points stay. Many small
+containers, as hourly increments make them, are merged into full ones.
 """
 _POLICY = """\
 Print the least rights that the credentials of this box need on the bucket, as a bucket policy.

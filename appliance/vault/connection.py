@@ -31,6 +31,7 @@ from appliance.vault.delta_sending import LINE_RATE, DeltaSending
 from appliance.vault.destinations import Destinations
 from appliance.vault.gate import Gate
 from appliance.vault.locks import Locks
+from appliance.vault.merging import MergeRule, Merging
 from appliance.vault.needs import Walk
 from appliance.vault.opening import open_bucket
 from appliance.vault.publishing import Publisher, write_seal
@@ -128,15 +129,7 @@ class Connection:
         self, publisher: Publisher, wardrobe: Wardrobe, destinations: Destinations | None = None
     ) -> Sync:
         """What brings the vault up to date; without `destinations` with all there is."""
-        uploader = Uploader(
-            self.bucket,
-            self.store.layout,
-            self.ledger,
-            wardrobe,
-            gate=self.gate,
-            progress=self.progress,
-            lock_until=self.lock_until,
-        )
+        uploader = self._uploader(wardrobe)
         walk = Walk(self.store, self.ledger, wardrobe, self.progress)
         locks = Locks(self.bucket, self.ledger, self.clock, self.settings.lock_days)
         folder = self.registry.folder(self.settings.name)
@@ -156,6 +149,37 @@ class Connection:
             boots=boots,
             deltas=deltas,
             destinations=destinations,
+        )
+
+    def merging(
+        self,
+        contents: Contents,
+        publisher: Publisher,
+        wardrobe: Wardrobe,
+        rule: MergeRule | None = None,
+    ) -> Merging:
+        """What makes full containers of the vault's small ones."""
+        return Merging(
+            self.store,
+            contents,
+            publisher,
+            self._uploader(wardrobe),
+            wardrobe,
+            ledger=self.ledger,
+            folder=self.registry.folder(self.settings.name),
+            progress=self.progress,
+            rule=rule,
+        )
+
+    def _uploader(self, wardrobe: Wardrobe) -> Uploader:
+        return Uploader(
+            self.bucket,
+            self.store.layout,
+            self.ledger,
+            wardrobe,
+            gate=self.gate,
+            progress=self.progress,
+            lock_until=self.lock_until,
         )
 
     def survey(self, contents: Contents, publisher: Publisher, wardrobe: Wardrobe) -> Survey:
