@@ -20,6 +20,7 @@ from appliance.base.errors import HoldfastError
 LEDGER = "ledger.db"
 _SCHEMA = 1
 _WAIT_S = 60.0
+_DAMAGED = "damaged"
 _BATCH = 500  # below SQLite's limit of variables
 _TABLES = """
 CREATE TABLE IF NOT EXISTS objects (
@@ -160,6 +161,24 @@ class VaultLedger:
             "SELECT count(*), coalesce(sum(size), 0) FROM objects WHERE present = 1", ()
         )
         return int(rows[0][0]), int(rows[0][1])
+
+    # ---- what is damaged in the vault ----
+
+    def note_damaged(self, name: bytes) -> None:
+        """The object `name` is not what was sent; the next sync sees to it."""
+        with self.batch():
+            known = set(self.note(_DAMAGED) or ())
+            self.set_note(_DAMAGED, sorted({*known, name.hex()}))
+
+    def damaged(self) -> list[bytes]:
+        """What was noted as damaged and is not seen to yet."""
+        return [bytes.fromhex(name) for name in self.note(_DAMAGED) or ()]
+
+    def forget_damaged(self, names: Iterable[bytes]) -> None:
+        """These are seen to."""
+        with self.batch():
+            done = {name.hex() for name in names}
+            self.set_note(_DAMAGED, sorted(set(self.note(_DAMAGED) or ()) - done))
 
     # ---- what was merged ----
 

@@ -189,7 +189,7 @@ class Connection:
             publisher,
             self.ledger,
             wardrobe,
-            remote=self.store.points.remote,
+            points=self.store.points,
             progress=self.progress,
         )
 
