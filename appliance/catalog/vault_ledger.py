@@ -20,6 +20,7 @@ from appliance.base.errors import HoldfastError
 LEDGER = "ledger.db"
 _SCHEMA = 1
 _WAIT_S = 60.0
+_DAMAGED = "damaged"
 _BATCH = 500  # below SQLite's limit of variables
 _TABLES = """
 CREATE TABLE IF NOT EXISTS objects (
@@ -33,6 +34,8 @@ CREATE TABLE IF NOT EXISTS points (
 CREATE TABLE IF NOT EXISTS sketches (
     feature INTEGER PRIMARY KEY, number INTEGER NOT NULL, ordinal INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS sketched (number INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS merged (
+    name BLOB PRIMARY KEY, number INTEGER NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
@@ -158,6 +161,80 @@ class VaultLedger:
             "SELECT count(*), coalesce(sum(size), 0) FROM objects WHERE present = 1", ()
         )
         return int(rows[0][0]), int(rows[0][1])
+
+    # ---- what is damaged in the vault ----
+
+    def note_damaged(self, name: bytes) -> None:
+        """The object `name` is not what was sent; the next sync sees to it."""
+        with self.batch():
+            known = set(self.note(_DAMAGED) or ())
+            self.set_note(_DAMAGED, sorted({*known, name.hex()}))
+
+    def damaged(self) -> list[bytes]:
+        """What was noted as damaged and is not seen to yet."""
+        return [bytes.fromhex(name) for name in self.note(_DAMAGED) or ()]
+
+    def forget_damaged(self, names: Iterable[bytes]) -> None:
+        """These are seen to."""
+        with self.batch():
+            done = {name.hex() for name in names}
+            self.set_note(_DAMAGED, sorted(set(self.note(_DAMAGED) or ()) - done))
+
+    # ---- what was merged ----
+
+    def small(self, most_bytes: int) -> list[Held]:
+        """Containers in the vault of less than so many bytes, oldest first."""
+        rows = self._select(
+            "SELECT number, name, size, kind, present, until FROM objects WHERE present = 1 "
+            "AND size < ? AND kind IN ('containers', 'deltas') ORDER BY number",
+            (most_bytes,),
+        )
+        return list(map(_held, rows))
+
+    def count_containers(self) -> int:
+        """How many containers of every size are in the vault."""
+        rows = self._select(
+            "SELECT count(*) FROM objects WHERE present = 1 AND kind IN ('containers', 'deltas')",
+            (),
+        )
+        return int(rows[0][0])
+
+    def put_merged(self, name: bytes, into: int, since_s: int) -> None:
+        """What is needed of container `name` lies in object number `into` since then."""
+        with self.batch():
+            self._database.execute(
+                "UPDATE merged SET number = ? WHERE number = "
+                "(SELECT number FROM objects WHERE name = ?)",
+                (into, name),
+            )
+            self._database.execute(
+                "INSERT OR REPLACE INTO merged VALUES (?, ?, ?)", (name, into, since_s)
+            )
+
+    def merged(self, name: bytes) -> int | None:
+        """The number of the object into which a container was merged, if that is there."""
+        rows = self._select(
+            "SELECT merged.number FROM merged JOIN objects USING (number) "
+            "WHERE merged.name = ? AND present = 1",
+            (name,),
+        )
+        return int(rows[0][0]) if rows else None
+
+    def merged_since(self, since_s: int) -> list[bytes]:
+        """The containers that were merged into others then or later."""
+        return [
+            bytes(row[0])
+            for row in self._select("SELECT name FROM merged WHERE since >= ?", (since_s,))
+        ]
+
+    def drop_merged(self) -> None:
+        """Forget where containers went whose successors are gone."""
+        self._database_do(
+            "DELETE FROM merged WHERE number NOT IN (SELECT number FROM objects WHERE present = 1)",
+            (),
+        )
+
+    # ---- listings ----
 
     def note_listed(self, kind: str, listed: Iterable[tuple[bytes, int]], listing: int) -> None:
         """The vault lists these names and sizes of a kind; `listing` numbers the listing."""

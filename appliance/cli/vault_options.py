@@ -31,7 +31,8 @@ line is down.
 _OPEN = f"""\
 On an empty box: make its state from a vault and the recovery key. Points can be listed, mounted,
 restored and booted at once; data is fetched when it is needed. Nothing is written to the vault
-unless --take-over says that this box is the one that backs up from now on. URL: {_URL}.
+unless --take-over says that this box is the one that backs up from now on: then the old one's
+machines, schedule, plans and notices come along as well. URL: {_URL}.
 An empty box cannot know whether the vault was rolled back: compare the time and the number that are
 printed with what you know, or give the least number you accept with --expect.
 """
@@ -66,7 +67,8 @@ rule; without any rule everything stays.
 """
 _PRUNE = """\
 Take the points out of a vault that no rule of 'vault retain' keeps, and delete what nothing living
-needs. Under lock an object goes only after its lock has ended. Held points stay.
+needs. Under lock an object goes only after its lock has ended. Held points stay. Many small
+containers, as hourly increments make them, are merged into full ones.
 """
 _POLICY = """\
 Print the least rights that the credentials of this box need on the bucket, as a bucket policy.
@@ -232,5 +234,5 @@ def _add_open(parser: argparse.ArgumentParser) -> None:
         "--expect", metavar="COUNTER", type=int, help="refuse a vault whose newest state is older"
     )
     parser.add_argument(
-        "--take-over", action="store_true", help="this box writes to the vault from now on"
+        "--take-over", action="store_true", help="become the old box: go on where it ended"
     )

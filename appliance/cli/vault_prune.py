@@ -23,6 +23,7 @@ from appliance.retention.rules import Candidate, State, Verdict, judge_machine
 from appliance.store.points import PointFile
 from appliance.store.store import Store
 from appliance.vault.connection import connect
+from appliance.vault.merging import Merged
 from appliance.vault.pruning import PrunedVault, Pruning
 from appliance.vault.registry import Registry
 
@@ -53,11 +54,13 @@ def prune(session: Session, options: argparse.Namespace) -> int:
     refuse_in_doubt(store)
     plan = judge_vault(session, store, settings)
     going = [verdict for verdicts in plan.values() for verdict in verdicts if verdict.goes]
-    pruned = PrunedVault()
+    pruned, merged = PrunedVault(), Merged()
     if not options.simulate:
         with registry.lock(settings.name):
-            pruned = asyncio.run(_prune(session, settings, plan, timedelta(days=options.grace)))
-    for kept in pruned.kept:
+            pruned, merged = asyncio.run(
+                _prune(session, settings, plan, timedelta(days=options.grace))
+            )
+    for kept in (*pruned.kept, *merged.left):
         session.console.note(f"holdfast: {printable(kept)}")
     names = [str(verdict.name) for verdict in going]
     total = sum(map(len, plan.values()))
@@ -69,12 +72,19 @@ def prune(session: Session, options: argparse.Namespace) -> int:
             "objects": pruned.objects,
             "bytes": pruned.bytes,
             "locked_objects": pruned.locked_objects,
+            "merged": merged.small,
+            "merged_into": merged.full,
         },
         f"{len(names)} of {counted(total, 'point')} would go; nothing was changed"
         if options.simulate
         else f"gone from the vault: {pruned.points} of {counted(total, 'point')}, "
         f"{size(pruned.bytes)} in {counted(pruned.objects, 'object')} freed"
-        + (f", {pruned.locked_objects} are still locked" if pruned.locked_objects else ""),
+        + (f", {pruned.locked_objects} are still locked" if pruned.locked_objects else "")
+        + (
+            f"; {counted(merged.small, 'small container')} merged into {merged.full}"
+            if merged.small
+            else ""
+        ),
     )
     return DONE
 
@@ -105,7 +115,7 @@ async def _prune(
     settings: VaultSettings,
     plan: dict[str, tuple[Verdict, ...]],
     grace: timedelta,
-) -> PrunedVault:
+) -> tuple[PrunedVault, Merged]:
     progress = session.console.progress
     async with connect(session.store, settings.name, session.clock, progress) as connection:
         contents, publisher, _ = await connection.open_or_restore()
@@ -122,6 +132,8 @@ async def _prune(
         for folder, verdicts in plan.items():
             going = {verdict.name.file_time for verdict in verdicts if verdict.goes}
             await pruning.forget(folder, going)
+        merged = await connection.merging(contents, publisher, wardrobe).run()
+        wardrobe.spill()
         await connection.sync(publisher, wardrobe).publish_box(seen)
         with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
             live = VaultLedger(Path(folder) / "live.db")
@@ -129,4 +141,4 @@ async def _prune(
                 await pruning.free(live, grace)
             finally:
                 live.close()
-        return pruning.pruned
+        return pruning.pruned, merged

@@ -27,11 +27,12 @@ from appliance.vault.as_of import AsOfBucket
 from appliance.vault.bucket import Bucket, TransientError
 from appliance.vault.connection import Connection, connect
 from appliance.vault.contents import open_contents
-from appliance.vault.empty_box import Opening, refuse_old_store
+from appliance.vault.empty_box import Opened, Opening, refuse_old_store
 from appliance.vault.object_lock import probe_lock
 from appliance.vault.opening import open_bucket
 from appliance.vault.registry import Registry
 from appliance.vault.sync import Synced
+from appliance.vault.travel import succeed
 
 Action = Callable[[Session, argparse.Namespace], int]
 _RETRY_S = 30.0
@@ -132,6 +133,7 @@ async def _begin(connection: Connection, *, is_taking_over: bool) -> VaultSettin
     connection.registry.put_claim(settings.name, publisher.claim)
     if is_taking_over or await contents.newest_owner() is None:
         await publisher.take_over()
+        await succeed(contents, connection.store.keys, connection.store.layout)
     publisher.check_owner(await contents.newest_owner())
     return settings
 
@@ -273,12 +275,22 @@ async def _open_vault(session: Session, options: argparse.Namespace) -> int:
         seal = contents.seal
         settings = VaultSettings(options.name, str(address), seal.vault, seal.lock_days)
         opened = await opening.write(
-            (master, wraps), box, settings, credentials, passphrase=session.passphrase
+            (master, wraps),
+            box,
+            settings,
+            credentials,
+            passphrase=session.passphrase,
+            is_successor=options.take_over,
         )
     finally:
         await bucket.close()
     if options.take_over:
         await _take_over(session, opened.name)
+    _tell_opened(session, opened, is_successor=options.take_over)
+    return FAILED if opened.findings else DONE
+
+
+def _tell_opened(session: Session, opened: Opened, *, is_successor: bool) -> None:
     for finding in opened.findings:
         session.console.note(f"holdfast: {printable(finding)}")
     written = format_time(opened.written)
@@ -288,15 +300,21 @@ async def _open_vault(session: Session, options: argparse.Namespace) -> int:
             "counter": opened.counter,
             "written": written,
             "points": opened.points,
-            "took_over": options.take_over,
+            "settings": opened.settings,
+            "took_over": is_successor,
             "findings": opened.findings,
         },
         f"vault '{opened.name}' is open: {counted(opened.points, 'point')}; its newest state is "
         f"number {opened.counter} of {written}\n"
         "compare that with what you know: an empty box cannot tell whether the vault "
-        "was rolled back",
+        "was rolled back"
+        + (
+            "\nthis box goes on in the place of the old one: 'holdfast machines list' shows what "
+            "it backs up from now on"
+            if is_successor
+            else ""
+        ),
     )
-    return FAILED if opened.findings else DONE
 
 
 async def _take_over(session: Session, name: str) -> None:

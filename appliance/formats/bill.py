@@ -25,6 +25,8 @@ _MAGIC = b"HFBILL01"
 _VERSION = 1
 _NAME_BYTES = 32
 _STRAY = struct.Struct("<32sII")
+WHOLE = 0xFFFFFFFF
+"""The ordinal of a stray that names a container: what was in it lies there, found by id."""
 
 
 class Need(NamedTuple):
@@ -41,7 +43,11 @@ class Need(NamedTuple):
 
 
 class Stray(NamedTuple):
-    """Where a chunk lies whose hint does not serve: which of the bill's needs, and ordinal."""
+    """Where a chunk lies whose hint does not serve: which of the bill's needs, and ordinal.
+
+    With the ordinal `WHOLE` it is a container of which all chunks that the point needs, and that
+    have no stray of their own, lie there.
+    """
 
     chunk_id: bytes
     need: int

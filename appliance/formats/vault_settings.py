@@ -33,8 +33,10 @@ GRACE_DAYS = 14
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _PLACE = re.compile(
     r"(holds/[0-9a-f]{32}-[0-9TZ]{16}\.hold|policies/([0-9a-f]{32}|default)\.(policy|protection)"
+    r"|machines/[0-9a-f]{32}\.machine|notices/[a-z][a-z0-9-]{0,31}\.channel"
     r"|names\.record"
-    r"|vaults/[a-z][a-z0-9-]{0,31}\.(vault|credentials))"
+    r"|vaults/[a-z][a-z0-9-]{0,31}\.(vault|credentials)"
+    r"|box/(daemon\.toml|plans/\w[\w .-]{0,79}\.toml|presets/\w[\w .-]{0,79}\.json))"
 )
 _NUMBERS = {
     "lock_days": LOCK_DAYS_MAX,
@@ -183,7 +185,7 @@ def decode_claim(data: bytes) -> Claim:
 
 
 def encode_bundle(files: Mapping[str, bytes]) -> bytes:
-    """The plaintext of what travels: sealed records by their place."""
+    """The plaintext of what travels: sealed records, and files of the box, by their place."""
     texts = {place: base64.b64encode(data).decode() for place, data in sorted(files.items())}
     plain = json.dumps({"format": 1, "files": texts}).encode()
     return zstandard.ZstdCompressor(level=9, write_content_size=True).compress(plain)

@@ -6,10 +6,12 @@ it, but for those that need what it waits for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 
 QUEUE_MAX = 10_000
+ANY = "*"
+"""The last word of a claim to all that begin with the same words."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Queue:
         }
         claimed = set[str]().union(*(ask.claims for ask in self._running.values()))
         for ask in self._in_order():
-            if (ask.is_endless or free[ask.is_heavy] > 0) and not ask.claims & claimed:
+            if (ask.is_endless or free[ask.is_heavy] > 0) and not _clash(ask.claims, claimed):
                 self._running[ask.id] = self._waiting.pop(ask.id)
                 return ask
             claimed |= ask.claims  # who comes later must not overtake it there
@@ -80,9 +82,22 @@ class Queue:
         ask = self._waiting.get(job_id)
         if ask is None:
             return []
-        same = [other.id for other in self._running.values() if other.claims & ask.claims]
+        same = [other.id for other in self._running.values() if _clash(other.claims, ask.claims)]
         kind = [other.id for other in self._running.values() if other.is_heavy == ask.is_heavy]
         return sorted(same or kind)
 
     def _in_order(self) -> Iterator[Ask]:
         yield from sorted(self._waiting.values(), key=lambda ask: (-ask.priority, ask.id))
+
+
+def _clash(claims: Set[str], others: Set[str]) -> bool:
+    """Whether both claim something."""
+    if not claims.isdisjoint(others):
+        return True
+    for one in claims:
+        words, _, last = one.rpartition(" ")
+        if f"{words} {ANY}" in others:
+            return True
+        if last == ANY and any(other.startswith(f"{words} ") for other in others):
+            return True
+    return False

@@ -1,5 +1,7 @@
 """When vaults are brought up to date: soon after something changed, and at once when a disk fails.
 
+They are pruned once a day: that frees what nothing needs, and merges what is small.
+
 Owns the moments. What goes first within a vault, the sync decides: the machine furthest behind.
 """
 
@@ -15,8 +17,9 @@ from appliance.formats.vault_settings import VaultSettings
 from appliance.formats.window import Window
 from appliance.jobs.schedule import Scene, Task
 from appliance.store.layout import Layout
+from appliance.vault.travel import find_change_s
 
-PRIORITY, PRIORITY_AT_STAKE = 40, 5
+PRIORITY, PRIORITY_AT_STAKE, PRIORITY_PRUNE = 40, 5, 90
 SETTLE = timedelta(minutes=5)
 """Backups that end close together go in one sync."""
 AGAIN = timedelta(minutes=15)
@@ -58,6 +61,8 @@ class VaultSyncs:
             for subject in (name_sync(name), name_full_sync(name)):
                 if subject not in answers:
                     yield Answer(subject, now - AT_LEAST)
+            if name_prune(name) not in answers:
+                yield Answer(name_prune(name), now)
 
     def list_due(self, now: datetime, scene: Scene) -> Iterator[Task]:
         """The syncs that should begin now."""
@@ -82,13 +87,26 @@ class VaultSyncs:
             elif _is_due(last, changed, now, scene.states[usual], at_stake=at_stake):
                 priority = PRIORITY_AT_STAKE if at_stake else PRIORITY
                 yield Task(priority, last, usual, "vault sync", {"name": name})
+            elif not at_stake and self._is_prune_due(name, now, scene):
+                subject = name_prune(name)
+                answered = min(scene.answers[subject].answered, now)
+                yield Task(PRIORITY_PRUNE, answered, subject, "vault prune", {"name": name})
+
+    @staticmethod
+    def _is_prune_due(vault: str, now: datetime, scene: Scene) -> bool:
+        """Once a day, when no backup waits or runs and everything is in the vault."""
+        subject = name_prune(vault)
+        if scene.is_busy or scene.is_living(subject):
+            return False
+        is_synced = scene.states[name_sync(vault)] in _DONE
+        return is_synced and now - min(scene.answers[subject].answered, now) >= AT_LEAST
 
 
 def find_change(layout: Layout) -> datetime:
-    """When points came or went last, by the times of their folders."""
+    """When points came or went last, by the times of their folders, or settings changed."""
     with os.scandir(layout.points) as folders:
         times = [entry.stat().st_mtime for entry in folders]
-    return datetime.fromtimestamp(max(times, default=0.0), UTC)
+    return datetime.fromtimestamp(max(*times, find_change_s(layout), 0.0), UTC)
 
 
 def name_sync(vault: str) -> str:
@@ -99,6 +117,11 @@ def name_sync(vault: str) -> str:
 def name_full_sync(vault: str) -> str:
     """The same for syncs that send superseded points, too."""
     return f"vault-sync-all {vault}"
+
+
+def name_prune(vault: str) -> str:
+    """The same for its pruning."""
+    return f"vault-prune {vault}"
 
 
 def _is_due(

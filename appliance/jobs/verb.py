@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from appliance.base.errors import NotFoundError, UsageError
 from appliance.formats.names import is_plan_file
+from appliance.jobs.queue import ANY
 
 Kind = Literal["string", "integer", "number", "boolean", "path"]
 Role = Literal["viewer", "operator", "admin"]
@@ -218,8 +219,11 @@ class Verb(VerbTraits):
         return named.split("@")[0] if isinstance(named, str) and named else None
 
     def exclusive_group(self, arguments: Mapping[str, object]) -> str:
-        """What no other job may belong to while this one runs; empty for none."""
-        return self.group.replace("{name}", str(arguments.get("name") or ""))
+        """What no other job may belong to while this one runs; empty for none.
+
+        Without a name it ends in `ANY`: it is about whatever there is.
+        """
+        return self.group.replace("{name}", str(arguments.get("name") or ANY))
 
     def secrets(self) -> tuple[Parameter, ...]:
         """The parameters that are files with secrets."""

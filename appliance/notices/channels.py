@@ -1,4 +1,4 @@
-"""The channels of a box: sealed records below `store/notices`. They stay with the box.
+"""The channels of a box: sealed records below `store/notices`. They go to the box's successor.
 
 Owns where they lie.
 """

@@ -120,7 +120,7 @@ class ChunkReader:
                 here[name] = self._containers.has(name)
             if here[name]:
                 continue
-            place = self._second_copy.locate(reference.chunk_id)
+            place = self._second_copy.locate(reference.chunk_id, name)
             there = name if place is None else place[0]
             if there not in seen:
                 seen.add(there)

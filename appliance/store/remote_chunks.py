@@ -112,7 +112,7 @@ class RemoteChunks:
         return [number for number, one in enumerate(found) if one is None or number in bad]
 
     def _resolve(self, reference: Reference) -> Reference:
-        place = self._second_copy.locate(reference.chunk_id)
+        place = self._second_copy.locate(reference.chunk_id, reference.container)
         return reference if place is None else Reference(reference.chunk_id, *place)
 
     def _locate(self, references: Sequence[Reference]) -> list[Found | None]:
@@ -137,7 +137,20 @@ class RemoteChunks:
         ]
 
     def _locate_alone(self, references: Sequence[Reference]) -> list[Found | None]:
-        references = [self._resolve(reference) for reference in references]
+        found = self._find([self._resolve(reference) for reference in references])
+        # Another vault may still have what one has moved: there the hints serve.
+        again = [
+            number
+            for number, (reference, one) in enumerate(zip(references, found, strict=True))
+            if one is None and self._resolve(reference) != reference
+        ]
+        if again:
+            hinted = self._find([references[number] for number in again])
+            for number, one in zip(again, hinted, strict=True):
+                found[number] = one
+        return found
+
+    def _find(self, references: Sequence[Reference]) -> list[Found | None]:
         names = list(dict.fromkeys(one.container for one in references if one.container))
         containers = self._containers(names)
         found: list[Found | None] = []

@@ -44,8 +44,11 @@ class SecondCopy(Protocol):
     def fetch(self, name: bytes) -> bytes | None:
         """A whole container whose SHA-256 is `name`; None where there is none."""
 
-    def locate(self, chunk_id: bytes) -> tuple[bytes, int] | None:
-        """(container, ordinal) of a chunk there, where that is known; hints go after it."""
+    def locate(self, chunk_id: bytes, hint: bytes | None = None) -> tuple[bytes, int] | None:
+        """(container, ordinal) of a chunk there, where that is known; hints go after it.
+
+        `hint` is the container that its reference names; the ordinal is a hint, too.
+        """
 
     def expect(self, names: Iterable[bytes]) -> None:
         """Containers that are going to be read, all of them, in this order: a hint.
@@ -81,9 +84,9 @@ class NoSecondCopy:
         del name
         return None
 
-    def locate(self, chunk_id: bytes) -> tuple[bytes, int] | None:
+    def locate(self, chunk_id: bytes, hint: bytes | None = None) -> tuple[bytes, int] | None:
         """It holds nothing."""
-        del chunk_id
+        del chunk_id, hint
         return None
 
     def expect(self, names: Iterable[bytes]) -> None:

@@ -34,6 +34,7 @@ from appliance.vault.destinations import Destinations
 from appliance.vault.gate import Gate
 from appliance.vault.line_history import LineHistory
 from appliance.vault.locks import Locks
+from appliance.vault.merging import MergeRule, Merging
 from appliance.vault.needs import Walk
 from appliance.vault.opening import open_bucket
 from appliance.vault.publishing import Publisher, write_seal
@@ -131,15 +132,7 @@ class Connection:
         self, publisher: Publisher, wardrobe: Wardrobe, destinations: Destinations | None = None
     ) -> Sync:
         """What brings the vault up to date; without `destinations` with all there is."""
-        uploader = Uploader(
-            self.bucket,
-            self.store.layout,
-            self.ledger,
-            wardrobe,
-            gate=self.gate,
-            progress=self.progress,
-            lock_until=self.lock_until,
-        )
+        uploader = self._uploader(wardrobe)
         walk = Walk(self.store, self.ledger, wardrobe, self.progress)
         locks = Locks(self.bucket, self.ledger, self.clock, self.settings.lock_days)
         folder = self.registry.folder(self.settings.name)
@@ -161,6 +154,37 @@ class Connection:
             destinations=destinations,
         )
 
+    def merging(
+        self,
+        contents: Contents,
+        publisher: Publisher,
+        wardrobe: Wardrobe,
+        rule: MergeRule | None = None,
+    ) -> Merging:
+        """What makes full containers of the vault's small ones."""
+        return Merging(
+            self.store,
+            contents,
+            publisher,
+            self._uploader(wardrobe),
+            wardrobe,
+            ledger=self.ledger,
+            folder=self.registry.folder(self.settings.name),
+            progress=self.progress,
+            rule=rule,
+        )
+
+    def _uploader(self, wardrobe: Wardrobe) -> Uploader:
+        return Uploader(
+            self.bucket,
+            self.store.layout,
+            self.ledger,
+            wardrobe,
+            gate=self.gate,
+            progress=self.progress,
+            lock_until=self.lock_until,
+        )
+
     def survey(self, contents: Contents, publisher: Publisher, wardrobe: Wardrobe) -> Survey:
         """What compares the vault with what the box remembers."""
         return Survey(
@@ -168,7 +192,7 @@ class Connection:
             publisher,
             self.ledger,
             wardrobe,
-            remote=self.store.points.remote,
+            points=self.store.points,
             progress=self.progress,
         )
 

@@ -123,8 +123,12 @@ class Opening:
         credentials: Credentials | None,
         *,
         passphrase: str | None,
+        is_successor: bool = False,
     ) -> Opened:
-        """Write the state directory; durable on return. `settings.name` may be empty."""
+        """Write the state directory; durable on return. `settings.name` may be empty.
+
+        `is_successor`: this box goes on in the place of the one that filled the vault.
+        """
         created = format_time(self._clock.now().replace(microsecond=0))
         master, wraps = keys
         make_directory(self._state)
@@ -132,7 +136,9 @@ class Opening:
         store = Store.create(self._state, master)
         opened = Opened("", box[1].counter, box[0].written)
         registry = Registry(store)
-        opened.settings = await self._write_settings(store, box[0], opened)
+        opened.settings = await self._write_settings(
+            store, box[0], opened, is_successor=is_successor
+        )
         settings = self._choose(registry, settings)
         opened.name = settings.name
         await self._write_points(store, registry.folder(settings.name), box[0], opened)
@@ -143,14 +149,17 @@ class Opening:
         write_descriptor(self._state, self._contents.seal.store)
         return opened
 
-    async def _write_settings(self, store: Store, box: BoxHead, opened: Opened) -> int:
+    async def _write_settings(
+        self, store: Store, box: BoxHead, opened: Opened, *, is_successor: bool
+    ) -> int:
         if box.settings is None:
             return 0
         try:
             data = await self._contents.read("settings", box.settings)
-            return len(unpack_bundle(store.keys, data, store.layout.root))
+            layout = store.layout
+            return len(unpack_bundle(store.keys, data, layout, is_successor=is_successor))
         except (IntegrityError, NotFoundError) as error:
-            opened.findings.append(f"policies and holds are lost: {error}")
+            opened.findings.append(f"policies, holds and settings are lost: {error}")
             return 0
 
     def _choose(self, registry: Registry, settings: VaultSettings) -> VaultSettings:

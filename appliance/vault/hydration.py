@@ -115,7 +115,7 @@ class Hydration:
     def _container_of(self, reference: Reference, *, is_page: bool) -> Iterator[bytes]:
         """The container to bring for a chunk, if it is to be had in one."""
         assert reference.container is not None
-        place = self._vaults.locate(reference.chunk_id)
+        place = self._vaults.locate(reference.chunk_id, reference.container)
         name = reference.container if place is None else place[0]
         if not self._vaults.is_delta(name):
             yield name

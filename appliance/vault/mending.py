@@ -1,7 +1,8 @@
 """Mending a vault: an object that is damaged there is sent again from the box.
 
 Owns when that may be done (this box owns the vault and has the container) and the finding that is
-kept either way. The bytes are compared with the name once more while they are sent.
+kept either way. The bytes are compared with the name once more while they are sent. What the box
+never had as it is, deltas and merged containers, is noted: the next sync sends what it held.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from datetime import timedelta
 
 from appliance.base.clock import Clock
 from appliance.base.errors import HoldfastError
+from appliance.catalog.vault_ledger import LEDGER, VaultLedger
+from appliance.formats.bill import NEEDED_KINDS
 from appliance.formats.names import format_time
 from appliance.formats.vault_names import parse_object_key
 from appliance.keys.signing import public_key
@@ -33,19 +36,28 @@ class Mending:
     async def mend(self, vault: str, bucket: Bucket, key: str) -> bool:
         """Send the damaged object `key` of `vault` again if that may be done; keep a finding.
 
-        False where the object stays as it is. The finding is durable on return; there is none for
-        what is no object named by its hash.
+        False where the object stays as it is for now. The finding is durable on return; there is
+        none for what is no object named by its hash.
         """
         if parse_object_key(key) is None:
             return False
         is_mended = False
         with contextlib.suppress(HoldfastError):
             is_mended = await self._send_again(vault, bucket, key)
+        if not is_mended and self._registry.claim(vault).epoch:
+            await asyncio.to_thread(self._note, vault, key)
         now = format_time(self._clock.now().replace(microsecond=0))
         await asyncio.to_thread(
             note_vault_object, self._store.layout, vault, key, now, is_repaired=is_mended
         )
         return is_mended
+
+    def _note(self, vault: str, key: str) -> None:
+        """Let the next sync send in another form what the object held."""
+        name = parse_object_key(key)
+        if name is not None and name.kind in (*NEEDED_KINDS, "bills", "points"):
+            with contextlib.closing(VaultLedger(self._registry.folder(vault) / LEDGER)) as ledger:
+                ledger.note_damaged(name.digest)
 
     async def _send_again(self, vault: str, bucket: Bucket, key: str) -> bool:
         name = parse_object_key(key)

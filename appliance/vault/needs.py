@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from appliance.base.errors import HoldfastError, IntegrityError
 from appliance.base.progress import Progress
 from appliance.catalog.vault_ledger import VaultLedger
+from appliance.formats.bill import WHOLE
 from appliance.formats.page import FANOUT, Reference
 from appliance.formats.point import Disk, Manifest
 from appliance.store.chunk_index import ChunkIndex
@@ -33,7 +34,10 @@ Place = tuple[int, int]
 
 @dataclass
 class Needs:
-    """What something needs: numbers of objects in the ledger, and where its strays are."""
+    """What something needs: numbers of objects in the ledger, and where its strays are.
+
+    Under the name of a container, with the ordinal `WHOLE`: into what it was merged.
+    """
 
     numbers: set[int] = field(default_factory=set)
     strays: dict[bytes, Place] = field(default_factory=dict)
@@ -76,6 +80,8 @@ class Walk:
         self._index: ChunkIndex | None = None
         # Container -> its number if it serves under its own name; None if it does not.
         self._named: dict[bytes, int | None] = {}
+        # Container -> the number of the one into which it was merged.
+        self._merged: dict[bytes, int] = {}
         # Numbers of objects that serve under their own names.
         self._valid: set[int] = set()
         # Container of deltas -> what their bases need; None if the vault lost one of them.
@@ -87,6 +93,7 @@ class Walk:
         Raises IntegrityError if something that the point refers to is lost on the box.
         """
         self._named.clear()  # the vault may have got or lost objects since
+        self._merged.clear()
         self._valid.clear()
         self._bases.clear()
         needs = Needs()
@@ -135,17 +142,25 @@ class Walk:
         if name not in self._named:
             if len(self._named) >= _REMEMBERED:
                 self._named.clear()
+                self._merged.clear()
             self._named[name] = self._number(name)
         number = self._named[name]
         if number is None:
             place = needs.strays.get(reference.chunk_id) or self._place(reference)
-            needs.strays[reference.chunk_id] = place
             number = place[0]
+            if number == self._merged.get(name):
+                needs.strays[name] = (number, WHOLE)
+            else:
+                needs.strays[reference.chunk_id] = place
             self._add_bases(needs, number)
         needs.numbers.add(number)
 
     def _number(self, name: bytes) -> int | None:
         """The number of a container that serves under its own name, else None."""
+        merged = self._ledger.merged(name)
+        if merged is not None:
+            self._merged[name] = merged
+            return None
         held = self._ledger.find(name)
         if held is not None and held.is_present:
             return held.number

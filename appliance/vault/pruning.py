@@ -110,6 +110,9 @@ class Pruning:
         newest = {machine: head.counter for machine, (head, _) in heads.items()}
         newest[BOX] = box[0].counter
         before = self._publisher.now() - grace
+        # Somebody who opened the vault before they were merged may still read them.
+        lately = self._ledger.merged_since(int(before.timestamp()) + 1)
+        live.note_listed("containers", [(name, 0) for name in lately], _LISTING)
         await self._free_objects(live, before)
         await self._free_heads(newest, before)
         self._ledger.drop_subtrees()

@@ -40,7 +40,7 @@ Wanted = Sequence[tuple[RemoteFile, Sequence[Range]]]
 class Places(Protocol):
     """Where chunks lie in the vaults whose hints do not serve there."""
 
-    def find(self, chunk_id: bytes) -> tuple[bytes, int] | None:
+    def find(self, chunk_id: bytes, hint: bytes | None = None) -> tuple[bytes, int] | None:
         """(container, ordinal) of a stray; None for a chunk whose hint serves."""
 
     def kind(self, name: bytes) -> Kind:
@@ -121,7 +121,9 @@ class VaultCopy:
     # ---- what the store asks ----
 
     def has(self, name: bytes) -> bool:
-        """Whether a vault holds the container `name`."""
+        """Whether a vault holds the container `name`, or one into which it was merged."""
+        merged = None if self._strays is None else self._strays.find(name)
+        name = name if merged is None else merged[0]
         if self._cache.open(name).size_bytes:
             return True
         loop, _ = self._start()
@@ -201,12 +203,12 @@ class VaultCopy:
         key = self._key(file.name)
         await self._fetching.fetch_ahead(file, key, range(file.blocks), urgency)
 
-    def locate(self, chunk_id: bytes) -> tuple[bytes, int] | None:
+    def locate(self, chunk_id: bytes, hint: bytes | None = None) -> tuple[bytes, int] | None:
         """Where a chunk of a boot set lies, or one whose hint does not serve in the vaults."""
         preferred = self._preferred.get(chunk_id)
         if preferred is not None or self._strays is None:
             return preferred
-        return self._strays.find(chunk_id)
+        return self._strays.find(chunk_id, hint)
 
     def is_delta(self, name: bytes) -> bool:
         """Whether chunks in container `name` may need others to be read."""

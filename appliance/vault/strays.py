@@ -38,15 +38,25 @@ class Strays:
         self._places: dict[bytes, tuple[bytes, int]] | None = None
         self._deltas: set[bytes] = set()
 
-    def find(self, chunk_id: bytes) -> tuple[bytes, int] | None:
-        """(container, ordinal) of a stray; None for a chunk whose hint serves."""
+    def find(self, chunk_id: bytes, hint: bytes | None = None) -> tuple[bytes, int] | None:
+        """(container, ordinal) of a stray; None for a chunk whose hint, a container, serves.
+
+        Where that container was merged into another one, the ordinal is not known: it is 0.
+        """
         with self._lock:
-            if self._places is None:
-                self._places = {}
-                for folder in reversed(self._folders):
-                    for path in sorted((folder / FOLDER).glob("*")):
-                        self._places.update(self._read(path))
-            return self._places.get(chunk_id)
+            places = self._load() if self._places is None else self._places
+            place = places.get(chunk_id)
+            if place is None and hint is not None:
+                merged = places.get(hint)
+                place = None if merged is None else (merged[0], 0)
+            return place
+
+    def _load(self) -> dict[bytes, tuple[bytes, int]]:
+        self._places = {}
+        for folder in reversed(self._folders):
+            for path in sorted((folder / FOLDER).glob("*")):
+                self._places.update(self._read(path))
+        return self._places
 
     def kind(self, name: bytes) -> Kind:
         """Below which kind of key an object that `find` named lies."""
@@ -72,6 +82,14 @@ def keep_bill(folder: Path, name: bytes, data: bytes) -> None:
     """Keep a bill that has strays; durable on return."""
     make_directory(folder / FOLDER)
     write_file(folder / FOLDER / name.hex(), data)
+
+
+def keep_only_bills(folder: Path, names: Collection[bytes]) -> None:
+    """No other bill counts: one that was kept and never published leads to garbage."""
+    kept = {name.hex() for name in names}
+    for path in (folder / FOLDER).glob("*"):
+        if path.name not in kept:
+            path.unlink(missing_ok=True)
 
 
 def drop_bills(folder: Path, names: Collection[bytes]) -> None:

@@ -7,6 +7,7 @@ nothing else on the box.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 
 from appliance.base.errors import AccessError, IntegrityError, NotFoundError
@@ -16,8 +17,8 @@ from appliance.catalog.vault_ledger import VaultLedger
 from appliance.formats.bill import NEEDED_KINDS
 from appliance.formats.vault import BoxHead, Link
 from appliance.formats.vault_names import ADOPTED, HEADS, KINDS, HeadKey, parse_object_key
-from appliance.store.points import PointFile
-from appliance.store.remote_points import RemotePoints
+from appliance.store.points import BOX as HERE
+from appliance.store.points import PointFile, Points
 from appliance.vault.bucket import list_objects
 from appliance.vault.contents import Contents
 from appliance.vault.publishing import Publisher
@@ -51,10 +52,11 @@ class Survey:
         ledger: VaultLedger,
         wardrobe: Wardrobe,
         *,
-        remote: RemotePoints,
+        points: Points,
         progress: Progress,
     ) -> None:
-        self._remote = remote
+        self._points = points
+        self._remote = points.remote
         self._contents = contents
         self._publisher = publisher
         self._ledger = ledger
@@ -77,9 +79,27 @@ class Survey:
             is_new = False
         if is_new or is_thorough or seen.is_rolled_back or adopted != self._ledger.note(_ADOPTED):
             await self._list_all(seen)
-            await self._read_heads(seen)
             self._ledger.set_note(_ADOPTED, adopted)
+        damaged = self._give_up_damaged(seen)
+        if seen.is_listed or damaged:
+            await self._read_heads(seen)
+        self._ledger.forget_damaged(damaged)
         return seen
+
+    def _give_up_damaged(self, seen: Surveyed) -> list[bytes]:
+        """What is damaged in the vault and cannot be sent again as it was does not serve there."""
+        damaged = self._ledger.damaged()
+        for name in damaged:
+            self._ledger.set_absent(name)
+            self._wardrobe.forget(name)
+        if damaged:
+            self._ledger.drop_subtrees()
+            seen.lost_objects += len(damaged)
+            seen.findings.append(
+                f"{counted(len(damaged), 'object')} damaged in the vault: what the box has of "
+                "their content is sent again"
+            )
+        return damaged
 
     async def _compare_heads(self, seen: Surveyed) -> None:
         claim = self._publisher.claim
@@ -152,17 +172,24 @@ class Survey:
             if remembered is not None and remembered.counter > counter:
                 seen.findings.append(f"{HEADS}{machine} went back to number {counter}")
             self._publisher.note_link(machine, link)
-            whole = {
-                time: bill
+            broken = {
+                time
                 for time, bill in head.points.items()
-                if not seen.lost_objects or await self._is_whole(bill)
+                if seen.lost_objects and not await self._is_whole(bill)
             }
-            if len(whole) < len(head.points):
+            if broken:
                 seen.findings.append(
                     f"not whole in the vault any more: "
-                    f"{counted(len(head.points) - len(whole), 'point')} of machine {machine}"
+                    f"{counted(len(broken), 'point')} of machine {machine}"
                 )
-            await self._replace_points(machine, whole)
+            # What the box cannot send again lives on as far as it is there.
+            gone = {time for time in broken if self._is_here(PointFile(machine, time))}
+            left = {time: bill for time, bill in head.points.items() if time not in gone}
+            await self._replace_points(machine, left)
+
+    def _is_here(self, file: PointFile) -> bool:
+        """Whether the box holds a point with its data."""
+        return self._points.where(file)[:1] == [HERE]
 
     async def _replace_points(self, machine: str, points: dict[str, bytes]) -> None:
         """These live; those that lived before and do not now are to be sent again."""
@@ -176,8 +203,9 @@ class Survey:
         for key in known - keys.keys():
             self._remote.remove(name, key)
         for key in keys.keys() - known:
-            bill = await self._contents.read_bill(keys[key])
-            self._remote.put(name, key, await self._contents.read("points", bill.point))
+            with contextlib.suppress(IntegrityError, NotFoundError):
+                bill = await self._contents.read_bill(keys[key])
+                self._remote.put(name, key, await self._contents.read("points", bill.point))
 
     async def _is_whole(self, bill_name: bytes) -> bool:
         try:

@@ -313,7 +313,7 @@ class Sync:
     async def publish_box(self, seen: Surveyed) -> None:
         """Publish the head of the box if anything that it says has changed."""
         wraps = tuple(sorted([await self._send_wrap(data) for data in self._wraps()]))
-        files = await asyncio.to_thread(gather_files, self._store.layout.root)
+        files = await asyncio.to_thread(gather_files, self._store.layout)
         settings = await self._send_settings(files, None if seen.box is None else seen.box.settings)
         before = seen.box
         if (

@@ -41,7 +41,7 @@ class Wardrobe:
     def find_base(self, chunk_id: bytes) -> tuple[bytes, int] | None:
         """As `find`, for a chunk that is no delta: what deltas may need."""
         found = self.find(chunk_id)
-        directory = None if found is None else self._directory(found[0])
+        directory = None if found is None else self.directory(found[0])
         location = (
             None if directory is None or found is None else directory.locate(chunk_id, found[1])
         )
@@ -51,13 +51,13 @@ class Wardrobe:
 
     def id_at(self, name: bytes, ordinal: int) -> bytes | None:
         """The id of a chunk of a container by its ordinal."""
-        directory = self._directory(name)
+        directory = self.directory(name)
         ids = () if directory is None else directory.ids()
         return ids[ordinal] if ordinal < len(ids) else None
 
     def bases(self, name: bytes) -> set[bytes]:
         """The chunks that the deltas in a container need."""
-        directory = self._directory(name)
+        directory = self.directory(name)
         return set() if directory is None else directory.bases()
 
     def forget(self, name: bytes) -> None:
@@ -66,7 +66,8 @@ class Wardrobe:
         self._containers.drop(name)
         self._index = None
 
-    def _directory(self, name: bytes) -> Directory | None:
+    def directory(self, name: bytes) -> Directory | None:
+        """The directory of a container that the vault holds; None if nobody has seen it."""
         try:
             return self._containers.get(name).directory
         except HoldfastError:

@@ -157,5 +157,6 @@ def test_a_verb_knows_its_machine_its_group_and_when_it_destroys() -> None:
     assert verbs.get("backup").machine({"machine": "db"}) == "db"
     assert verbs.get("status").machine({}) is None
     assert verbs.get("vault sync").exclusive_group({"name": "b"}) == "vault b"
+    assert verbs.get("vault sync").exclusive_group({}) == "vault *"
     assert not verbs.get("stop").is_destructive_with({"name": "a"})
     assert verbs.get("stop").is_destructive_with({"name": "a", "discard": True})

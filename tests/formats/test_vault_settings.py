@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +25,7 @@ from appliance.formats.vault_settings import (
     encode_claim,
     encode_settings,
 )
-from tests.formats.examples import ID_A, ID_B, assert_survives
+from tests.formats.examples import ID_A, ID_B, assert_survives, read_golden
 
 SETTINGS = VaultSettings(
     "far-1",
@@ -48,6 +49,11 @@ FILES = {
     f"holds/{'ab' * 16}-20261121T093000Z.hold": b"\x00\xff",
     "vaults/far-1.vault": b"1",
     "vaults/far-1.credentials": b"2",
+    f"machines/{'cd' * 16}.machine": b"3",
+    "notices/hook-1.channel": b"4",
+    "box/daemon.toml": b"heavy_jobs = 3\n",
+    "box/plans/the shop.toml": b"5",
+    "box/presets/Büro 1.json": b"{}",
 }
 
 
@@ -78,10 +84,22 @@ def test_a_bundle_is_read_back() -> None:
 
 @pytest.mark.parametrize(
     "place",
-    ["../box.key", "keys/box.json", "policies/../x.policy", "vaults/a.claim", "/etc/passwd"],
+    [
+        *("../box.key", "keys/box.json", "policies/../x.policy", "vaults/a.claim", "/etc/passwd"),
+        *("box/access.sqlite", "box/plans/../x.toml", "box/plans/.x.toml", "box/plans/a/b.toml"),
+        *("box/presets/x\0.json", "box/daemon.toml/x", "machines/x.machine", "notices/..channel"),
+        *("box/plans/" + "x" * 99 + ".toml", "box/box.key", "box/tls/key.pem"),
+    ],
 )
 def test_a_bundle_writes_nothing_elsewhere(place: str) -> None:
     assert decode_bundle(encode_bundle({**FILES, place: b"x"})) == FILES
+
+
+def test_the_golden_bundle_is_what_the_page_describes() -> None:
+    golden = read_golden("vault-settings.json.zst")
+    assert decode_bundle(golden) == FILES
+    plain = zstandard.ZstdDecompressor().decompress(golden)
+    assert zstandard.ZstdDecompressor().decompress(encode_bundle(FILES)) == plain
 
 
 @given(st.binary(max_size=200))

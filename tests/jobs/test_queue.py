@@ -41,6 +41,20 @@ def test_what_claims_the_same_waits_and_is_not_overtaken_there() -> None:
     assert taken(queue) == [1, 3]
 
 
+def test_a_claim_to_any_of_a_kind_waits_for_all_of_them_and_they_for_it() -> None:
+    queue = Queue()
+    queue.add(Ask(1, 50, is_heavy=False, claims=frozenset({"vault b"})))
+    queue.add(Ask(2, 50, is_heavy=False, claims=frozenset({"vault *"})))
+    queue.add(Ask(3, 50, is_heavy=False, claims=frozenset({"vault c"})))
+    queue.add(Ask(4, 50, is_heavy=False, claims=frozenset({"verify"})))
+    assert taken(queue) == [1, 4]
+    assert queue.blockers(2) == [1]
+    queue.remove(1)
+    assert taken(queue) == [2]
+    queue.remove(2)
+    assert taken(queue) == [3]
+
+
 def test_a_job_that_waits_for_a_claim_keeps_it_from_those_behind() -> None:
     queue = Queue(Limits(heavy=1, light=8))
     queue.adopt(Ask(1, 50, is_heavy=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from appliance.health.inventory import Disk
 from appliance.health.schedule import EVERY
 from appliance.jobs.schedule import Scene, Task
 from appliance.jobs.upkeep import PATIENCE, Chores, Hardware
-from appliance.jobs.vault_upkeep import SETTLE, VaultSyncs
+from appliance.jobs.vault_upkeep import SETTLE, VaultSyncs, name_prune
 from appliance.store.layout import Layout
 from tests.store.stores import make_store
 
@@ -148,12 +149,18 @@ class Room:
             Vaults(**windows), self.layout, lambda: UTC, lambda: self.is_at_stake
         )
         self.answers = {one.subject: one for one in self.syncs.list_new(NOW - 8 * DAY, {})}
+        for name in windows:
+            self.answers[name_prune(name)] = Answer(name_prune(name), NOW)
         self.states: dict[str, str] = {}
+        made_s = (NOW - 9 * DAY).timestamp()
+        for folder in self.layout.root.iterdir():
+            os.utime(folder, (made_s, made_s))
         self.change(NOW - 9 * DAY)
 
-    def change(self, when: datetime) -> None:
-        import os
+    def change_settings(self, when: datetime) -> None:
+        os.utime(self.layout.root / "policies", (when.timestamp(), when.timestamp()))
 
+    def change(self, when: datetime) -> None:
         os.utime(self.layout.points / "m", (when.timestamp(), when.timestamp()))
 
     def due(self, now: datetime = NOW) -> list[Task]:
@@ -175,7 +182,25 @@ def test_a_new_vault_is_synced_at_once_and_then_when_something_changed(state: Pa
     room.done(task, NOW + 10 * HOUR)
     room.change(NOW + 10 * HOUR + SETTLE / 2)
     assert not room.due(NOW + 10 * HOUR + SETTLE * 0.9)
-    assert room.due(NOW + 10 * HOUR + SETTLE)
+    (task,) = room.due(NOW + 10 * HOUR + SETTLE)
+    room.done(task, NOW + 11 * HOUR)
+    room.change_settings(NOW + 12 * HOUR)
+    assert room.due(NOW + 12 * HOUR + SETTLE), "what a successor needs goes as well"
+
+
+def test_a_vault_is_pruned_daily_when_all_is_there_and_no_backup_waits(state: Path) -> None:
+    room = Room(state, one=())
+    (task,) = room.due()
+    room.done(task, NOW + 23 * HOUR)
+    assert not room.due(NOW + 23 * HOUR)
+    now = NOW + DAY
+    assert not list(room.syncs.list_due(now, scene(room.answers, room.states, is_busy=True)))
+    (task,) = room.due(now)
+    assert (task.verb, task.arguments, task.priority) == ("vault prune", {"name": "one"}, 90)
+    room.done(task, now, "running")
+    assert not room.due(now)
+    room.done(task, now)
+    assert [task.verb for task in room.due(now + DAY)] == ["vault sync"], "the sync goes first"
 
 
 def test_the_vault_that_waits_longest_goes_first(state: Path) -> None:

@@ -81,7 +81,7 @@ class FolderCopy:
             return self._path(name).read_bytes()
         return None
 
-    def locate(self, chunk_id: bytes) -> tuple[bytes, int] | None:
+    def locate(self, chunk_id: bytes, _hint: bytes | None = None) -> tuple[bytes, int] | None:
         return self.places.get(chunk_id)
 
     def expect(self, names: Iterable[bytes]) -> None:

@@ -167,6 +167,44 @@ def test_a_base_that_the_vault_lost_makes_the_next_sync_send_what_it_needs(offic
     office.check(office.open("other"))
 
 
+def test_deltas_that_are_damaged_in_the_vault_are_sent_again_in_another_form(
+    office: Office,
+) -> None:
+    office.sync()
+    first, second = office.images
+    (victim,) = office.objects("deltas")
+    flip(victim)
+    said = office.box("--json", "vault", "verify", expect=4).json()
+    assert victim.name in said["damages"][0]["what"]
+    done = office.sync(expect=1)
+    assert done["points"] == [second]
+    assert any("damaged in the vault" in finding for finding in done["findings"])
+    assert not office.sync()["findings"], "that is said once"
+    other = office.open("other")
+    office.check(other, first, second)
+    office.box("vault", "prune", "--grace", "0", expect=0)
+    assert not victim.exists()
+    office.box("vault", "verify", expect=0)
+
+
+def test_what_the_box_has_not_lives_on_in_the_vault_as_far_as_it_is_there(office: Office) -> None:
+    office.sync()
+    first, second = office.images
+    office.box("forget", second, "--now", expect=0)
+    flip(office.objects("deltas")[0])
+    office.box("vault", "verify", expect=4)
+    office.sync(expect=1)
+    newest = office.back_up(image=office.images[first])
+    office.sync()
+    assert points_of(office.open("other")) == [first, second, newest]
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
 def test_a_third_generation_finds_bases_too(office: Office) -> None:
     office.sync()
     before = office.size_there("containers") + office.size_there("deltas")

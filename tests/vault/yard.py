@@ -1,0 +1,182 @@
+"""Many small machines and a vault, worked on in this process: `python -m tests.vault.yard` prunes.
+
+With a number of steps the process kills itself at that change of the vault: see `main`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from appliance.backup.disks import DiskBackup
+from appliance.base.clock import SystemClock
+from appliance.base.progress import Progress
+from appliance.catalog.vault_ledger import VaultLedger
+from appliance.formats.bill import decode_bill
+from appliance.formats.point import Manifest
+from appliance.keys.keyring import load_master_key
+from appliance.sources.disk import DiskSource
+from appliance.store.leases import writer_lease
+from appliance.store.store import Store
+from appliance.vault.checking import Checked, Checking
+from appliance.vault.connection import Connection, connect
+from appliance.vault.directory import DirectoryBucket
+from appliance.vault.merging import Merged, MergeRule, Merging
+from appliance.vault.pruning import PrunedVault, Pruning
+from appliance.vault.rebilling import read_strays
+from tests.vault.office import Office
+
+KIB = 1 << 10
+DISK_BYTES = 512 * KIB
+RULE = MergeRule(least=12)
+
+
+class Yard(Office):
+    """An office whose machines are backed up without a process for each."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        super().__init__(folder, seed)
+        self.add_vault()
+        self.chance = random.Random(seed)
+        self.disks: dict[str, bytearray] = {}
+
+    def work(self, machines: int, changes: int = 1) -> None:
+        """Every machine changes a little and is backed up."""
+        store = open_store(self.box.state)
+        path = self.folder / "disk.raw"
+        for number in range(machines):
+            name = f"m{number}"
+            disk = self.disks.setdefault(name, bytearray(self.chance.randbytes(DISK_BYTES)))
+            for _ in range(changes):
+                at = self.chance.randrange(0, DISK_BYTES - 4 * KIB)
+                disk[at : at + 4 * KIB] = self.chance.randbytes(4 * KIB)
+            path.write_bytes(disk)
+            manifest = back_up(store, name, path)
+            self.images[str(manifest.name)] = bytes(disk)
+
+    def upload(self) -> None:
+        asyncio.run(_upload(self.box.state))
+
+    def prune(self, rule: MergeRule = RULE) -> tuple[PrunedVault, Merged]:
+        return asyncio.run(_prune(self.box.state, rule))
+
+    def verify(self) -> Checked:
+        return asyncio.run(_verify(self.box.state))
+
+    def strays(self) -> list[tuple[bytes, bytes, int]]:
+        """The strays of all bills that the box keeps."""
+        keys = load_master_key(self.box.state, None)
+        bills = [
+            decode_bill(path.read_bytes())
+            for path in (self.box.state / "vaults" / "vault" / "strays").iterdir()
+        ]
+        return [stray for bill in bills for stray in read_strays(bill, keys)]
+
+    def containers(self) -> int:
+        return len(self.objects("containers")) + len(self.objects("deltas"))
+
+
+def open_store(state: Path) -> Store:
+    return Store(state, load_master_key(state, None))
+
+
+def back_up(store: Store, machine: str, path: Path) -> Manifest:
+    source = DiskSource(path)
+    try:
+        with writer_lease(store.layout) as lease:
+            base = None
+            newest = max(store.points.files(machine), key=lambda file: file.stem, default=None)
+            if newest is not None:
+                base = store.points.read(newest)
+            job = DiskBackup(store, SystemClock(), Progress(), machine, [source])
+            return job.run(lease, base, None).manifest
+    finally:
+        source.close()
+
+
+async def _ready(connection: Connection) -> tuple[Any, ...]:
+    contents, publisher, _ = await connection.open_or_restore()
+    wardrobe = connection.wardrobe()
+    seen = await connection.survey(contents, publisher, wardrobe).run()
+    return contents, publisher, wardrobe, seen
+
+
+async def _upload(state: Path) -> None:
+    async with connect(open_store(state), "vault", SystemClock(), Progress()) as connection:
+        _, publisher, wardrobe, seen = await _ready(connection)
+        done = await connection.sync(publisher, wardrobe).run(seen, is_all=True)
+        wardrobe.spill()
+        assert done.is_done, done.waiting
+        assert not done.findings, done.findings
+
+
+async def _prune(state: Path, rule: MergeRule) -> tuple[PrunedVault, Merged]:
+    store = open_store(state)
+    async with connect(store, "vault", SystemClock(), Progress()) as connection:
+        contents, publisher, wardrobe, seen = await _ready(connection)
+        merging: Merging = connection.merging(contents, publisher, wardrobe, rule)
+        merged = await merging.run()
+        wardrobe.spill()
+        await connection.sync(publisher, wardrobe).publish_box(seen)
+        pruning = Pruning(
+            store,
+            contents,
+            publisher,
+            ledger=connection.ledger,
+            folder=connection.registry.folder("vault"),
+            progress=Progress(),
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            live = VaultLedger(Path(folder) / "live.db")
+            # An hour ahead: what was merged a moment ago may go.
+            await pruning.free(live, timedelta(hours=-1))
+            live.close()
+        return pruning.pruned, merged
+
+
+async def _verify(state: Path) -> Checked:
+    async with connect(open_store(state), "vault", SystemClock(), Progress()) as connection:
+        contents = await connection.open()
+        with tempfile.TemporaryDirectory() as folder:
+            ledger = VaultLedger(Path(folder) / "checked.db")
+            try:
+                return await Checking(contents, ledger, Progress()).run()
+            finally:
+                ledger.close()
+
+
+def main() -> None:
+    """Merge and prune STATE; STEP: die at that change of the vault, before or after it."""
+    state, step, is_after = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "after"
+    left = step
+
+    def dying(name: str) -> None:
+        do = getattr(DirectoryBucket, name)
+
+        async def counted(*arguments: Any, **options: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0 and not is_after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            done = await do(*arguments, **options)
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return done
+
+        setattr(DirectoryBucket, name, counted)
+
+    for name in ("put", "replace", "delete"):
+        dying(name)
+    asyncio.run(_prune(state, RULE))
+    print(step - left)
+
+
+if __name__ == "__main__":
+    main()
