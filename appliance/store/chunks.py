@@ -145,8 +145,9 @@ class ChunkReader:
         numbers: list[int] = []
         failed: list[int] = []
         elsewhere: list[int] = []
+        came_back: dict[bytes, bool] = {}  # looked at once in a call, not for each chunk
         for number, (reference, length, offset) in enumerate(wanted):
-            place = self._quick_place(reference)
+            place = self._quick_place(reference, came_back)
             if place is None:
                 (elsewhere if reference.container in self._gone else failed).append(number)
                 continue
@@ -162,7 +163,9 @@ class ChunkReader:
                 failed += [elsewhere[i] for i in self._remote.read_into(absent, out, reader)]
         return [number for number in sorted(failed) if not self._read_again(wanted[number], out)]
 
-    def _quick_place(self, reference: Reference) -> tuple[Container, int] | None:
+    def _quick_place(
+        self, reference: Reference, came_back: dict[bytes, bool]
+    ) -> tuple[Container, int] | None:
         """Where the chunk should be: by its hint, or by the index if that container is gone."""
         place = self._by_hint(reference)
         try:
@@ -173,10 +176,12 @@ class ChunkReader:
         except HoldfastError:
             return None
         found = self._by_index(reference)
-        if found is None and self._containers.has(place[0]):
-            # It came back, or came at last.
-            self._gone.discard(place[0])
-            found = place
+        if found is None:
+            if place[0] not in came_back:
+                came_back[place[0]] = self._containers.has(place[0])
+            if came_back[place[0]]:  # or came at last
+                self._gone.discard(place[0])
+                found = place
         try:
             return None if found is None else (self._containers.get(found[0]), found[1])
         except HoldfastError:

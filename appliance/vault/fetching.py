@@ -97,10 +97,10 @@ class Fetching:
 
         Raises HoldfastError where they cannot be got.
         """
-        missing = _missing(file, blocks)
+        missing = file.absent(blocks)
         if not missing:
             return
-        if missing[0] > 0 and not _missing(file, [missing[0] - 1]):
+        if missing[0] > 0 and not file.absent([missing[0] - 1]):
             stop = min(missing[-1] + 1 + _AHEAD_BLOCKS, file.blocks)
             ahead = range(missing[-1] + 1, stop)
             unexpected = [one for one in ahead if (file.name, one) not in self._expected_blocks]
@@ -115,7 +115,7 @@ class Fetching:
         self, file: CachedFile, key: str, blocks: Sequence[int], urgency: Urgency
     ) -> None:
         """Return when these blocks are here; readers go first."""
-        runs = _runs(_missing(file, blocks), _AHEAD_RUN_BLOCKS)
+        runs = _runs(file.absent(blocks), _AHEAD_RUN_BLOCKS)
         results = await asyncio.gather(
             *(self._fetch_run(file, key, run, urgency) for run in runs), return_exceptions=True
         )
@@ -127,7 +127,7 @@ class Fetching:
         """Begin to fetch these blocks, after what was expected before; readers go first."""
         fresh = [
             block
-            for block in _missing(file, blocks)
+            for block in file.absent(blocks)
             if (file.name, block) not in self._expected_blocks
             and (file.name, block) not in self._under_way
         ]
@@ -154,7 +154,7 @@ class Fetching:
     async def _fetch_expected(self, file: CachedFile, key: str, run: Sequence[int]) -> None:
         self._expected_blocks.difference_update((file.name, block) for block in run)
         try:
-            missing = _missing(file, run)  # a reader may have been faster
+            missing = file.absent(run)  # a reader may have been faster
             await asyncio.gather(*self._begin(file, key, missing, is_awaited=False))
         finally:
             self._busy_streams -= 1
@@ -167,7 +167,7 @@ class Fetching:
             if urgency == "idle":
                 await self._yield()
             # A reader may have been faster.
-            missing = _missing(file, run)
+            missing = file.absent(run)
             await asyncio.gather(*self._begin(file, key, missing, is_awaited=False))
 
     def _later(self, work: Coroutine[None, None, None]) -> None:
@@ -269,15 +269,6 @@ class Fetching:
             if not self._waiting and not 0 <= quiet_ns < _QUIET_S * 1e9:
                 return
             await asyncio.sleep(_POLL_S)
-
-
-def _missing(file: CachedFile, blocks: Sequence[int]) -> list[int]:
-    """Which of these blocks are not here, in order."""
-    if not blocks:
-        return []
-    wanted = set(blocks)
-    around = range(min(wanted), max(wanted) + 1)
-    return [block for block in file.missing(around) if block in wanted]
 
 
 def _runs(blocks: Sequence[int], longest: int, gap: int = 0) -> list[list[int]]:

@@ -172,13 +172,14 @@ class S3Calls:
             length = int(answer.get("ContentLength", 0))
             if length > size_bytes:
                 raise IntegrityError(f"{what}: the server sends {length} bytes, more than asked")
-            data = bytearray()
+            pieces, left = [], length
             async with answer["Body"] as stream:
-                while len(data) < length and (piece := await stream.read(length - len(data))):
-                    data += piece
-            if len(data) != length:
-                raise TransientError(f"{what}: the answer ended after {len(data)} bytes")
-            return answer, bytes(data)
+                while left and (piece := await stream.read(left)):
+                    pieces.append(piece)
+                    left -= len(piece)
+            if left:
+                raise TransientError(f"{what}: the answer ended after {length - left} bytes")
+            return answer, b"".join(pieces)
 
         async def once() -> tuple[dict[str, Any], bytes]:
             came = _Answer()

@@ -35,6 +35,8 @@ _REST_S = 30.0
 OpenSources = Callable[[], Awaitable[Sequence[Source]]]
 NoteDamage = Callable[[str, str], Awaitable[None]]
 Wanted = Sequence[tuple[RemoteFile, Sequence[Range]]]
+Absent = Sequence[tuple[CachedFile, str, Sequence[int]]]
+"""Files, their keys, and the blocks to fetch."""
 
 
 class Places(Protocol):
@@ -152,15 +154,14 @@ class VaultCopy:
 
     def fill(self, wanted: Wanted) -> None:
         """Fetch what is not here of these ranges, all at once."""
-        if not wanted:
-            return
-        loop, _ = self._start()
-        loop.run(self._fill(wanted))
+        absent = list(self._absent(wanted))  # mostly nothing: then no other thread is bothered
+        if absent:
+            loop, _ = self._start()
+            loop.run(self._fill(absent))
 
-    async def _fill(self, wanted: Wanted) -> None:
+    async def _fill(self, absent: Absent) -> None:
         assert self._fetching is not None
-        need = self._fetching.need
-        await asyncio.gather(*(need(*blocks) for blocks in self._blocks(wanted)))
+        await asyncio.gather(*(self._fetching.need(*blocks) for blocks in absent))
 
     @property
     def ahead_bytes(self) -> int:
@@ -169,21 +170,22 @@ class VaultCopy:
 
     def fill_ahead(self, wanted: Wanted) -> None:
         """Begin to fetch what is not here of these ranges, in their order."""
-        if not wanted:
-            return
-        loop, _ = self._start()
-        loop.run(self._expect(wanted))
+        absent = list(self._absent(wanted))
+        if absent:
+            loop, _ = self._start()
+            loop.run(self._expect(absent))
 
-    async def _expect(self, wanted: Wanted) -> None:
+    async def _expect(self, absent: Absent) -> None:
         assert self._fetching is not None
-        for blocks in self._blocks(wanted):
+        for blocks in absent:
             self._fetching.expect(*blocks)
 
-    def _blocks(self, wanted: Wanted) -> Iterator[tuple[CachedFile, str, list[int]]]:
+    def _absent(self, wanted: Wanted) -> Iterator[tuple[CachedFile, str, list[int]]]:
         for file, ranges in wanted:
             assert isinstance(file, CachedFile)
-            blocks = {block for one in ranges for block in file.blocks_of(*one)}
-            yield file, self._key(file.name), sorted(blocks)
+            blocks = file.absent({block for one in ranges for block in file.blocks_of(*one)})
+            if blocks:
+                yield file, self._key(file.name), blocks
 
     def distrust(self, file: RemoteFile) -> bool:
         """Fetch the whole container, from whichever vault or version has it sound."""
@@ -251,7 +253,7 @@ class VaultCopy:
         tails = [
             (file, [directory_range(file.descriptor, file.size_bytes, file.name)]) for file in files
         ]
-        await self._fill(tails)
+        await self._fill(list(self._absent(tails)))
         return files
 
     def prefer(self, places: Mapping[bytes, tuple[bytes, int]]) -> None:
