@@ -54,7 +54,13 @@ class Restore:
         """Write the whole disk; durable on return where the target is a file or a device."""
         size_bytes = self._disk.size_bytes
         self._progress.phase("restoring", total=size_bytes)
-        self._disk.expect_all()
+        with self._disk.expecting_all():
+            written, damaged = self._write_data()
+        self._target.finish()
+        return Restored(size_bytes, written, tuple(damaged))
+
+    def _write_data(self) -> tuple[int, list[Gap]]:
+        """Write data and zeros in order; how many bytes of data, and what is damaged."""
         written = at = 0
         damaged: list[Gap] = []
         for decoded in self._decode():
@@ -70,9 +76,8 @@ class Restore:
             at = start + decoded.length
             damaged += decoded.damaged
             self._buffers.append(decoded.data)
-        self._zeros(at, size_bytes)
-        self._target.finish()
-        return Restored(size_bytes, written, tuple(damaged))
+        self._zeros(at, self._disk.size_bytes)
+        return written, damaged
 
     def _zeros(self, start: int, end: int) -> None:
         if end > start:

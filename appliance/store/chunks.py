@@ -53,6 +53,8 @@ class ChunkReader:
         self._second_copy = second_copy
         self._remote = RemoteChunks(second_copy, containers.keys)
         self._note_damage = note_damage
+        self.is_reading_elsewhere = False
+        """Whether something was not here and was asked of the second copy."""
         self._index: ChunkIndex | None = None
         self._index_lock = threading.Lock()
         # Containers that were collected since points named them; their names, so bounded.
@@ -101,30 +103,30 @@ class ChunkReader:
 
     def read_elsewhere(self, reference: Reference) -> bytes | None:
         """A chunk as the second copy has it; HoldfastError where that cannot be reached."""
+        self.is_reading_elsewhere = True
         with self._borrow_reader() as reader:
             return self._remote.read(reference, reader)
 
-    def expect(self, references: Iterator[Reference]) -> None:
-        """A hint that all of these are going to be read, in this order."""
-        self._second_copy.expect(self._absent(references))
+    @property
+    def ahead_bytes(self) -> int:
+        """How much of a disk `expect` may be asked for ahead of a reader; 0: nothing."""
+        return self._second_copy.ahead_bytes
 
-    def _absent(self, references: Iterator[Reference]) -> Iterator[bytes]:
-        """Where the second copy has those of `references` that are not here, each name once."""
-        here: dict[bytes, bool] = {}
-        seen: set[bytes] = set()
-        for reference in references:
-            name = reference.container
-            if name is None:
-                continue
-            if name not in here:
-                here[name] = self._containers.has(name)
-            if here[name]:
-                continue
-            place = self._second_copy.locate(reference.chunk_id, name)
-            there = name if place is None else place[0]
-            if there not in seen:
-                seen.add(there)
-                yield there
+    def fetch(self, references: Sequence[Reference]) -> None:
+        """Let what is not here of these come, all at once.
+
+        Raises HoldfastError where the second copy cannot be reached.
+        """
+        self._remote.fetch(self._absent(references))
+
+    def expect(self, references: Sequence[Reference]) -> None:
+        """A hint: these are going to be read, in this order. Raises as `fetch`."""
+        self._remote.expect(self._absent(references))
+
+    def _absent(self, references: Sequence[Reference]) -> list[Reference]:
+        names = {one.container for one in references if one.container is not None}
+        here = {name for name in names if self._containers.has(name)}
+        return [one for one in references if one.container not in here]
 
     def read_in(self, name: bytes, chunk_id: bytes, ordinal: int) -> bytes:
         """The chunk as container `name` holds it.
@@ -143,8 +145,9 @@ class ChunkReader:
         numbers: list[int] = []
         failed: list[int] = []
         elsewhere: list[int] = []
+        came_back: dict[bytes, bool] = {}  # looked at once in a call, not for each chunk
         for number, (reference, length, offset) in enumerate(wanted):
-            place = self._quick_place(reference)
+            place = self._quick_place(reference, came_back)
             if place is None:
                 (elsewhere if reference.container in self._gone else failed).append(number)
                 continue
@@ -154,12 +157,15 @@ class ChunkReader:
             with self._borrow_reader() as reader:
                 failed += [numbers[i] for i in reader.read(items, out)]
         if elsewhere:
+            self.is_reading_elsewhere = True
             absent = [wanted[number] for number in elsewhere]
             with self._borrow_reader() as reader:
                 failed += [elsewhere[i] for i in self._remote.read_into(absent, out, reader)]
         return [number for number in sorted(failed) if not self._read_again(wanted[number], out)]
 
-    def _quick_place(self, reference: Reference) -> tuple[Container, int] | None:
+    def _quick_place(
+        self, reference: Reference, came_back: dict[bytes, bool]
+    ) -> tuple[Container, int] | None:
         """Where the chunk should be: by its hint, or by the index if that container is gone."""
         place = self._by_hint(reference)
         try:
@@ -170,10 +176,12 @@ class ChunkReader:
         except HoldfastError:
             return None
         found = self._by_index(reference)
-        if found is None and self._containers.has(place[0]):
-            # It came back, or came at last.
-            self._gone.discard(place[0])
-            found = place
+        if found is None:
+            if place[0] not in came_back:
+                came_back[place[0]] = self._containers.has(place[0])
+            if came_back[place[0]]:  # or came at last
+                self._gone.discard(place[0])
+                found = place
         try:
             return None if found is None else (self._containers.get(found[0]), found[1])
         except HoldfastError:

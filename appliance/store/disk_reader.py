@@ -8,10 +8,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from appliance.base.errors import HoldfastError, IntegrityError
-from appliance.formats.page import EXTENT_BYTES, FLAG_DATA, Piece, Reference
+from appliance.base.errors import IntegrityError
+from appliance.formats.page import EXTENT_BYTES, FLAG_DATA, Piece
 from appliance.store.chunks import ChunkReader, LostChunkError, Wanted
 from appliance.store.extent_map import ExtentMap
+from appliance.store.look_ahead import LookAhead
 from appliance.store.read_ahead import ReadAhead
 
 # Decoded chunks kept per disk for small reads; the kernel's page cache lies above.
@@ -42,6 +43,7 @@ class DiskReader:
         self._cache: OrderedDict[bytes, bytes] = OrderedDict()
         self._cached_bytes = 0
         self._lock = threading.Lock()
+        self._look_ahead: LookAhead | None = None
         self._ahead = ReadAhead(self._whole_extent, extent_map.extents)
 
     def close(self) -> None:
@@ -53,22 +55,23 @@ class DiskReader:
         """The size of the disk."""
         return self.extent_map.size_bytes
 
-    def expect_all(self) -> None:
-        """A hint that the whole disk is going to be read in order."""
-        self._chunks.expect(self._references())
-
-    def _references(self) -> Iterator[Reference]:
-        with contextlib.suppress(HoldfastError):  # whoever reads meets it too, and tells
-            for extent in self.extent_map.data_extents():
-                for piece in self.extent_map.leaf(extent).pieces:
-                    if piece.reference is not None:
-                        yield piece.reference
+    @contextlib.contextmanager
+    def expecting_all(self) -> Iterator[None]:
+        """Inside, extents are read in order, to the end of the disk."""
+        look_ahead = self._look_ahead = LookAhead(self.extent_map, self._chunks)
+        try:
+            yield
+        finally:
+            self._look_ahead = None
+            look_ahead.close()
 
     def read_extent(self, extent: int, out: bytearray) -> list[DamagedRange]:
         """Fill `out` (4 MiB) with an extent; zeros where there is a gap or damage, which is named.
 
         Raises IntegrityError if a page of the map on the way is damaged.
         """
+        if (look_ahead := self._look_ahead) is not None:
+            look_ahead.note_read(extent)
         leaf = self.extent_map.leaf(extent)
         wanted: list[Wanted] = []
         at = 0

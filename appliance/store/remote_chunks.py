@@ -16,7 +16,7 @@ from appliance.base.errors import IntegrityError
 from appliance.formats.page import Reference
 from appliance.native import Directory, Reader, ReadItem
 from appliance.store.containers import ContainerKeys, directory_range, read_directory
-from appliance.store.second_copy import RemoteFile, SecondCopy
+from appliance.store.second_copy import Range, RemoteFile, SecondCopy
 
 # Directories kept in memory, about 100 KiB each.
 _KEPT = 128
@@ -91,7 +91,7 @@ class RemoteChunks:
         Raises HoldfastError when the second copy cannot be reached.
         """
         found = self._locate([reference for reference, _, _ in references])
-        self._fill([one for one in found if one is not None])
+        self._fill(found)
         items, numbers, bad = [], [], set[int]()
         for number, ((reference, length, offset), one) in enumerate(
             zip(references, found, strict=True)
@@ -110,6 +110,14 @@ class RemoteChunks:
             numbers.append(number)
         bad.update(numbers[i] for i in (reader.read(items, out) if items else ()))
         return [number for number, one in enumerate(found) if one is None or number in bad]
+
+    def fetch(self, references: Sequence[Reference]) -> None:
+        """Let all that these need be here. Raises HoldfastError when it cannot be reached."""
+        self._fill(self._locate(references))
+
+    def expect(self, references: Sequence[Reference]) -> None:
+        """Begin to fetch all that these need. Raises as `fetch`."""
+        self._second_copy.fill_ahead(_ranges(self._locate(references)))
 
     def _resolve(self, reference: Reference) -> Reference:
         place = self._second_copy.locate(reference.chunk_id, reference.container)
@@ -168,16 +176,8 @@ class RemoteChunks:
                 )
         return found
 
-    def _fill(self, found: Iterable[Found]) -> None:
-        frames: dict[bytes, tuple[RemoteContainer, set[int]]] = {}
-        for one in (part for whole in found for part in whole.chain):
-            frames.setdefault(one.container.name, (one.container, set()))[1].add(one.frame)
-        self._second_copy.fill(
-            [
-                (container.file, [container.directory.frame_range(one) for one in sorted(numbers)])
-                for container, numbers in frames.values()
-            ]
-        )
+    def _fill(self, found: Iterable[Found | None]) -> None:
+        self._second_copy.fill(_ranges(found))
 
     def _containers(self, names: Sequence[bytes]) -> dict[bytes, RemoteContainer]:
         with self._lock:
@@ -217,6 +217,17 @@ class RemoteChunks:
         with self._lock:
             self._open.pop(container.name, None)
         return self._second_copy.distrust(container.file)
+
+
+def _ranges(found: Iterable[Found | None]) -> list[tuple[RemoteFile, list[Range]]]:
+    """Where the frames of these chunks and of their bases lie."""
+    frames: dict[bytes, tuple[RemoteContainer, set[int]]] = {}
+    for one in (part for whole in found if whole is not None for part in whole.chain):
+        frames.setdefault(one.container.name, (one.container, set()))[1].add(one.frame)
+    return [
+        (container.file, [container.directory.frame_range(one) for one in sorted(numbers)])
+        for container, numbers in frames.values()
+    ]
 
 
 def _decode(found: Found, chunk_id: bytes, reader: Reader) -> bytes:

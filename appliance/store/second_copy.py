@@ -6,7 +6,7 @@ know where it is. Nothing that comes from there is believed before it authentica
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from appliance.base.errors import HoldfastError
@@ -50,10 +50,14 @@ class SecondCopy(Protocol):
         `hint` is the container that its reference names; the ordinal is a hint, too.
         """
 
-    def expect(self, names: Iterable[bytes]) -> None:
-        """Containers that are going to be read, all of them, in this order: a hint.
+    @property
+    def ahead_bytes(self) -> int:
+        """How much of a disk is worth asking for ahead of a reader; 0: nothing."""
 
-        `names` is asked for more as they are fetched, in a thread of its own.
+    def fill_ahead(self, wanted: Sequence[tuple[RemoteFile, Sequence[Range]]]) -> None:
+        """Begin to fetch these ranges, in this order and after what was begun so before.
+
+        What fails of it is asked for again by who reads it.
         """
 
 
@@ -89,6 +93,11 @@ class NoSecondCopy:
         del chunk_id, hint
         return None
 
-    def expect(self, names: Iterable[bytes]) -> None:
-        """It fetches nothing."""
-        del names
+    @property
+    def ahead_bytes(self) -> int:
+        """Nothing comes from it, however early it is asked for."""
+        return 0
+
+    def fill_ahead(self, wanted: Sequence[tuple[RemoteFile, Sequence[Range]]]) -> None:
+        """Nobody has a file of it."""
+        self.fill(wanted)

@@ -13,6 +13,7 @@ import contextlib
 import os
 import struct
 import threading
+from collections.abc import Collection
 from pathlib import Path
 
 import psutil
@@ -83,6 +84,13 @@ class CachedFile:
         return [block for block, mark in zip(blocks, marks, strict=False) if not mark] + list(
             blocks[len(marks) :]
         )
+
+    def absent(self, blocks: Collection[int]) -> list[int]:
+        """Which of `blocks` are not here, in order."""
+        if not blocks:
+            return []
+        around = range(min(blocks), max(blocks) + 1)
+        return [block for block in self.missing(around) if block in blocks]
 
     def write(self, block: int, data: bytes) -> None:
         """Keep whole blocks, from number `block` on."""

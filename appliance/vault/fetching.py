@@ -1,14 +1,16 @@
 """Fetching blocks of containers from vaults into the cache, each once, as fast as the line goes.
 
 Owns which requests run: neighbouring blocks in one GET, many GETs at once, retries while the line
-is down, and who goes first: readers before whatever is fetched in advance. (A second GET beside one
-that is late is the bucket's business.) Belongs to one event loop. It knows no keys: callers
-authenticate.
+is down, and who goes first: readers before whatever is fetched in advance. What a reader of a whole
+disk will need is expected in its order, in long ranges and in as many streams as go well. (A second
+GET beside one that is late is the bucket's business.) Belongs to one event loop. It knows no keys:
+callers authenticate.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +20,7 @@ from appliance.base.clock import Clock
 from appliance.base.errors import HoldfastError
 from appliance.vault.bucket import Bucket, Fetched, MissingObjectError, TransientError
 from appliance.vault.cache import BLOCK_BYTES, Cache, CachedFile
+from appliance.vault.streams import Streams
 
 Urgency = Literal["soon", "idle"]
 """`soon`: somebody will wait for it. `idle`: when nobody else wants the line."""
@@ -29,6 +32,14 @@ _AHEAD_RUN_BLOCKS = 16
 _PARALLEL = {"now": 24, "soon": 8, "idle": 2}
 # Blocks fetched in advance behind one that follows on what is here already.
 _AHEAD_BLOCKS = 3
+# What is expected: so many streams at most, and in one GET what a stream brings in a while, between
+# 1 and 8 MiB. All together that is held in memory.
+_EXPECTING_START, _EXPECTING_MAX = 4, 12
+_EXPECTED_RUN_S = 4.0
+_EXPECTED_RUN_BLOCKS = range(4, 33)
+# Blocks nobody asked for between two that are expected: dearer than a request of their own is what
+# a line brings in a round trip.
+_EXPECTED_GAP_BLOCKS = 2
 # How long a line may be down before readers are told.
 _PATIENCE_S = 120.0
 _RETRY_MAX_S = 5.0
@@ -56,6 +67,12 @@ class Fetching:
         self._clock = clock
         self._under_way: dict[tuple[bytes, int], asyncio.Task[None]] = {}
         self._slots = {kind: asyncio.Semaphore(count) for kind, count in _PARALLEL.items()}
+        self._expected: deque[tuple[CachedFile, str, list[int]]] = deque()
+        self._expected_blocks: set[tuple[bytes, int]] = set()
+        self._streams = Streams(_EXPECTING_MAX, start=_EXPECTING_START, is_reading=True)
+        self._busy_streams = 0
+        for source in sources:
+            source.bucket.traffic.listeners.append(self._streams.note)
         self._waiting = 0
         self._is_down = False
         self._background: set[asyncio.Task[None]] = set()
@@ -71,7 +88,7 @@ class Fetching:
             except MissingObjectError:
                 return False
             file.set_size(first.info.size_bytes)
-            self._keep(file, 0, first.data, is_awaited=True)
+            await self._keep(file, 0, first.data, is_awaited=True)
         await self.need(file, key, [0, file.blocks - 1])
         return True
 
@@ -80,12 +97,14 @@ class Fetching:
 
         Raises HoldfastError where they cannot be got.
         """
-        missing = _missing(file, blocks)
+        missing = file.absent(blocks)
         if not missing:
             return
-        if missing[0] > 0 and not _missing(file, [missing[0] - 1]):
+        if missing[0] > 0 and not file.absent([missing[0] - 1]):
             stop = min(missing[-1] + 1 + _AHEAD_BLOCKS, file.blocks)
-            self._later(self.fetch_ahead(file, key, range(missing[-1] + 1, stop), "soon"))
+            ahead = range(missing[-1] + 1, stop)
+            unexpected = [one for one in ahead if (file.name, one) not in self._expected_blocks]
+            self._later(self.fetch_ahead(file, key, unexpected, "soon"))
         self._waiting += 1
         try:
             await asyncio.gather(*self._begin(file, key, missing, is_awaited=True))
@@ -96,13 +115,50 @@ class Fetching:
         self, file: CachedFile, key: str, blocks: Sequence[int], urgency: Urgency
     ) -> None:
         """Return when these blocks are here; readers go first."""
-        runs = _runs(_missing(file, blocks), _AHEAD_RUN_BLOCKS)
+        runs = _runs(file.absent(blocks), _AHEAD_RUN_BLOCKS)
         results = await asyncio.gather(
             *(self._fetch_run(file, key, run, urgency) for run in runs), return_exceptions=True
         )
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+
+    def expect(self, file: CachedFile, key: str, blocks: Sequence[int]) -> None:
+        """Begin to fetch these blocks, after what was expected before; readers go first."""
+        fresh = [
+            block
+            for block in file.absent(blocks)
+            if (file.name, block) not in self._expected_blocks
+            and (file.name, block) not in self._under_way
+        ]
+        for run in _runs(fresh, file.blocks, _EXPECTED_GAP_BLOCKS):
+            self._expected.append((file, key, run))
+            self._expected_blocks.update((file.name, block) for block in run)
+        self._feed_streams()
+
+    def _feed_streams(self) -> None:
+        while self._expected and self._busy_streams < self._streams.limit:
+            file, key, run = self._expected.popleft()
+            longest = self._expected_run_blocks()
+            if len(run) > longest:
+                self._expected.appendleft((file, key, run[longest:]))
+            self._busy_streams += 1
+            self._later(self._fetch_expected(file, key, run[:longest]))
+
+    def _expected_run_blocks(self) -> int:
+        """As many as one stream brings in a while; few until anybody knows how many that are."""
+        rate = self._streams.bytes_per_s or 0.0
+        blocks = int(rate * _EXPECTED_RUN_S) // BLOCK_BYTES
+        return min(max(blocks, _EXPECTED_RUN_BLOCKS[0]), _EXPECTED_RUN_BLOCKS[-1])
+
+    async def _fetch_expected(self, file: CachedFile, key: str, run: Sequence[int]) -> None:
+        self._expected_blocks.difference_update((file.name, block) for block in run)
+        try:
+            missing = file.absent(run)  # a reader may have been faster
+            await asyncio.gather(*self._begin(file, key, missing, is_awaited=False))
+        finally:
+            self._busy_streams -= 1
+            self._feed_streams()
 
     async def _fetch_run(
         self, file: CachedFile, key: str, run: Sequence[int], urgency: Urgency
@@ -111,7 +167,7 @@ class Fetching:
             if urgency == "idle":
                 await self._yield()
             # A reader may have been faster.
-            missing = _missing(file, run)
+            missing = file.absent(run)
             await asyncio.gather(*self._begin(file, key, missing, is_awaited=False))
 
     def _later(self, work: Coroutine[None, None, None]) -> None:
@@ -131,7 +187,7 @@ class Fetching:
         under_way = [self._under_way.get((file.name, block)) for block in missing]
         tasks = {task for task in under_way if task is not None}
         rest = [block for block, task in zip(missing, under_way, strict=True) if task is None]
-        for run in _runs(rest, _RUN_BLOCKS if is_awaited else _AHEAD_RUN_BLOCKS):
+        for run in _runs(rest, _RUN_BLOCKS if is_awaited else len(rest)):
             task = asyncio.create_task(self._fetch(file, key, run, is_awaited=is_awaited))
             for block in run:
                 self._under_way[file.name, block] = task
@@ -157,14 +213,14 @@ class Fetching:
             fetched = await self._get(key, offset, length)
         if len(fetched.data) != length:
             raise HoldfastError(f"{key} is no longer in the vault as it was")
-        self._keep(file, run[0], fetched.data, is_awaited=is_awaited)
+        await self._keep(file, run[0], fetched.data, is_awaited=is_awaited)
 
-    def _keep(self, file: CachedFile, block: int, data: bytes, *, is_awaited: bool) -> None:
+    async def _keep(self, file: CachedFile, block: int, data: bytes, *, is_awaited: bool) -> None:
         if is_awaited:
             self.foreground_bytes += len(data)
         else:
             self.background_bytes += len(data)
-        self._cache.write(file, block, data)
+        await asyncio.to_thread(self._cache.write, file, block, data)
 
     # ---- one range ----
 
@@ -215,21 +271,12 @@ class Fetching:
             await asyncio.sleep(_POLL_S)
 
 
-def _missing(file: CachedFile, blocks: Sequence[int]) -> list[int]:
-    """Which of these blocks are not here, in order."""
-    if not blocks:
-        return []
-    wanted = set(blocks)
-    around = range(min(wanted), max(wanted) + 1)
-    return [block for block in file.missing(around) if block in wanted]
-
-
-def _runs(blocks: Sequence[int], longest: int) -> list[list[int]]:
-    """Neighbours together, at most `longest` of them."""
+def _runs(blocks: Sequence[int], longest: int, gap: int = 0) -> list[list[int]]:
+    """Neighbours together, at most `longest` of them; with those of gaps of up to `gap` blocks."""
     runs: list[list[int]] = []
     for block in blocks:
-        if runs and block == runs[-1][-1] + 1 and len(runs[-1]) < longest:
-            runs[-1].append(block)
+        if runs and block - runs[-1][-1] <= gap + 1 and block - runs[-1][0] < longest:
+            runs[-1] += range(runs[-1][-1] + 1, block + 1)
         else:
             runs.append([block])
     return runs

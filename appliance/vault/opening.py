@@ -54,7 +54,8 @@ async def open_bucket(
     calls = S3Calls(address, credentials, clock=clock, throttle=throttle, patience=patience)
     await calls.open()
     try:
-        await _reach(calls, create=create, with_lock=with_lock)
+        if create:
+            await _make_missing(calls, with_lock=with_lock)
         abilities = await _ask_abilities(calls, address)
         if with_lock and not abilities.has_lock:
             raise UsageError(
@@ -67,16 +68,27 @@ async def open_bucket(
     return S3Bucket(calls, abilities)
 
 
-async def _reach(calls: S3Calls, *, create: bool, with_lock: bool) -> None:
-    """Find the bucket, or make it."""
+async def _find(calls: S3Calls) -> None:
+    """Raise MissingBucketError unless the bucket is there."""
     name = calls.address.bucket
     # Not HEAD: a policy that lets the box see only its prefix would refuse that.
     look = {"Prefix": calls.address.prefix, "MaxKeys": 1}
     try:
         await calls.call("list_objects_v2", "LIST", f"bucket {name}", **look)
     except NotFoundError:
-        if not create:
-            raise MissingBucketError(f"there is no bucket {name}") from None
+        raise _missing(calls) from None
+
+
+def _missing(calls: S3Calls) -> MissingBucketError:
+    return MissingBucketError(f"there is no bucket {calls.address.bucket}")
+
+
+async def _make_missing(calls: S3Calls, *, with_lock: bool) -> None:
+    """Find the bucket, or make it."""
+    try:
+        await _find(calls)
+    except MissingBucketError:
+        pass
     else:
         return
     members: dict[str, Any] = {}
@@ -85,10 +97,10 @@ async def _reach(calls: S3Calls, *, create: bool, with_lock: bool) -> None:
     if calls.address.provider.location and calls.address.region != "us-east-1":
         members["CreateBucketConfiguration"] = {"LocationConstraint": calls.address.region}
     try:
-        await calls.call("create_bucket", "PUT", f"bucket {name}", **members)
+        await calls.call("create_bucket", "PUT", f"bucket {calls.address.bucket}", **members)
     except (ConflictError, RefusedError):
         # Ours after all, made a moment ago or by an attempt whose answer was lost; or a stranger's.
-        await calls.call("list_objects_v2", "LIST", f"bucket {name}, which is there,", **look)
+        await _find(calls)
 
 
 async def _ask_abilities(calls: S3Calls, address: S3Address) -> Abilities:
@@ -102,8 +114,8 @@ async def _ask_abilities(calls: S3Calls, address: S3Address) -> Abilities:
             configuration = answer.get("ObjectLockConfiguration", {})
             has_lock = configuration.get("ObjectLockEnabled") == "Enabled"
     except MissingBucketError:
-        raise
+        raise _missing(calls) from None
     except (NotFoundError, UnsupportedError):
-        pass  # not configured, or not known here
+        await _find(calls)  # not configured, or not known here: that says nothing of the bucket
     is_conditional = provider.conditional_versions if has_versions else provider.conditional
     return Abilities(has_versions, has_lock, is_conditional)

@@ -62,6 +62,13 @@ class Patience:
         return self.connect_s + 4 * self.idle_s + size_bytes / self.slowest_bytes_per_s
 
 
+@dataclass
+class _Answer:
+    """When the first byte of an answer came; None before that."""
+
+    came_s: float | None = None
+
+
 class S3Calls:
     """Requests to one bucket. Belongs to the event loop it was opened in."""
 
@@ -148,7 +155,7 @@ class S3Calls:
                 async def ask() -> dict[str, Any]:
                     return await self._ask(operation, given)
 
-                return await self._once("PUT", what, ask, outgoing)
+                return await self._once("PUT", what, ask, outgoing=outgoing)
             finally:
                 outgoing.close()
 
@@ -159,20 +166,28 @@ class S3Calls:
     ) -> tuple[dict[str, Any], bytes]:
         """A GET of at most `size_bytes`, all of them read. More raise IntegrityError."""
 
-        async def read() -> tuple[dict[str, Any], bytes]:
+        async def read(came: _Answer) -> tuple[dict[str, Any], bytes]:
             answer = await self._ask("get_object", members)
+            came.came_s = self.clock.monotonic_s()
             length = int(answer.get("ContentLength", 0))
             if length > size_bytes:
                 raise IntegrityError(f"{what}: the server sends {length} bytes, more than asked")
-            data = bytearray()
+            pieces, left = [], length
             async with answer["Body"] as stream:
-                while len(data) < length and (piece := await stream.read(length - len(data))):
-                    data += piece
-            if len(data) != length:
-                raise TransientError(f"{what}: the answer ended after {len(data)} bytes")
-            return answer, bytes(data)
+                while left and (piece := await stream.read(left)):
+                    pieces.append(piece)
+                    left -= len(piece)
+            if left:
+                raise TransientError(f"{what}: the answer ended after {length - left} bytes")
+            return answer, b"".join(pieces)
 
-        return await self._retry(lambda: self._once("GET", what, read, expected_bytes=size_bytes))
+        async def once() -> tuple[dict[str, Any], bytes]:
+            came = _Answer()
+            return await self._once(
+                "GET", what, lambda: read(came), expected_bytes=size_bytes, answer=came
+            )
+
+        return await self._retry(once)
 
     # ---- one attempt, and several ----
 
@@ -187,8 +202,10 @@ class S3Calls:
         kind: str,
         what: str,
         work: Callable[[], Awaitable[_Result]],
+        *,
         outgoing: Outgoing | None = None,
         expected_bytes: int = 0,
+        answer: _Answer | None = None,
     ) -> _Result:
         """Do `work` within its deadline, and count it however it ends."""
         began_s = self.clock.monotonic_s()
@@ -214,6 +231,7 @@ class S3Calls:
         finally:
             ended_s = self.clock.monotonic_s()
             sent_s = outgoing.sent_s if outgoing and outgoing.sent_s else began_s
+            came_s = answer.came_s if answer and answer.came_s else ended_s
             self.traffic.note(
                 Request(
                     kind,
@@ -221,7 +239,7 @@ class S3Calls:
                     outgoing.sent_bytes if outgoing else 0,
                     received,
                     ended_s - began_s,
-                    ended_s - sent_s,
+                    came_s - sent_s,
                 )
             )
 

@@ -1,7 +1,7 @@
 """The store's second copy: containers in one or more vaults, by name.
 
 Owns the bridge between the store's threads and the vaults' event loop, what is believed of a vault
-that gave wrong bytes, and how far ahead of a reader whole containers are fetched.
+that gave wrong bytes, and how far ahead of a reader is worth fetching.
 """
 
 from __future__ import annotations
@@ -9,24 +9,24 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from appliance.base.clock import Clock, SystemClock
 from appliance.base.errors import HoldfastError
 from appliance.formats.vault_names import HashedKey, Kind, object_key
-from appliance.native import CONTAINER_MAX_BYTES
 from appliance.store.containers import directory_range
 from appliance.store.second_copy import Range, RemoteFile
 from appliance.vault.bucket import MissingObjectError, list_all_versions
 from appliance.vault.cache import Cache, CachedFile
-from appliance.vault.expecting import Window
 from appliance.vault.fetching import Fetching, Source, Urgency
 from appliance.vault.loop import LoopThread
 
-# Whole containers fetched ahead of whoever reads them in order.
-_AHEAD_MAX = 8
+# How much of a disk is fetched ahead of whoever reads it in order: enough for a fast and long line,
+# and never so much that the cache loses it again before it is read.
+_AHEAD_MAX_BYTES = 512 << 20
+_AHEAD_SHARE = 4
 # What reads of a container went wrong with is looked at as a whole once, not for each chunk.
 _HOPELESS_MAX = 100_000
 # How long nobody tries to connect again after that failed.
@@ -35,6 +35,8 @@ _REST_S = 30.0
 OpenSources = Callable[[], Awaitable[Sequence[Source]]]
 NoteDamage = Callable[[str, str], Awaitable[None]]
 Wanted = Sequence[tuple[RemoteFile, Sequence[Range]]]
+Absent = Sequence[tuple[CachedFile, str, Sequence[int]]]
+"""Files, their keys, and the blocks to fetch."""
 
 
 class Places(Protocol):
@@ -81,13 +83,10 @@ class VaultCopy:
         self._hopeless: set[bytes] = set()
         self._boots: set[bytes] = set()
         self._preferred: dict[bytes, tuple[bytes, int]] = {}
-        ahead = min(_AHEAD_MAX, cache.limit_bytes // CONTAINER_MAX_BYTES // 2)
-        self._window = Window(self._begin, max(1, ahead))
         self._is_closed = False
 
     def close(self) -> None:
         """Let go of connections and threads."""
-        self._window.close()
         with self._lock:
             self._is_closed = True
             loop, self._loop = self._loop, None
@@ -143,7 +142,6 @@ class VaultCopy:
         if not names:
             return []
         loop, _ = self._start()
-        self._window.start()
         return loop.run(self._open_all(names))
 
     async def _open_all(self, names: Sequence[bytes]) -> list[RemoteFile | None]:
@@ -158,20 +156,38 @@ class VaultCopy:
 
     def fill(self, wanted: Wanted) -> None:
         """Fetch what is not here of these ranges, all at once."""
-        if not wanted:
-            return
-        loop, _ = self._start()
-        self._window.note_read({file.name for file, _ in wanted})
-        loop.run(self._fill(wanted))
+        absent = list(self._absent(wanted))  # mostly nothing: then no other thread is bothered
+        if absent:
+            loop, _ = self._start()
+            loop.run(self._fill(absent))
 
-    async def _fill(self, wanted: Wanted) -> None:
+    async def _fill(self, absent: Absent) -> None:
         assert self._fetching is not None
-        work = []
+        await asyncio.gather(*(self._fetching.need(*blocks) for blocks in absent))
+
+    @property
+    def ahead_bytes(self) -> int:
+        """How much of a disk is worth asking for ahead of a reader."""
+        return min(_AHEAD_MAX_BYTES, self._cache.limit_bytes // _AHEAD_SHARE)
+
+    def fill_ahead(self, wanted: Wanted) -> None:
+        """Begin to fetch what is not here of these ranges, in their order."""
+        absent = list(self._absent(wanted))
+        if absent:
+            loop, _ = self._start()
+            loop.run(self._expect(absent))
+
+    async def _expect(self, absent: Absent) -> None:
+        assert self._fetching is not None
+        for blocks in absent:
+            self._fetching.expect(*blocks)
+
+    def _absent(self, wanted: Wanted) -> Iterator[tuple[CachedFile, str, list[int]]]:
         for file, ranges in wanted:
             assert isinstance(file, CachedFile)
-            blocks = {block for one in ranges for block in file.blocks_of(*one)}
-            work.append(self._fetching.need(file, self._key(file.name), sorted(blocks)))
-        await asyncio.gather(*work)
+            blocks = file.absent({block for one in ranges for block in file.blocks_of(*one)})
+            if blocks:
+                yield file, self._key(file.name), blocks
 
     def distrust(self, file: RemoteFile) -> bool:
         """Fetch the whole container, from whichever vault or version has it sound."""
@@ -239,7 +255,7 @@ class VaultCopy:
         tails = [
             (file, [directory_range(file.descriptor, file.size_bytes, file.name)]) for file in files
         ]
-        await self._fill(tails)
+        await self._fill(list(self._absent(tails)))
         return files
 
     def prefer(self, places: Mapping[bytes, tuple[bytes, int]]) -> None:
@@ -296,33 +312,6 @@ class VaultCopy:
                 if hashlib.sha256(data).digest() == name:
                     return data
         return None
-
-    # ---- fetching ahead of a reader who wants everything ----
-
-    def expect(self, names: Iterable[bytes]) -> None:
-        """Fetch whole containers in the background, a few ahead of whoever reads them.
-
-        It begins with the first container that is opened: who has all of them here asks for none.
-        """
-        self._window.expect(names)
-
-    def _begin(self, name: bytes) -> bool:
-        try:
-            loop, _ = self._start()
-        except HoldfastError:
-            return False  # whoever reads is told
-        loop.submit(self._bring(name))
-        return True
-
-    async def _bring(self, name: bytes) -> None:
-        try:
-            file = await self._open(name)
-            if file is not None:
-                await self._fetch_whole(file, "soon")
-                return
-        except HoldfastError:
-            pass  # whoever reads it asks again, and is told
-        self._window.note_read({name})
 
 
 async def _awaited(open_sources: OpenSources) -> Sequence[Source]:

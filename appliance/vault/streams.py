@@ -29,9 +29,13 @@ _Item = TypeVar("_Item")
 class Streams:
     """Belongs to one event loop. Give `note` to the traffic's listeners."""
 
-    def __init__(self, most: int = STREAMS_MAX) -> None:
+    def __init__(
+        self, most: int = STREAMS_MAX, *, start: float = _START, is_reading: bool = False
+    ) -> None:
+        """`is_reading`: what counts is what comes, not what is sent."""
         self._most = most
-        self._limit = min(_START, most)
+        self._is_reading = is_reading
+        self._limit = min(start, most)
         self._busy = 0
         self._rest = 0
         self._quickest_s: float | None = None
@@ -74,10 +78,11 @@ class Streams:
         if request.outcome in (Outcome.SLOW_DOWN, Outcome.TIMEOUT):
             self._decrease()
             return
-        if request.outcome is not Outcome.DONE or request.sent_bytes < _DATA_BYTES:
+        moved_bytes = request.received_bytes if self._is_reading else request.sent_bytes
+        if request.outcome is not Outcome.DONE or moved_bytes < _DATA_BYTES:
             return
         if request.seconds > 0:
-            rate = request.sent_bytes / request.seconds
+            rate = moved_bytes / request.seconds
             self._rate = rate if self._rate is None else _mix(self._rate, rate)
             together = rate * max(1, self._busy)
             self._line_rate = (

@@ -151,7 +151,8 @@ HF_API hf_ingester *hf_ingester_new(hf_index *index, const uint8_t id_key[32],
 HF_API void hf_ingester_free(hf_ingester *ingester);
 HF_API void hf_ingester_stats(const hf_ingester *ingester, hf_stats *stats);
 /* Extents -> refs; new chunks go to `writer`. Gives the number of extents done: fewer than asked
- * when the container or the refs array is full. `refs_used` counts what was filled. */
+ * when the container or the refs array is full. `refs_used` counts what was filled. Chunks of the
+ * next extent may be in the full container: come again with it and another writer. */
 HF_API int hf_ingest(hf_ingester *ingester, hf_writer *writer, uint8_t *data, hf_extent *extents,
                      int extent_count, hf_ref *refs, uint32_t ref_capacity, uint32_t *refs_used);
 /* One chunk as it is (a page, or a chunk that moves). HF_E_FULL: seal and come again. */

@@ -19,6 +19,7 @@ struct hf_ingester {
     fingerprinter *printer;
     tagger *tagger;
     hf_stats stats;
+    int counted; /* chunks of the extent that did not fit: stored and counted, but not done */
     uint32_t ends[EXTENT_CHUNKS_MAX];
     /* The chunks of one extent that need an id. */
     int span_count;
@@ -55,9 +56,12 @@ void hf_ingester_stats(const hf_ingester *ingester, hf_stats *stats) { *stats = 
 
 /* ---- chunks ---- */
 
-/* Stores a chunk whose id is in `ref` unless it is known. */
+/* Stores a chunk whose id is in `ref` unless it is known. HF_E_FULL before the index learns of it.
+ */
 static int store_chunk(hf_ingester *ingester, hf_writer *writer, const uint8_t *data,
                        uint32_t length, hf_ref *ref) {
+    if (!hf_writer_has_room(writer, length))
+        return HF_E_FULL;
     hf_stats *stats = &ingester->stats;
     uint64_t began = now_ns();
     ref->length = length;
@@ -81,7 +85,7 @@ int hf_ingest_chunk(hf_ingester *ingester, hf_writer *writer, const uint8_t *dat
                     hf_ref *ref) {
     if (length == 0 || length > HF_FRAME_MAX) /* before the index learns of it */
         return HF_E_FORMAT;
-    if (!hf_writer_has_room(writer, length))
+    if (!hf_writer_has_room(writer, length)) /* before it costs anything */
         return HF_E_FULL;
     int result = fingerprint(ingester->printer, data, length, ref->id);
     return result < 0 ? result : store_chunk(ingester, writer, data, length, ref);
@@ -97,16 +101,22 @@ static void add_span(hf_ingester *ingester, const uint8_t *data, uint32_t length
     ingester->span_refs[ingester->span_count++] = ref;
 }
 
+/* HF_E_FULL where room ends in the middle: what is stored by then is known when the extent comes
+ * again, and not counted twice. */
 static int store_spans(hf_ingester *ingester, hf_writer *writer) {
     uint64_t began = now_ns();
     int result = fingerprint_many(ingester->printer, ingester->spans, ingester->span_lengths,
                                   ingester->span_ids, ingester->span_count);
     ingester->stats.fingerprint_ns += now_ns() - began;
-    for (int i = 0; i < ingester->span_count && result >= 0; i++) {
-        hf_ref *ref = ingester->span_refs[i];
-        memcpy(ref->id, ingester->span_ids[i], HF_ID_BYTES);
-        result = store_chunk(ingester, writer, ingester->spans[i], ingester->span_lengths[i], ref);
+    int stored = 0;
+    for (; stored < ingester->span_count && result >= 0; stored += result >= 0) {
+        hf_ref *ref = ingester->span_refs[stored];
+        memcpy(ref->id, ingester->span_ids[stored], HF_ID_BYTES);
+        result = store_chunk(ingester, writer, ingester->spans[stored],
+                             ingester->span_lengths[stored], ref);
     }
+    ingester->stats.known_chunks -= (uint64_t)ingester->counted;
+    ingester->counted = result == HF_E_FULL ? stored : 0;
     return result;
 }
 
@@ -311,8 +321,7 @@ int hf_ingest(hf_ingester *ingester, hf_writer *writer, uint8_t *data, hf_extent
             return result;
         if (extent->status != HF_EXTENT_DATA)
             continue;
-        if (!hf_writer_has_room(writer, extent->length) ||
-            ref_capacity - *refs_used < EXTENT_CHUNKS_MAX) {
+        if (ref_capacity - *refs_used < EXTENT_CHUNKS_MAX) {
             extent->status = HF_EXTENT_PENDING;
             return i;
         }
@@ -326,11 +335,16 @@ int hf_ingest(hf_ingester *ingester, hf_writer *writer, uint8_t *data, hf_extent
         }
         if (result < 0)
             return result;
-        extent->ref_count = (uint32_t)result;
+        uint32_t ref_count = (uint32_t)result;
         result = store_spans(ingester, writer);
+        if (result == HF_E_FULL) {
+            extent->status = HF_EXTENT_PENDING;
+            return i;
+        }
         if (result < 0)
             return result;
-        *refs_used += extent->ref_count;
+        extent->ref_count = ref_count;
+        *refs_used += ref_count;
     }
     return extent_count;
 }

@@ -141,14 +141,34 @@ static void what_is_known_is_not_stored_again(void) {
     batch_free(batch);
 }
 
-static void extents_that_do_not_fit_are_left_for_the_next_container(void) {
+static void an_extent_that_does_not_fit_goes_on_in_the_next_container(void) {
     batch *batch = batch_new();
-    CHECK(ingest(batch, 0, EXTENTS) == 7); /* 28 MiB of random bytes */
+    CHECK(ingest(batch, 0, EXTENTS) == 7); /* 28 MiB of random bytes, and what fits of the next */
+    CHECK(batch->extents[7].status == HF_EXTENT_PENDING && batch->extents[7].ref_count == 0);
+    uint32_t old = batch->refs[0].slot;
+    uint32_t full = hf_writer_chunks(batch->filler.writer);
     CHECK(ingest(batch, 7, 2) == 0 && batch->used == 0);
+    CHECK(hf_writer_chunks(batch->filler.writer) == full);
+    sealed sealed = filler_seal(&batch->filler);
+    CHECK(sealed.length > HF_CONTAINER_BYTES - 2 * HF_FRAME_TARGET - HF_CHUNK_MAX);
+    free(sealed.data);
     hf_writer_free(batch->filler.writer);
     uint32_t slot = (uint32_t)hf_index_open_slot(batch->filler.index);
     batch->filler.writer = hf_writer_new(HF_KIND_DATA, CONTAINER_ID, CONTAINER_KEY, slot, 3);
-    CHECK(ingest(batch, 7, 2) == 2 && batch->refs[0].slot == slot && batch->refs[0].ordinal == 0);
+    CHECK(ingest(batch, 7, 2) == 2 &&
+          batch->used == batch->extents[7].ref_count + batch->extents[8].ref_count);
+    uint32_t before = 0, end = 0;
+    while (batch->refs[before].slot == old)
+        end += batch->refs[before++].length;
+    CHECK(before > 0 && before < batch->extents[7].ref_count);
+    for (uint32_t n = before; n < batch->used; n++) {
+        CHECK(batch->refs[n].slot == slot && batch->refs[n].ordinal == n - before);
+        end += batch->refs[n].length;
+    }
+    CHECK(end == 2 * EXTENT);
+    /* However often it came, each chunk was new once. */
+    CHECK(stats_of(batch).new_bytes == (uint64_t)EXTENTS * EXTENT);
+    CHECK(stats_of(batch).known_chunks == 0);
     batch_free(batch);
 }
 
@@ -179,8 +199,8 @@ const test INGEST_TESTS[] = {
     {"zeros cost nothing", zeros_cost_nothing},
     {"an equal tag means unchanged", an_equal_tag_means_unchanged},
     {"what is known is not stored again", what_is_known_is_not_stored_again},
-    {"extents that do not fit are left for the next container",
-     extents_that_do_not_fit_are_left_for_the_next_container},
+    {"an extent that does not fit goes on in the next container",
+     an_extent_that_does_not_fit_goes_on_in_the_next_container},
     {"references that do not fit are left for the next call",
      references_that_do_not_fit_are_left_for_the_next_call},
     {"impossible extents are refused", impossible_extents_are_refused},

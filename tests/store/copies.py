@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,8 +84,13 @@ class FolderCopy:
     def locate(self, chunk_id: bytes, _hint: bytes | None = None) -> tuple[bytes, int] | None:
         return self.places.get(chunk_id)
 
-    def expect(self, names: Iterable[bytes]) -> None:
-        self.expected += names
+    @property
+    def ahead_bytes(self) -> int:
+        return 64 << 20
+
+    def fill_ahead(self, wanted: Sequence[tuple[RemoteFile, Sequence[Range]]]) -> None:
+        self.fill(wanted)
+        self.expected += [file.name for file, _ in wanted]
 
 
 def move_away(containers: Path, folder: Path) -> None:

@@ -148,7 +148,7 @@ SITES = (
     *(("take_up_parts", "list_multipart_uploads", False), ("take_up_parts", "list_parts", False)),
     *(("put_parts", "create_multipart_upload", False), ("put_parts", "upload_part", False)),
     *(("put_parts", "complete_multipart_upload", False), ("put_parts", "head_object", False)),
-    *(("open_bucket", "list_objects_v2", False), ("open_bucket", "get_bucket_versioning", False)),
+    *(("make_bucket", "list_objects_v2", False), ("open_bucket", "get_bucket_versioning", False)),
     *(("open_bucket", "get_object_lock_configuration", True),),
     *(("make_bucket", "create_bucket", False),),
 )

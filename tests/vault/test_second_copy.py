@@ -35,6 +35,11 @@ class CountedBucket(DirectoryBucket):
         self.ranges: list[tuple[str, int, int | None]] = []
         self.failures = 0
         self.gate: asyncio.Event | None = None
+        self.gated = 0
+
+    async def release(self) -> None:
+        if self.gate is not None:
+            self.gate.set()
 
     async def get(
         self,
@@ -48,7 +53,7 @@ class CountedBucket(DirectoryBucket):
         if self.failures:
             self.failures -= 1
             raise TransientError("the line is down")
-        if self.gate is not None:
+        if self.gate is not None and (size_bytes or 0) >= self.gated:
             await self.gate.wait()
         return await super().get(name, offset=offset, size_bytes=size_bytes, version=version)
 
@@ -266,14 +271,59 @@ def test_the_cache_keeps_to_its_limit_and_the_newest(site: OffSite) -> None:
     assert names[0].hex() not in kept
 
 
-def test_what_is_expected_is_fetched_whole_before_it_is_asked_for(site: OffSite) -> None:
-    store = site.open()
-    store.chunks.expect(iter(site.references))
-    store.chunks.read_chunk(site.references[0])
-    deadline = threading.Event()
-    file = site.cache.open(site.name)
+def wait_for_whole(site: OffSite) -> None:
+    waiting, file = threading.Event(), site.cache.open(site.name)
     for _ in range(600):
         if file.read_whole() == site.data:
+            return
+        waiting.wait(0.1)
+    raise AssertionError("what is expected does not come")
+
+
+def test_what_is_expected_comes_in_long_ranges_before_it_is_asked_for(site: OffSite) -> None:
+    store = site.open()
+    store.chunks.expect(site.references)
+    wait_for_whole(site)
+    ends = 3  # the first block, the last, and those of the directory
+    assert len(site.buckets[0].ranges) <= ends + 7, "7 MiB, a MiB or more at once"
+    asked = site.asked()
+    assert site.read_all(store) == (b"".join(CHUNKS), [])
+    assert site.asked() == asked
+
+
+def test_what_is_not_expected_is_not_fetched(site: OffSite) -> None:
+    store = site.open()
+    store.chunks.expect(site.references[40:44])
+    store.chunks.fetch(site.references[40:44])
+    fetched = sum(length or 0 for _, _, length in site.buckets[0].ranges)
+    assert fetched < len(site.data) / 2
+
+
+def test_readers_do_not_wait_for_what_others_expect(site: OffSite) -> None:
+    site.buckets[0].gate = asyncio.Event()
+    site.buckets[0].gated = 1 << 20
+    store = site.open()
+    store.chunks.expect(site.references[:20])
+    # All streams are stuck; a reader of other blocks has slots of its own.
+    assert store.chunks.read_chunk(site.references[100]) == CHUNKS[100]
+    loop = site.copies[-1]._loop
+    assert loop is not None
+    loop.submit(site.buckets[0].release())
+    assert site.read_all(store) == (b"".join(CHUNKS), [])
+
+
+def test_what_was_expected_while_the_line_was_down_is_asked_for_again(
+    site: OffSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = site.open()
+    store.chunks.fetch(site.references[:1])
+    monkeypatch.setattr("appliance.vault.fetching._PATIENCE_S", 0.0)
+    site.buckets[0].failures = 10**6
+    store.chunks.expect(site.references)
+    waiting, fetching = threading.Event(), site.copies[-1]._fetching
+    for _ in range(6000):
+        if site.buckets[0].failures < 10**6 and fetching and not fetching._busy_streams:
             break
-        deadline.wait(0.1)
-    assert file.read_whole() == site.data
+        waiting.wait(0.01)
+    site.buckets[0].failures = 0
+    assert site.read_all(store) == (b"".join(CHUNKS), [])
