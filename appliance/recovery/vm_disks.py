@@ -27,12 +27,14 @@ from appliance.recovery.disk_server import (
 from appliance.recovery.guest_agent import still_filesystems
 from appliance.recovery.hardware import disk_nodes, node_of
 from appliance.recovery.monitor import Monitor, MonitorError
-from appliance.recovery.runtime import ProcessId, disown, last_line, poll
+from appliance.recovery.runtime import ProcessId, disown, find_process, last_line, poll
 from appliance.recovery.vm_note import VmNote
 from appliance.sources.nbd import NbdAddress, NbdClient
 
 MOMENT_SOCKET = "moment.sock"
+BITMAP_PREFIX = "holdfast-"
 _LOG = "moment.log"
+_PID_FILE = "moment.pid"
 _DEPTHS = "qemu:allocation-depth"
 _RELEASE_TIMEOUT_S = 30.0
 _START_TIMEOUT_S = 30.0
@@ -127,10 +129,7 @@ def hold_moment(
         }
         for disk in range(note.disks):
             _add_moment_node(monitor, folder, disk, node_of(note.moved, disk), sizes)
-        has_agent = any(
-            device["label"] == "agent" and device["frontend-open"]
-            for device in monitor.ask("query-chardev")
-        )
+        is_agent_there = has_agent(monitor)
     copies = [
         {
             "type": "blockdev-backup",
@@ -143,11 +142,19 @@ def hold_moment(
         }
         for disk in range(note.disks)
     ]
-    stillness = still_filesystems(folder) if has_agent else nullcontext(enter_result=False)
+    stillness = still_filesystems(folder) if is_agent_there else nullcontext(enter_result=False)
     with stillness as is_still, Monitor(folder) as monitor:
         monitor.ask("transaction", actions=[*copies, *actions])
     export_nodes(folder, [f"moment{disk}" for disk in range(note.disks)], bitmaps)
     return is_still
+
+
+def has_agent(monitor: Monitor) -> bool:
+    """Whether the guest runs an agent, as far as QEMU knows."""
+    return any(
+        device["label"] == "agent" and device["frontend-open"]
+        for device in monitor.ask("query-chardev")
+    )
 
 
 def _add_moment_node(
@@ -206,6 +213,16 @@ def release_moment(folder: Path, note: VmNote) -> None:
         path.unlink(missing_ok=True)
 
 
+def release_bitmaps(monitor: Monitor) -> None:
+    """Remove the bitmaps whose names begin with BITMAP_PREFIX, in use by nobody any more."""
+    for node in monitor.ask("query-named-block-nodes", flat=True):
+        for bitmap in node.get("dirty-bitmaps", []):
+            if str(bitmap.get("name")).startswith(BITMAP_PREFIX):
+                with suppress(MonitorError):
+                    words = {"node": node["node-name"], "name": bitmap["name"]}
+                    monitor.ask("block-dirty-bitmap-remove", **words)
+
+
 def _list_moment_jobs(monitor: Monitor) -> list[str]:
     jobs = monitor.ask("query-block-jobs")
     return [job["device"] for job in jobs if str(job["device"]).startswith("moment")]
@@ -235,9 +252,20 @@ def _stopped(folder: Path, note: VmNote, serve_argv: ServeArgv) -> Iterator[Mome
         try:
             yield Moment(_addresses(folder, note), 1, is_still=True)
         finally:
-            daemon.send(signal.SIGTERM)
-            poll(lambda: not daemon.is_alive(), _RELEASE_TIMEOUT_S)
-            (folder / MOMENT_SOCKET).unlink(missing_ok=True)
+            _end_daemon(folder, daemon)
+
+
+def end_moment_daemon(folder: Path) -> None:
+    """End the daemon that a killed command left serving a stopped VM's disks; none is fine."""
+    daemon = find_process(folder, _PID_FILE)
+    if daemon is not None:
+        _end_daemon(folder, daemon)
+
+
+def _end_daemon(folder: Path, daemon: ProcessId) -> None:
+    daemon.send(signal.SIGTERM)
+    poll(lambda: not daemon.is_alive(), _RELEASE_TIMEOUT_S)
+    (folder / MOMENT_SOCKET).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -255,6 +283,7 @@ def _disks_served(folder: Path, note: VmNote, serve_argv: ServeArgv) -> Iterator
 def _start_daemon(folder: Path, note: VmNote) -> ProcessId:
     (folder / MOMENT_SOCKET).unlink(missing_ok=True)
     argv = [process.find_program("qemu-storage-daemon", "qemu-system-common")]
+    argv += ["--pidfile", _PID_FILE]
     for disk in range(note.disks):
         moved = note.moved[disk] if disk < len(note.moved) else None
         nodes = (
