@@ -18,12 +18,12 @@ from appliance.base.errors import HoldfastError, IntegrityError, NoSpaceError, N
 from appliance.recovery.disk_server import end_disk_server
 from appliance.recovery.guest_agent import thaw_filesystems
 from appliance.recovery.mirrors import end_mirrors, find_moved
+from appliance.recovery.moment_daemon import end_left_daemon
 from appliance.recovery.monitor import Monitor, MonitorError, query_run_state
 from appliance.recovery.overlay import overlay_file_name
 from appliance.recovery.runtime import Runtime, read_note, write_note
 from appliance.recovery.vm_disks import (
     delete_node,
-    end_moment_daemon,
     has_agent,
     release_bitmaps,
     release_moment,
@@ -145,7 +145,7 @@ def mend(folder: Path) -> VmNote:
             _delete_left_nodes(monitor, note)
         _release(folder, note)
     else:
-        end_moment_daemon(folder)
+        end_left_daemon(folder)
     if not (is_running and note.needs_point):
         end_disk_server(folder)
     for disk, place in enumerate(note.moved):
