@@ -14,6 +14,7 @@ from appliance.recovery import boot as booting
 from appliance.recovery import mount as mounts
 from appliance.recovery import vms as machines
 from appliance.recovery.disk_server import ServeArgv
+from appliance.recovery.disk_work import heal_disks
 from appliance.recovery.hardware import Hardware
 from appliance.recovery.presets import HardwareChoice
 from appliance.recovery.ready import Wait
@@ -201,6 +202,8 @@ def heal(session: Session) -> None:
         )
     for name in healed.resumed:
         session.console.note(f"VM '{name}' had lost its disks for a while: it goes on")
+    for name in heal_disks(runtime):
+        session.console.note(f"VM '{name}' is well again: a command at its disks had been killed")
     for directory in mounts.detach_stale(runtime):
         session.console.note(f"{directory} was left mounted by a killed process: detached")
 

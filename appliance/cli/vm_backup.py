@@ -11,12 +11,12 @@ from appliance.cli.session import Session
 from appliance.cli.virtual import serve_argv
 from appliance.formats.names import PointName, parse_machine_name
 from appliance.formats.point import Manifest
+from appliance.recovery.disk_work import work_on_disks
 from appliance.recovery.runtime import Runtime
 from appliance.recovery.vm_disks import Moment, moment_of
 from appliance.recovery.vm_note import (
     VmNote,
     find_folder,
-    lock_disks,
     lock_vm,
     read_vm,
     write_vm,
@@ -37,7 +37,7 @@ def back_up_vm(session: Session, name: str, machine: str | None) -> tuple[Backup
     """
     runtime = Runtime(session.state)
     folder = find_folder(runtime, name)
-    with lock_disks(runtime, name), ExitStack() as stack:
+    with work_on_disks(runtime, name), ExitStack() as stack:
         note = read_vm(folder)
         if note.guest is None or not note.guest.qemu.is_alive():
             stack.enter_context(lock_vm(runtime, name))

@@ -52,8 +52,9 @@ def migrate(session: Session, options: argparse.Namespace) -> int:
         force=options.force,
         progress=session.console.progress,
     )
-    session.console.result(
-        {**vars(done), "targets": list(done.targets)},
-        f"{done.name} runs from {', '.join(done.targets)} now; {size(done.copied_bytes)} copied",
-    )
+    where = ", ".join(done.targets)
+    text = f"{done.name} runs from {where} now; {size(done.copied_bytes)} copied"
+    if not done.copied_bytes:
+        text = f"{done.name} lives at {where} already"
+    session.console.result({**vars(done), "targets": list(done.targets)}, text)
     return DONE

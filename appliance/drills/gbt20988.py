@@ -1,17 +1,21 @@
 """Which level of GB/T 20988-2007 the measured facts of one machine support.
 
-A pure judgement of the technical columns; what people and sites are is for the user to declare.
-The edition of 2007 was replaced by GB/T 20988-2025 (issued 2025-06-30, in force 2026-01-01);
-reports say so. What is judged by here are the six levels of 2007.
+A pure judgement: the level of what machines can measure, and what of the seven elements of each
+level is for the user to declare (`gbt20988_elements`). The edition of 2007 was replaced by
+GB/T 20988-2025 (issued 2025-06-30, in force 2026-01-01); reports say so. What is judged by here are
+the six levels of 2007.
 
-Sources, by column (texts are our own words; a level needs all columns of its own):
-
-| column | source in the edition of 2007 |
+| column | element of the standard (Annex A, A.1 to A.6) |
 |---|---|
-| full copies, off-site copy, replication | Annex A, A.1 to A.6, "data backup system" |
-| standby equipment | Annex A, A.1 to A.6, "standby data processing system" |
-| RTO, RPO | Annex C, the informative example of one industry |
-| what is declared | Annex A, A.1 to A.6, the other five elements |
+| full copies, off-site copy, replication | data backup system |
+| standby equipment | standby data processing system |
+| RTO, RPO | none: Annex C, the informative example of one industry |
+
+The standard's own print was not at hand. Texts that retell it: the names of the seven elements and
+of the six levels (its table of contents, blog.csdn.net/weixin_33767813, article 92269257); level 5
+in all its elements (sbnjc.com/col55); level 1's copies (newton.com.tw, article 2237934); RTO and
+RPO of levels 1 and 2 (alibabacloud.com/help/doc-detail/97640.htm, which asks for daily copies at
+level 2 already). What the other cells say was not held against a text. The words are our own.
 
 Where the text leaves a number open it is fixed here: "daily" and "weekly" tolerate a run that
 begins an hour late; "several times a day" is twice; "minutes" end at one hour.
@@ -26,6 +30,7 @@ from itertools import pairwise
 from typing import Literal
 
 from appliance.base.text import duration
+from appliance.drills.gbt20988_elements import DATA_BACKUP, STANDBY_PROCESSING
 
 LEVEL_MAX = 6
 LEVEL_NAMES = (
@@ -70,8 +75,12 @@ class Facts:
 
 @dataclass(frozen=True)
 class Column:
-    """One requirement: what was measured, the level it supports, and what the next would need."""
+    """One requirement: what was measured, the level it supports, and what the next would need.
 
+    `element` is the one of the seven that it belongs to, empty for RTO and RPO.
+    """
+
+    element: str
     name: str
     measured: str
     level: int
@@ -133,9 +142,9 @@ def judge_transfer(gap_s: float | None) -> Replication:
 # ---- the columns: the highest level that each fact supports -------------------------------------
 
 
-def _column(name: str, measured: str, level: int, *needs: str) -> Column:
+def _column(element: str, name: str, measured: str, level: int, *needs: str) -> Column:
     """`needs` says what levels 1 to 6 ask of this column, in order."""
-    return Column(name, measured, level, needs[level] if level < LEVEL_MAX else "")
+    return Column(element, name, measured, level, needs[level] if level < LEVEL_MAX else "")
 
 
 def _judge_copies(gap_s: float | None) -> Column:
@@ -145,7 +154,7 @@ def _judge_copies(gap_s: float | None) -> Column:
     if gap_s is not None:
         measured = f"a full copy at least every {duration(gap_s)}"
         level = 6 if gap_s <= _DAILY_S else 2 if gap_s <= _WEEKLY_S else 0
-    return _column("Full copies", measured, level, *[weekly] * 2, *[daily] * 4)
+    return _column(DATA_BACKUP, "Full copies", measured, level, *[weekly] * 2, *[daily] * 4)
 
 
 def _judge_off_site(gap_s: float | None) -> Column:
@@ -155,7 +164,7 @@ def _judge_off_site(gap_s: float | None) -> Column:
     if gap_s is not None:
         measured = f"off site at least every {duration(gap_s)}"
         level = 6 if gap_s <= _DAILY_S else 2 if gap_s <= _WEEKLY_S else 0
-    return _column("Off-site copy", measured, level, *[weekly] * 2, *[daily] * 4)
+    return _column(DATA_BACKUP, "Off-site copy", measured, level, *[weekly] * 2, *[daily] * 4)
 
 
 def _judge_replication(kind: Replication) -> Column:
@@ -168,6 +177,7 @@ def _judge_replication(kind: Replication) -> Column:
     }[kind]
     batches = "transfer over the line in batches, at least twice a day"
     return _column(
+        DATA_BACKUP,
         "Replication",
         measured,
         level,
@@ -186,6 +196,7 @@ def _judge_equipment(passed: bool | None) -> Column:
     }[passed]
     whole = "equipment that is complete and ready, shown by a drill that passes"
     return _column(
+        STANDBY_PROCESSING,
         "Standby equipment",
         measured,
         5 if passed else 2,
@@ -204,7 +215,7 @@ def _judge_rto(rto_s: float | None) -> Column:
         level = 6 if rto_s < _HOUR_S else 5 if rto_s <= 2 * _DAY_S else 3
     days = "an RTO of two days at most, measured in a drill"
     return _column(
-        "RTO", measured, level, *["nothing"] * 3, *[days] * 2, "an RTO of minutes, measured"
+        "", "RTO", measured, level, *["nothing"] * 3, *[days] * 2, "an RTO of minutes, measured"
     )
 
 
@@ -217,6 +228,7 @@ def _judge_rpo(rpo_s: float | None) -> Column:
         level = next((found for limit_s, found in limits if rpo_s <= limit_s), 0)
     week, day = "an RPO of a week at most, off site", "an RPO of a day at most, off site"
     return _column(
+        "",
         "RPO",
         measured,
         level,
@@ -225,43 +237,3 @@ def _judge_rpo(rpo_s: float | None) -> Column:
         "an RPO of 30 minutes at most, off site",
         "an RPO of zero",
     )
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """An element of the standard that no machine can measure."""
-
-    element: str
-    question: str
-
-
-DECLARATIONS = (
-    Declaration(
-        "Off-site location",
-        "The off-site copy lies where the same event does not reach it.",
-    ),
-    Declaration(
-        "Standby equipment",
-        "The equipment on which the drill ran, or its like, stands at the standby site.",
-    ),
-    Declaration(
-        "Standby network",
-        "Lines and network equipment for the recovered machines are there, or can be had in time.",
-    ),
-    Declaration(
-        "Standby infrastructure",
-        "A place with power, cooling and access is there, or can be had in time.",
-    ),
-    Declaration(
-        "Technical support",
-        "People who can recover these machines can be reached at the hours the level asks for.",
-    ),
-    Declaration(
-        "Operation and maintenance",
-        "Media, equipment and access are looked after by written rules that are followed.",
-    ),
-    Declaration(
-        "Recovery plan",
-        "A plan for the whole organisation is written, known to its people, and rehearsed.",
-    ),
-)

@@ -18,7 +18,7 @@ import jinja2
 
 from appliance import __version__
 from appliance.base.text import duration, printable
-from appliance.drills import gbt20988
+from appliance.drills import gbt20988, gbt20988_elements
 from appliance.drills.gbt20988 import Facts, Judgement, Replication, judge, longest_gap_s
 from appliance.drills.records import DrillSummary, MachineTrend
 from appliance.formats.drill import DrillRecord, MachineResult
@@ -125,7 +125,7 @@ def render_report(
         seals=seals,
         now=format_time(now.replace(microsecond=0)),
         version=__version__,
-        declarations=gbt20988.DECLARATIONS,
+        elements=gbt20988_elements.ELEMENTS,
         level_names=gbt20988.LEVEL_NAMES,
         window_days=gbt20988.WINDOW.days,
         sentence=_summarize(pages),

@@ -10,7 +10,7 @@ Owns the rounds and the comparing. Never discards the VM: its overlay stays unti
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,25 +22,28 @@ from appliance.base.text import counted
 from appliance.recovery import qemu
 from appliance.recovery.compare import Count, make_equal
 from appliance.recovery.disk_server import ServeArgv, end_disk_server
+from appliance.recovery.disk_work import hold_guest, work_on_disks
 from appliance.recovery.hardware import node_of
 from appliance.recovery.home import Home, open_home
-from appliance.recovery.monitor import Monitor, MonitorError
+from appliance.recovery.monitor import Monitor
 from appliance.recovery.runtime import Runtime, poll
 from appliance.recovery.vm_disks import (
+    BITMAP_PREFIX,
     Moment,
     Range,
     export_nodes,
     hold_moment,
     moment_of,
+    release_bitmaps,
     release_moment,
 )
-from appliance.recovery.vm_note import VmNote, find_folder, lock_disks, lock_vm, read_vm, write_vm
+from appliance.recovery.vm_note import VmNote, find_folder, lock_vm, read_vm, write_vm
 from appliance.sources.nbd import NbdAddress, NbdClient
 
 # What one more round may leave for the pause: less than a second on a slow disk.
 _LITTLE_BYTES = 64 << 20
 _ROUNDS_MAX = 6
-_BITMAP = "holdfast-failback-{}"
+_BITMAP = BITMAP_PREFIX + "failback-{}"
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def fail_back(
     when cancelled, the VM runs on and a repetition writes only what is not there yet.
     """
     folder = find_folder(runtime, name)
-    with lock_disks(runtime, name), ExitStack() as stack:
+    with work_on_disks(runtime, name), ExitStack() as stack:
         note = read_vm(folder)
         if len(targets) != note.disks:
             raise UsageError(
@@ -89,7 +92,6 @@ def fail_back(
                 make_equal(moment.addresses, homes, None, count, progress)
             return Failback(name, count.compared, count.written, 1, None, shut_down=False)
         rounds = _Rounds(folder, note, count, progress)
-        stack.callback(rounds.clear)
         rounds.begin()
         homes = _open_homes(stack, rounds.moment, targets, force=force)
         number = rounds.run(homes)
@@ -100,6 +102,7 @@ def fail_back(
             assert note.guest is not None
             qemu.end_qemu(folder, note.guest.qemu, 0)
             end_disk_server(folder)
+            release_moment(folder, note)
             write_vm(folder, replace(read_vm(folder).with_state("stopped"), is_wanted=False))
     return Failback(name, count.compared, count.written, number, pause_s, shut_down)
 
@@ -130,7 +133,8 @@ class _Rounds:
 
     def begin(self) -> None:
         """Hold the first moment; from it on the guest's writes are counted."""
-        self._clear_bitmaps()
+        with Monitor(self._folder) as monitor:
+            release_bitmaps(monitor)
         self._hold()
 
     def _hold(self) -> None:
@@ -166,39 +170,21 @@ class _Rounds:
     def finish(self, homes: Sequence[Home], grace_s: float) -> bool:
         """Stop the guest and copy the rest; says whether it shut down by itself.
 
-        If that fails the guest goes on.
+        If that fails, `mend` lets the guest go on.
         """
         with Monitor(self._folder) as monitor:
+            if monitor.run_state() == "running":
+                hold_guest(self._folder)
             shut_down = _shut_down_or_stop(monitor, grace_s)
-        try:
-            nodes = [node_of(self._note.moved, disk) for disk in range(self._note.disks)]
-            bitmap = _BITMAP.format(self._number)
-            with Monitor(self._folder) as monitor:
-                for node in nodes:
-                    monitor.ask("block-dirty-bitmap-disable", node=node, name=bitmap)
-            export_nodes(self._folder, nodes, [bitmap])
-            changed = self._read_changed(bitmap)
-            make_equal(self.moment.addresses, homes, changed, self._count, self._progress)
-        except BaseException:
-            with suppress(MonitorError), Monitor(self._folder) as monitor:
-                monitor.ask("system_reset" if shut_down else "cont")
-                monitor.ask("cont")
-            raise
+        nodes = [node_of(self._note.moved, disk) for disk in range(self._note.disks)]
+        bitmap = _BITMAP.format(self._number)
+        with Monitor(self._folder) as monitor:
+            for node in nodes:
+                monitor.ask("block-dirty-bitmap-disable", node=node, name=bitmap)
+        export_nodes(self._folder, nodes, [bitmap])
+        changed = self._read_changed(bitmap)
+        make_equal(self.moment.addresses, homes, changed, self._count, self._progress)
         return shut_down
-
-    def clear(self) -> None:
-        """Leave nothing of all this in a QEMU that goes on."""
-        release_moment(self._folder, self._note)
-        self._clear_bitmaps()
-
-    def _clear_bitmaps(self) -> None:
-        with suppress(MonitorError), Monitor(self._folder) as monitor:
-            for number in range(_ROUNDS_MAX + 1):
-                for disk in range(self._note.disks):
-                    node = node_of(self._note.moved, disk)
-                    with suppress(MonitorError):
-                        name = _BITMAP.format(number)
-                        monitor.ask("block-dirty-bitmap-remove", node=node, name=name)
 
     def _count_dirty(self) -> int:
         name = _BITMAP.format(self._number)

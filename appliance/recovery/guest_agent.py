@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +117,9 @@ def still_filesystems(folder: Path) -> Iterator[bool]:
             with suppress(AgentError):
                 agent.ask("guest-fsfreeze-thaw", FREEZE_TIMEOUT_S)
             agent.close()
+
+
+def thaw_filesystems(folder: Path) -> None:
+    """Let filesystems go on that a killed command left still; without an agent nothing is done."""
+    with suppress(AgentError), closing(GuestAgent(folder)) as agent:
+        agent.ask("guest-fsfreeze-thaw", FREEZE_TIMEOUT_S)

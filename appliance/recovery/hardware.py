@@ -176,7 +176,12 @@ def build_argv(folder: Path, machine: Machine) -> list[str]:
 
 def node_of(moved: Sequence[str | None], disk: int) -> str:
     """The name of the node that the guest's disk is on."""
-    return f"moved{disk}" if disk < len(moved) and moved[disk] else f"disk{disk}"
+    return moved_node(disk) if disk < len(moved) and moved[disk] else f"disk{disk}"
+
+
+def moved_node(disk: int) -> str:
+    """The name of the node that disk number `disk` is migrated to."""
+    return f"moved{disk}"
 
 
 def disk_nodes(disk: int, limit_bytes: int, *, is_read_only: bool = False) -> list[str]:

@@ -1,45 +1,47 @@
 """Migration: a running VM's disks are moved to an image, a device or an NBD server under it.
 
-QEMU mirrors: what is copied and what the guest writes meanwhile both reach the target, until the
-two are equal; for a moment the guest stands still, the VM is noted to live there, and it goes on. A
-crash at any moment leaves a VM that is whole in one place, and a note that says which: before the
-note nothing has been written that is not in the overlay too, because the guest stood still.
+QEMU mirrors while the VM runs on, until little is left; then the guest stands still, the rest is
+copied, the disks change over, the VM is noted to live there, and it goes on. A crash at any moment
+leaves a VM that is whole in one place, and `disk_work` ends what was begun: before the note nothing
+has been written that is not in the overlay too, because the guest stood still.
 
-Owns the mirroring and the switch.
+Owns the targets and the moment of the switch.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from appliance.base import durable, process
-from appliance.base.errors import Cancelled, HoldfastError, UsageError
+from appliance.base.errors import HoldfastError, UsageError
 from appliance.base.progress import Progress
 from appliance.base.text import counted, printable, size
-from appliance.recovery.disk_server import end_disk_server
-from appliance.recovery.monitor import Monitor, MonitorError
-from appliance.recovery.overlay import overlay_file_name
+from appliance.recovery.disk_work import DiskWork, hold_guest, mend, note_work, work_on_disks
+from appliance.recovery.hardware import moved_node
+from appliance.recovery.mirrors import ask_mirrors, complete_mirrors, start_mirror
+from appliance.recovery.monitor import Monitor
 from appliance.recovery.runtime import Runtime, poll
-from appliance.recovery.vm_disks import delete_node
-from appliance.recovery.vm_note import VmNote, find_folder, lock_disks, lock_vm, read_vm, write_vm
-from appliance.recovery.vms import check_place, is_astray
+from appliance.recovery.vm_note import VmNote, find_folder, lock_vm, read_vm
+from appliance.recovery.vms import check_place
 from appliance.sources.disk import is_mounted
 from appliance.sources.nbd import NbdAddress, NbdClient
 
 ImageFormat = Literal["raw", "qcow2"]
 _TURN_S = 0.2
-_END_TIMEOUT_S = 60.0
 _RECONNECT_S = 30
+# What the guest may stand still for: less than a second on a slow disk.
+_LITTLE_BYTES = 64 << 20
+# A guest that writes as fast as the target takes it is stopped after so many times its disks.
+_ROUNDS_MAX = 6
 
 
 @dataclass(frozen=True)
 class Migrated:
-    """Where the disks are now, and how much was copied."""
+    """Where the disks are now, and how much was copied; nothing if they were there already."""
 
     name: str
     targets: tuple[str, ...]
@@ -57,39 +59,58 @@ def migrate(
 ) -> Migrated:
     """Move the disks of the running VM `name` to `targets`, one for each; it goes on from there.
 
-    On return its overlays are gone and it needs its point no more. Raises NotFoundError for no such
-    VM, UsageError for targets that do not fit, BusyError while another command has it,
-    HoldfastError for a VM that does not run or a target that fails; then, and when cancelled, the
-    VM runs on as before.
+    On return its overlays are gone and it needs its point no more. Disks that are at their target
+    already are left there. Raises NotFoundError for no such VM, UsageError for targets that do not
+    fit, BusyError while another command has it, HoldfastError for a VM that does not run or a
+    target that fails; then, and when cancelled, the VM runs on as before.
     """
     folder = find_folder(runtime, name)
-    with lock_disks(runtime, name):
+    with work_on_disks(runtime, name):
         note = read_vm(folder)
+        _check(note, targets)
+        if note.moved and all(note.moved):
+            return Migrated(name, tuple(targets), 0)
         if note.guest is None or not note.guest.qemu.is_alive():
             raise HoldfastError(f"VM '{name}' does not run: 'holdfast boot' or 'vms resume' first")
         check_place(folder, note)
-        if any(note.moved):
-            raise UsageError(f"VM '{name}' was migrated already: 'failback' copies it from there")
-        if len(targets) != note.disks:
-            raise UsageError(
-                f"VM '{name}' has {counted(note.disks, 'disk')}, not {len(targets)}: "
-                "give as many targets"
-            )
-        _clear(folder, note)
-        moved = []
         with Monitor(folder) as monitor:
             sizes = _measure(monitor)
-        for disk, target in enumerate(targets):
-            moved.append(_prepare(target, disk, sizes[f"disk{disk}"], image_format, force=force))
-        try:
-            copied_bytes = _mirror(folder, moved, progress)
-            with lock_vm(runtime, name):
-                _switch(folder, replace(read_vm(folder), moved=tuple(moved)))
-        except BaseException:
-            _clear(folder, note)
-            raise
-        _tidy(folder, note)
+        places = list(note.moved or [None] * note.disks)
+        left = [disk for disk, place in enumerate(places) if place is None]
+        for disk in left:
+            size_bytes = sizes[f"disk{disk}"]
+            places[disk] = _prepare(targets[disk], disk, size_bytes, image_format, force=force)
+        note_work(folder, DiskWork(tuple(places)))
+        with Monitor(folder) as monitor:
+            for disk in left:
+                start_mirror(monitor, disk, str(places[disk]))
+        copied_bytes = _copy(folder, progress)
+        with lock_vm(runtime, name):
+            _switch(folder)
     return Migrated(name, tuple(targets), copied_bytes)
+
+
+def _check(note: VmNote, targets: Sequence[str]) -> None:
+    if len(targets) != note.disks:
+        raise UsageError(
+            f"VM '{note.name}' has {counted(note.disks, 'disk')}, not {len(targets)}: "
+            "give as many targets"
+        )
+    for place, target in zip(note.moved, targets, strict=False):
+        if place is not None and not _is_there(place, target):
+            raise UsageError(
+                f"VM '{note.name}' was migrated elsewhere already: 'failback' copies it from there"
+            )
+
+
+def _is_there(place: str, target: str) -> bool:
+    """Whether a disk that lives at `place`, as a note has it, is at `target`."""
+    known = json.loads(place)
+    address = NbdAddress.parse(target)
+    if address is None:
+        return bool(known.get("file", {}).get("filename") == str(Path(target).absolute()))
+    asked = _nbd_options(address, "")
+    return all(known.get(word) == asked[word] for word in ("driver", "server", "export"))
 
 
 def _measure(monitor: Monitor) -> dict[str, int]:
@@ -101,7 +122,7 @@ def _prepare(
     target: str, disk: int, size_bytes: int, image_format: ImageFormat, *, force: bool
 ) -> str:
     """Make the target ready; gives QEMU's options for it as JSON, as a note keeps them."""
-    node = f"moved{disk}"
+    node = moved_node(disk)
     address = NbdAddress.parse(target)
     if address is not None:
         return json.dumps(_nbd_node(address, node, size_bytes, force=force))
@@ -137,6 +158,10 @@ def _nbd_node(address: NbdAddress, node: str, size_bytes: int, *, force: bool) -
     with NbdClient(address) as client:
         if client.size_bytes < size_bytes:
             raise UsageError(f"{address} has {size(client.size_bytes)}, not {size(size_bytes)}")
+    return {**_nbd_options(address, node), "reconnect-delay": _RECONNECT_S}
+
+
+def _nbd_options(address: NbdAddress, node: str) -> dict[str, Any]:
     server: dict[str, str] = {"type": "inet", "host": address.host, "port": str(address.port)}
     if address.unix is not None:
         server = {"type": "unix", "path": str(address.unix.absolute())}
@@ -145,106 +170,33 @@ def _nbd_node(address: NbdAddress, node: str, size_bytes: int, *, force: bool) -
         "node-name": node,
         "server": server,
         "export": address.export,
-        "reconnect-delay": _RECONNECT_S,
     }
 
 
-def _mirror(folder: Path, moved: Sequence[str], progress: Progress) -> int:
-    """Copy until source and target are equal and stay so; gives the bytes that took."""
+def _copy(folder: Path, progress: Progress) -> int:
+    """Wait until so little is left that the guest may stand still for it; gives bytes copied."""
     progress.phase("migrating", total=None)
-    with Monitor(folder) as monitor:
-        for disk, options in enumerate(moved):
-            monitor.ask("blockdev-add", **json.loads(options))
-            monitor.ask(
-                "blockdev-mirror",
-                **{
-                    "job-id": f"move{disk}",
-                    "device": f"disk{disk}",
-                    "target": f"moved{disk}",
-                    "sync": "full",
-                    "copy-mode": "write-blocking",
-                    "auto-dismiss": False,
-                    "auto-finalize": True,
-                },
-            )
-    done_bytes = 0
-    is_total_known = False
+    shown_bytes = whole_bytes = 0
     while True:
         progress.check()
         with Monitor(folder) as monitor:
-            jobs = _list_jobs(monitor)
-        _raise_failure(jobs)
-        total_bytes = sum(int(job["total-progress"]) for job in jobs)
-        if total_bytes and not is_total_known:
-            progress.phase("migrating", total=total_bytes)
-            is_total_known = True
-        now_bytes = sum(int(job["current-progress"]) for job in jobs)
-        progress.advance(now_bytes - done_bytes)
-        done_bytes = now_bytes
-        if len(jobs) == len(moved) and all(job["status"] == "ready" for job in jobs):
-            return done_bytes
+            now = ask_mirrors(monitor)
+        if not whole_bytes:
+            whole_bytes = now.done_bytes + now.left_bytes
+            progress.phase("migrating", total=whole_bytes or None)
+        progress.advance(now.done_bytes - shown_bytes)
+        shown_bytes = now.done_bytes
+        is_little = now.left_bytes <= _LITTLE_BYTES and now.done_bytes >= whole_bytes > 0
+        if now.is_ready or is_little or now.done_bytes > _ROUNDS_MAX * whole_bytes > 0:
+            return now.done_bytes
         poll(lambda: False, _TURN_S)
 
 
-def _list_jobs(monitor: Monitor) -> list[dict[str, Any]]:
-    return [job for job in monitor.ask("query-jobs") if str(job["id"]).startswith("move")]
-
-
-def _raise_failure(jobs: Sequence[dict[str, Any]]) -> None:
-    for job in jobs:
-        if job.get("error"):
-            raise HoldfastError(f"QEMU could not mirror disk {job['id'][4:]}: {job['error']}")
-
-
-def _switch(folder: Path, note: VmNote) -> None:
-    """Have the guest stand still, go over to the targets, note that, and let it go on.
-
-    When that fails half way the guest stays still: see `check_place`.
-    """
+def _switch(folder: Path) -> None:
+    """Have the guest stand still and go over to the targets; `mend` notes that, and it goes on."""
     with Monitor(folder) as monitor:
-        was_running = monitor.run_state() == "running"
-        if was_running:
+        if monitor.run_state() == "running":
+            hold_guest(folder)
             monitor.ask("stop")
-        try:
-            for job in _list_jobs(monitor):
-                monitor.ask("job-complete", id=job["id"])
-            ended = poll(
-                lambda: all(job["status"] == "concluded" for job in _list_jobs(monitor)),
-                _END_TIMEOUT_S,
-            )
-            _raise_failure(_list_jobs(monitor))
-            if not ended:
-                raise HoldfastError(f"QEMU did not switch within {_END_TIMEOUT_S:.0f} s")
-            write_vm(folder, note)
-        finally:
-            if was_running and not is_astray(monitor, read_vm(folder)):
-                monitor.ask("cont")
-
-
-def _tidy(folder: Path, note: VmNote) -> None:
-    """Remove what the VM does not need any more."""
-    with suppress(MonitorError), Monitor(folder) as monitor:
-        for job in _list_jobs(monitor):
-            monitor.ask("job-dismiss", id=job["id"])
-        for disk in range(note.disks):
-            for node in (f"disk{disk}", f"limit{disk}", f"file{disk}", f"point{disk}"):
-                delete_node(monitor, node)
-    end_disk_server(folder)
-    for disk in range(note.disks):
-        durable.remove_file(folder / overlay_file_name(disk))
-
-
-def _clear(folder: Path, note: VmNote) -> None:
-    """Take back a migration that was not finished, ours or a killed command's."""
-    with suppress(MonitorError, Cancelled), Monitor(folder) as monitor:
-        for job in _list_jobs(monitor):
-            with suppress(MonitorError):
-                monitor.ask("block-job-cancel", device=job["id"], force=True)
-        poll(
-            lambda: all(job["status"] == "concluded" for job in _list_jobs(monitor)),
-            _END_TIMEOUT_S,
-        )
-        for job in _list_jobs(monitor):
-            monitor.ask("job-dismiss", id=job["id"])
-        for disk in range(note.disks):
-            delete_node(monitor, f"moved{disk}")
+        complete_mirrors(monitor)
+    mend(folder)

@@ -13,12 +13,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from qemu.qmp import QMPClient, QMPError
+from qemu.qmp import ConnectError, QMPClient, QMPError
 
+from appliance.base.clock import SystemClock
 from appliance.base.errors import HoldfastError
 
 SOCKET = "qmp.sock"
 TIMEOUT_S = 15.0
+_RETRY_S = 0.02
 _T = TypeVar("_T")
 
 
@@ -35,14 +37,12 @@ class Monitor:
 
     def __enter__(self) -> Monitor:
         """Connect. Raises MonitorError if nobody answers within the timeout."""
-        self._client = QMPClient()
-        self._client.logger.disabled = True  # what it would log is raised as well
         self._runner = asyncio.Runner()
         try:
             # A socket's address holds 107 bytes and a folder's path may be longer.
             folder = os.open(self._folder, os.O_PATH | os.O_DIRECTORY)
             try:
-                self._run(self._client.connect(f"/proc/self/fd/{folder}/{SOCKET}"))
+                self._connect(f"/proc/self/fd/{folder}/{SOCKET}")
             finally:
                 os.close(folder)
         except OSError as error:
@@ -52,6 +52,26 @@ class Monitor:
             self._runner.close()
             raise
         return self
+
+    def _connect(self, address: str) -> None:
+        """Until it is done, nobody listens, or time is over.
+
+        What QEMU has to tell at that moment may come before its greeting, and who waits for another
+        client to go may be turned away: both are over when it is tried again.
+        """
+        clock = SystemClock()
+        deadline_s = clock.monotonic_s() + self._timeout_s
+        while True:
+            self._client = QMPClient()
+            self._client.logger.disabled = True  # what it would log is raised as well
+            try:
+                self._run(self._client.connect(address))
+            except MonitorError as error:
+                if _is_refused(error) or clock.monotonic_s() >= deadline_s:
+                    raise
+                clock.sleep_s(_RETRY_S)
+            else:
+                return
 
     def __exit__(
         self,
@@ -77,6 +97,14 @@ class Monitor:
             return self._runner.run(asyncio.wait_for(conversation, self._timeout_s))
         except (QMPError, EOFError, OSError, TimeoutError) as error:
             raise MonitorError(f"QEMU in {self._folder}: {error or 'no answer'}") from error
+
+
+def _is_refused(error: MonitorError) -> bool:
+    """Whether nobody listens at the socket."""
+    cause = error.__cause__
+    while isinstance(cause, ConnectError):
+        cause = cause.exc
+    return isinstance(cause, ConnectionRefusedError | FileNotFoundError)
 
 
 def query_run_state(folder: Path, timeout_s: float = TIMEOUT_S) -> str | None:

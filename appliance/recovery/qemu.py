@@ -24,7 +24,7 @@ from appliance.recovery.hardware import (
     build_argv,
 )
 from appliance.recovery.monitor import Monitor, MonitorError, query_run_state
-from appliance.recovery.runtime import Child, ProcessId, disown, last_line, poll
+from appliance.recovery.runtime import Child, ProcessId, disown, find_process, last_line, poll
 
 QEMU_LOG = "qemu.log"
 START_TIMEOUT_S = 30.0
@@ -132,13 +132,7 @@ def find_forwarded_port(rows: list[list[str]]) -> int:
 
 def find_qemu(folder: Path) -> ProcessId | None:
     """The QEMU that runs in `folder` according to its own note, or None."""
-    try:
-        identity = ProcessId.of(int((folder / PID_FILE).read_text()))
-        if identity is None or Path(f"/proc/{identity.pid}/cwd").resolve() != folder.resolve():
-            return None
-    except (OSError, ValueError):
-        return None
-    return identity
+    return find_process(folder, PID_FILE)
 
 
 def has_shut_down(folder: Path) -> bool:

@@ -133,6 +133,17 @@ class Child(Protocol):
         """End it."""
 
 
+def find_process(folder: Path, pid_file: str) -> ProcessId | None:
+    """The process that works in `folder` and wrote its number to `pid_file` there, or None."""
+    try:
+        identity = ProcessId.of(int((folder / pid_file).read_text()))
+        if identity is None or Path(f"/proc/{identity.pid}/cwd").resolve() != folder.resolve():
+            return None
+    except (OSError, ValueError):
+        return None
+    return identity
+
+
 def disown(process: Child) -> ProcessId | None:
     """Let `process` outlive us, reaped if it ends before; None if it has ended already."""
     identity = ProcessId.of(process.pid)

@@ -1,13 +1,12 @@
 """The disks of a VM at one moment, readable over NBD while it runs on.
 
 A running QEMU keeps what the guest overwrites in a file beside the overlay until the moment is let
-go of; a stopped VM's disks are served by QEMU's storage daemon. Owns those nodes, jobs, files and
-that daemon, and clears away what a killed command left of them. Never reads the disks.
+go of; a stopped VM's disks are served by QEMU's storage daemon (`moment_daemon`). Owns those nodes,
+jobs and files, and clears away what a killed command left of them. Never reads the disks.
 """
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -15,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from appliance.base import process
-from appliance.base.errors import HoldfastError
-from appliance.formats.nbd import BASE_ALLOCATION
 from appliance.recovery.disk_server import (
     SOCKET,
     ServeArgv,
@@ -25,17 +22,16 @@ from appliance.recovery.disk_server import (
     start_disk_server,
 )
 from appliance.recovery.guest_agent import still_filesystems
-from appliance.recovery.hardware import disk_nodes, node_of
+from appliance.recovery.hardware import node_of
+from appliance.recovery.moment_daemon import MOMENT_SOCKET, end_daemon, start_daemon
 from appliance.recovery.monitor import Monitor, MonitorError
-from appliance.recovery.runtime import ProcessId, disown, last_line, poll
+from appliance.recovery.runtime import poll
 from appliance.recovery.vm_note import VmNote
 from appliance.sources.nbd import NbdAddress, NbdClient
 
-MOMENT_SOCKET = "moment.sock"
-_LOG = "moment.log"
+BITMAP_PREFIX = "holdfast-"
 _DEPTHS = "qemu:allocation-depth"
 _RELEASE_TIMEOUT_S = 30.0
-_START_TIMEOUT_S = 30.0
 _COARSE_BYTES = 4 << 20
 Range = tuple[int, int]
 """Offset and length in bytes."""
@@ -127,10 +123,7 @@ def hold_moment(
         }
         for disk in range(note.disks):
             _add_moment_node(monitor, folder, disk, node_of(note.moved, disk), sizes)
-        has_agent = any(
-            device["label"] == "agent" and device["frontend-open"]
-            for device in monitor.ask("query-chardev")
-        )
+        is_agent_there = has_agent(monitor)
     copies = [
         {
             "type": "blockdev-backup",
@@ -143,11 +136,19 @@ def hold_moment(
         }
         for disk in range(note.disks)
     ]
-    stillness = still_filesystems(folder) if has_agent else nullcontext(enter_result=False)
+    stillness = still_filesystems(folder) if is_agent_there else nullcontext(enter_result=False)
     with stillness as is_still, Monitor(folder) as monitor:
         monitor.ask("transaction", actions=[*copies, *actions])
     export_nodes(folder, [f"moment{disk}" for disk in range(note.disks)], bitmaps)
     return is_still
+
+
+def has_agent(monitor: Monitor) -> bool:
+    """Whether the guest runs an agent, as far as QEMU knows."""
+    return any(
+        device["label"] == "agent" and device["frontend-open"]
+        for device in monitor.ask("query-chardev")
+    )
 
 
 def _add_moment_node(
@@ -206,6 +207,16 @@ def release_moment(folder: Path, note: VmNote) -> None:
         path.unlink(missing_ok=True)
 
 
+def release_bitmaps(monitor: Monitor) -> None:
+    """Remove the bitmaps whose names begin with BITMAP_PREFIX, in use by nobody any more."""
+    for node in monitor.ask("query-named-block-nodes", flat=True):
+        for bitmap in node.get("dirty-bitmaps", []):
+            if str(bitmap.get("name")).startswith(BITMAP_PREFIX):
+                with suppress(MonitorError):
+                    words = {"node": node["node-name"], "name": bitmap["name"]}
+                    monitor.ask("block-dirty-bitmap-remove", **words)
+
+
 def _list_moment_jobs(monitor: Monitor) -> list[str]:
     jobs = monitor.ask("query-block-jobs")
     return [job["device"] for job in jobs if str(job["device"]).startswith("moment")]
@@ -231,13 +242,11 @@ def delete_node(monitor: Monitor, node: str) -> None:
 @contextmanager
 def _stopped(folder: Path, note: VmNote, serve_argv: ServeArgv) -> Iterator[Moment]:
     with _disks_served(folder, note, serve_argv):
-        daemon = _start_daemon(folder, note)
+        daemon = start_daemon(folder, note)
         try:
             yield Moment(_addresses(folder, note), 1, is_still=True)
         finally:
-            daemon.send(signal.SIGTERM)
-            poll(lambda: not daemon.is_alive(), _RELEASE_TIMEOUT_S)
-            (folder / MOMENT_SOCKET).unlink(missing_ok=True)
+            end_daemon(folder, daemon)
 
 
 @contextmanager
@@ -250,40 +259,3 @@ def _disks_served(folder: Path, note: VmNote, serve_argv: ServeArgv) -> Iterator
         yield
     finally:
         end_disk_server(folder)
-
-
-def _start_daemon(folder: Path, note: VmNote) -> ProcessId:
-    (folder / MOMENT_SOCKET).unlink(missing_ok=True)
-    argv = [process.find_program("qemu-storage-daemon", "qemu-system-common")]
-    for disk in range(note.disks):
-        moved = note.moved[disk] if disk < len(note.moved) else None
-        nodes = (
-            ["-blockdev", moved]
-            if moved
-            else disk_nodes(disk, note.limits_bytes[disk], is_read_only=True)
-        )
-        argv += ["--blockdev" if word == "-blockdev" else word for word in nodes]
-    argv += ["--nbd-server", f"addr.type=unix,addr.path={MOMENT_SOCKET},max-connections=0"]
-    for disk in range(note.disks):
-        node = node_of(note.moved, disk)
-        argv += ["--export", f"nbd,id=moment{disk},node-name={node},name=disk{disk}"
-                 ",allocation-depth=on"]  # fmt: skip
-    log = folder / _LOG
-    log.unlink(missing_ok=True)
-    daemon = process.spawn(argv, log=log, cwd=folder)
-    address = NbdAddress("disk0", folder / MOMENT_SOCKET)
-    up = poll(lambda: daemon.poll() is not None or _answers(address), _START_TIMEOUT_S)
-    identity = disown(daemon) if up and daemon.poll() is None else None
-    if identity is None:
-        daemon.kill()
-        daemon.wait()
-        raise HoldfastError(f"the disks of VM '{note.name}' could not be read: {last_line(log)}")
-    return identity
-
-
-def _answers(address: NbdAddress) -> bool:
-    try:
-        NbdClient(address, [BASE_ALLOCATION]).close()
-    except (HoldfastError, OSError):
-        return False
-    return True

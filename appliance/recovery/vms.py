@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from appliance.recovery.disk_server import (
     find_disk_server,
     start_disk_server,
 )
+from appliance.recovery.mirrors import find_moved
 from appliance.recovery.monitor import Monitor, query_run_state
 from appliance.recovery.overlay import raise_limit
 from appliance.recovery.runtime import Runtime, poll
@@ -152,19 +154,18 @@ def check_place(folder: Path, note: VmNote) -> None:
     It stands still since, and what it had written is in its overlay, so it can start from there.
     """
     with Monitor(folder) as monitor:
-        if is_astray(monitor, note):
-            raise HoldfastError(
-                f"VM '{note.name}' was being migrated when that was interrupted: 'holdfast stop "
-                f"{note.name}' and 'holdfast boot' start it again from where it was"
-            )
+        is_moved = find_moved(monitor, note.disks)
+    check_moved(note, is_moved)
 
 
-def is_astray(monitor: Monitor, note: VmNote) -> bool:
-    """Whether a disk is on another node than the note says."""
-    nodes = {
-        str(block.get("inserted", {}).get("node-name")) for block in monitor.ask("query-block")
-    }
-    return any(node.startswith("moved") for node in nodes) and not any(note.moved)
+def check_moved(note: VmNote, is_moved: Sequence[bool]) -> None:
+    """Raise HoldfastError for a VM of which a disk changed over to where its note does not say."""
+    known = note.moved or (None,) * note.disks
+    if any(now and place is None for now, place in zip(is_moved, known, strict=True)):
+        raise HoldfastError(
+            f"VM '{note.name}' was being migrated when that was interrupted: 'holdfast stop "
+            f"{note.name}' and 'holdfast boot' start it again from where it was"
+        )
 
 
 # ---- ending and healing -------------------------------------------------------------------------

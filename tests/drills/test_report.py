@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
-from appliance.drills.gbt20988 import DECLARATIONS
+from appliance.drills.gbt20988_elements import ELEMENTS
 from appliance.drills.records import summarize
 from appliance.drills.report import OffSite, Subject, render_report
 from appliance.formats.drill import CheckResult, DrillRecord, Evidence, MachineResult, Phase
@@ -87,8 +87,11 @@ def test_it_says_what_was_measured_and_what_is_missing(tmp_path: Path) -> None:
     assert "What keeps it from level 1: off-site copy." in page.words
     assert "Needed: an off-site copy every week." in page.words
     assert "GB/T 20988-2025" in page.words
-    for item in DECLARATIONS:
-        assert item.question in page.words
+    assert len(ELEMENTS) == 7
+    for element in ELEMENTS:
+        assert element.name in page.words
+        assert element.statement in page.words
+    assert "rules for media, and copies that are regularly shown to be valid" in page.words
     assert "Date and signature" in page.words
 
 
@@ -98,6 +101,7 @@ def test_with_an_off_site_copy_there_is_a_level(tmp_path: Path) -> None:
     page = Page(render_report([subject], NOW))
     assert "Level 4" in page.words
     assert "What keeps it from level 5: replication." in page.words
+    assert "switching that is automatic or done from one place" in page.words
 
 
 def test_a_failed_machine_is_said_to_have_failed(tmp_path: Path) -> None:

@@ -12,7 +12,12 @@ from typing import Any
 import pytest
 
 from appliance.recovery import guest_agent
-from appliance.recovery.guest_agent import AgentError, GuestAgent, still_filesystems
+from appliance.recovery.guest_agent import (
+    AgentError,
+    GuestAgent,
+    still_filesystems,
+    thaw_filesystems,
+)
 from appliance.recovery.hardware import AGENT_SOCKET
 from appliance.sources.wire import bind_unix
 
@@ -51,6 +56,13 @@ def test_filesystems_are_still_while_the_block_runs_and_thaw_after(tmp_path: Pat
     with agent(tmp_path, obedient) as asked, still_filesystems(tmp_path) as is_still:
         assert is_still
         assert asked[-1] == "guest-fsfreeze-freeze"
+    assert asked[-1] == "guest-fsfreeze-thaw"
+
+
+def test_what_a_killed_command_left_still_is_thawed(tmp_path: Path) -> None:
+    thaw_filesystems(tmp_path)  # no agent: nothing to do
+    with agent(tmp_path, obedient) as asked:
+        thaw_filesystems(tmp_path)
     assert asked[-1] == "guest-fsfreeze-thaw"
 
 

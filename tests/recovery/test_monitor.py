@@ -1,0 +1,71 @@
+"""Connecting to a QEMU that has something else to say first, or nobody's time."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from appliance.recovery.monitor import SOCKET, Monitor, MonitorError
+
+GREETING = {"QMP": {"version": {"qemu": {"major": 7}}, "capabilities": []}}
+EVENT = {"event": "JOB_STATUS_CHANGE", "data": {}, "timestamp": {"seconds": 1, "microseconds": 0}}
+
+
+def _say(connection: socket.socket, value: object) -> None:
+    connection.sendall(json.dumps(value).encode() + b"\n")
+
+
+def tells_first(connection: socket.socket) -> None:
+    _say(connection, EVENT)
+    _say(connection, GREETING)
+    connection.recv(1)
+
+
+def turns_away(_: socket.socket) -> None:
+    """It hangs up."""
+
+
+def answers(connection: socket.socket) -> None:
+    _say(connection, GREETING)
+    while said := connection.recv(1 << 16):  # one question at a time, as Monitor asks them
+        asked = json.loads(said)
+        answer = {"status": "running"} if asked["execute"] == "query-status" else {}
+        _say(connection, {"return": answer, **({"id": asked["id"]} if "id" in asked else {})})
+
+
+@contextmanager
+def served(folder: Path, *behaviours: Callable[[socket.socket], None]) -> Iterator[None]:
+    """Somebody who behaves so towards one client after the other, and then is gone."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(folder / SOCKET))
+    listener.listen()
+
+    def serve() -> None:
+        with listener:
+            for behave in behaviours:
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):  # a client that has heard enough hangs up
+                    behave(connection)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield
+    thread.join()
+
+
+def test_a_connection_that_begins_badly_is_tried_again(tmp_path: Path) -> None:
+    with served(tmp_path, tells_first, turns_away, answers), Monitor(tmp_path) as monitor:
+        assert monitor.run_state() == "running"
+
+
+def test_a_qemu_that_is_gone_is_not_waited_for(tmp_path: Path) -> None:
+    with served(tmp_path, turns_away), pytest.raises(MonitorError), Monitor(tmp_path, 600.0):
+        pass
+    with pytest.raises(MonitorError), Monitor(tmp_path, 600.0):
+        pass
