@@ -18,9 +18,11 @@ import shutil
 import ssl
 import sys
 import tarfile
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 
 from appliance.base.errors import HoldfastError, IntegrityError
@@ -30,6 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SERVED = "appliance/web/vendor"
 TESTED = "build/axe"
 TIMEOUT_S = 120
+PAUSES_S = (1.0, 5.0, 20.0)  # a registry that is away for a moment stops nobody
 MOST_BYTES = 64 << 20  # axe-core comes as 40 MB of locales and pages around one file
 
 
@@ -164,18 +167,34 @@ def rename_imports(content: bytes, package: Package) -> bytes:
     return content
 
 
+def fetch_archive(url: str, package: Package) -> bytes:
+    """The archive as it was pinned. What does not come, or not whole, is asked for again.
+
+    Raises HoldfastError, or IntegrityError for other bytes than were pinned.
+    """
+    for pause_s in (*PAUSES_S, None):
+        try:
+            request = urllib.request.Request(url, headers={"User-Agent": "holdfast"})  # noqa: S310
+            with urllib.request.urlopen(  # noqa: S310 - the address is the host's own setting
+                request, timeout=TIMEOUT_S, context=trusted_context()
+            ) as reply:
+                archive: bytes = reply.read(MOST_BYTES)
+            check_integrity(archive, package)
+        except (OSError, HTTPException, IntegrityError) as error:
+            if pause_s is None:
+                if isinstance(error, IntegrityError):
+                    raise
+                message = f"{package.name}: the npm registry does not answer: {error}"
+                raise HoldfastError(message) from error
+            time.sleep(pause_s)
+        else:
+            return archive
+    raise AssertionError("the last attempt returns or raises")
+
+
 def fetch_package(registry: str, package: Package, root: Path) -> None:
     """Fetch, check and unpack one package below `root`."""
-    url = tarball_url(registry, package)
-    try:
-        request = urllib.request.Request(url, headers={"User-Agent": "holdfast"})  # noqa: S310
-        with urllib.request.urlopen(  # noqa: S310 - the address is the host's own setting
-            request, timeout=TIMEOUT_S, context=trusted_context()
-        ) as reply:
-            archive = reply.read(MOST_BYTES)
-    except OSError as error:
-        raise HoldfastError(f"{package.name}: the npm registry does not answer: {error}") from error
-    check_integrity(archive, package)
+    archive = fetch_archive(tarball_url(registry, package), package)
     for place, content in chosen_files(archive, package):
         if ".." in PurePosixPath(place).parts:
             raise IntegrityError(f"{package.name}: the archive leaves its folder with {place!r}")

@@ -16,6 +16,7 @@ from typing import Annotated
 import msgspec
 
 from appliance.base.errors import UsageError
+from appliance.base.text import printable
 
 FILE_NAME = "daemon.toml"
 _SIZE_MAX = 64 << 10
@@ -43,7 +44,7 @@ def read_settings(state: Path) -> Settings:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: {error}") from error
+        raise UsageError(f"{path}: {printable(str(error))}") from error
 
 
 def stamp_settings(state: Path) -> tuple[int, ...]:

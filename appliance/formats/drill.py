@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from appliance.base.errors import IntegrityError
+from appliance.base.text import printable
 from appliance.formats.names import format_time, parse_time
 from appliance.formats.record import DRILL_MAX_BYTES
 
@@ -109,7 +110,7 @@ def decode_drill(data: bytes) -> DrillRecord:
     try:
         record = msgspec.json.decode(data, type=DrillRecord)
     except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"drill: {error}") from error
+        raise IntegrityError(f"drill: {printable(str(error))}") from error
     for text in (record.began, record.ended):
         time = parse_time(text)
         if time is None or format_time(time) != text:

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from appliance.base.errors import IntegrityError
+from appliance.base.text import printable
 from appliance.formats.record import DRILL_MAX_BYTES
 
 NOTE_MAX_BYTES = DRILL_MAX_BYTES
@@ -62,4 +63,4 @@ def decode_failover(data: bytes) -> FailoverNote:
     try:
         return msgspec.json.decode(data, type=FailoverNote)
     except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"failover: {error}") from error
+        raise IntegrityError(f"failover: {printable(str(error))}") from error

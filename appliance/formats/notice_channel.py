@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from appliance.base.errors import IntegrityError, UsageError
+from appliance.base.text import printable
 from appliance.formats.finding import Severity
 from appliance.formats.record import RECORD_MAX_BYTES
 
@@ -135,7 +136,7 @@ def decode_channel(data: bytes) -> Channel:
         found: Channel = msgspec.json.decode(data, type=Channel)
         return check_channel(found)
     except (ValueError, RecursionError, UsageError) as error:
-        raise IntegrityError(f"channel: {error}") from error
+        raise IntegrityError(f"channel: {printable(str(error))}") from error
 
 
 def _check_url(channel: WebhookChannel) -> None:

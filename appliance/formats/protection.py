@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from appliance.base.errors import IntegrityError, UsageError
+from appliance.base.text import printable
 from appliance.formats.names import format_time, parse_machine_name, parse_time
 from appliance.formats.record import RECORD_MAX_BYTES
 from appliance.formats.vault_settings import check_vault_name
@@ -124,7 +125,7 @@ def decode_protection(data: bytes) -> Protection:
     try:
         check_protection(found)
     except UsageError as error:
-        raise IntegrityError(f"protection: {error}") from error
+        raise IntegrityError(f"protection: {printable(str(error))}") from error
     return found
 
 
@@ -167,7 +168,7 @@ def _decode(data: bytes, kind: type[_Record], what: str) -> _Record:
         if found.machine is not None and parse_machine_name(found.machine) != found.machine:
             raise IntegrityError(f"{what}: 'machine' is not the name of a machine")
     except (ValueError, RecursionError, UsageError) as error:
-        raise IntegrityError(f"{what}: {error}") from error
+        raise IntegrityError(f"{what}: {printable(str(error))}") from error
     time = parse_time(found.since)
     if time is None or format_time(time) != found.since:
         raise IntegrityError(f"{what}: 'since' is not spelled as times are")

@@ -89,7 +89,9 @@ def test_a_small_change_reads_little(machine: Machine) -> None:
     base = machine.back_up(None).manifest
     ranges = machine.edit(3, 4096)
     made = machine.back_up(base, ranges).manifest
-    assert made.read_bytes <= 3 * 10 * 65536  # of three changed places some blocks around each
+    # Of three changed places what lies around each, until a cut of the base is met: half a MiB,
+    # seldom one.
+    assert made.read_bytes <= 3 * 16 * 65536
     assert made.new_bytes <= 3 * 3 * 262144
 
 
@@ -97,7 +99,8 @@ def test_what_a_scan_finds_unchanged_is_neither_cut_nor_hashed(machine: Machine)
     base = machine.back_up(None).manifest
     machine.disk[5 * MIB] ^= 1
     result = machine.back_up(base)
-    assert sum(stats.new_chunks for stats in result.stats) == 1
+    # The chunk with the byte in it, which now and then is cut somewhere else.
+    assert 1 <= sum(stats.new_chunks for stats in result.stats) <= 3
     assert sum(stats.known_chunks for stats in result.stats) <= 16
     assert sum(stats.reused_chunks for stats in result.stats) > 0
 

@@ -78,7 +78,7 @@ def refuse(store: Store, name: PointName, reason: str = "is damaged") -> None:
 def test_a_damaged_point_costs_itself(sample: Sample, state: Path, change: str) -> None:
     store, name = sample.copy(state), max(sample.images)
     path = store.layout.points / store.points.file_of(name).key
-    path.write_bytes(CHANGES[change](path.read_bytes(), random.Random(SEED)))
+    path.write_bytes(CHANGES[change](path.read_bytes(), random.Random(f"{SEED} {change}")))
     refuse(store, name)
     check(sample, state, {name})
     # What it needs is unknown: nothing is freed.
@@ -133,7 +133,7 @@ def test_a_damaged_daily_key_leaves_the_recovery_key(
 ) -> None:
     shutil.copytree(sample.state, state)
     path = state / file
-    path.write_bytes(CHANGES[change](path.read_bytes(), random.Random(SEED)))
+    path.write_bytes(CHANGES[change](path.read_bytes(), random.Random(f"{SEED} {change}")))
     is_right_or_refused(sample, state)
     recovers(sample, state)
     shutil.copy(sample.state / file, path)
@@ -146,7 +146,7 @@ def test_a_damaged_recovery_wrap_leaves_the_daily_key(
 ) -> None:
     store = sample.copy(state)
     path = state / "store" / "keys" / "recovery.json"
-    path.write_bytes(CHANGES[change](path.read_bytes(), random.Random(SEED)))
+    path.write_bytes(CHANGES[change](path.read_bytes(), random.Random(f"{SEED} {change}")))
     assert store.points.open(min(sample.images)).name == min(sample.images)
     check(sample, state)
 
@@ -166,7 +166,7 @@ def test_swapped_wraps_open_as_before(sample: Sample, state: Path) -> None:
 def test_a_damaged_descriptor_opens_nothing_wrong(sample: Sample, state: Path, change: str) -> None:
     shutil.copytree(sample.state, state)
     path = state / "store" / "store.json"
-    path.write_bytes(CHANGES[change](path.read_bytes(), random.Random(SEED)))
+    path.write_bytes(CHANGES[change](path.read_bytes(), random.Random(f"{SEED} {change}")))
     is_right_or_refused(sample, state)
     shutil.copy(sample.state / "store" / "store.json", path)
     check(sample, state)
@@ -213,7 +213,7 @@ def test_damage_of_what_is_derived_costs_nothing(
     paths = list(state.glob(pattern))
     assert paths
     for path in paths:
-        path.write_bytes(CHANGES[change](path.read_bytes(), random.Random(SEED)))
+        path.write_bytes(CHANGES[change](path.read_bytes(), random.Random(f"{SEED} {change}")))
     with Catalog(state / "catalog.db") as catalog:
         listed = list_points(open_store(state), catalog)
     assert {point.name for point in listed.points} == {str(name) for name in sample.images}
@@ -232,8 +232,9 @@ def test_a_damaged_condemned_list_frees_nothing_that_is_needed(
 ) -> None:
     shutil.copytree(sample.state, state)
     path = state / "store" / "condemned.json"
-    text = b'{"format": 1, "containers": {"%s": "2026-11-21T09:30:00Z"}}' % (b"ab" * 32)
-    path.write_bytes(CHANGES[change](text, random.Random(SEED)))
+    sentence = b'{"since": "2026-11-21T09:30:00Z", "writers": null}'
+    text = b'{"format": 2, "containers": {"%s": %s}}' % (b"ab" * 32, sentence)
+    path.write_bytes(CHANGES[change](text, random.Random(f"{SEED} {change}")))
     refused = ""
     try:
         collect(state)

@@ -27,6 +27,7 @@ SOURCE = Path(__file__).with_name("faulty_disk.c")
 FAST_CASES = 600
 SLOW_PARTS = 12
 HANG_S = 4.0
+PATIENCE_S = 1800.0  # a minute or two where nobody else is at work
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def run_cases(
         capture_output=True,
         text=True,
         check=False,
-        timeout=580,
+        timeout=PATIENCE_S,
     )
     print(done.stdout)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
@@ -66,11 +67,13 @@ def run_cases(
     return int(summary["run"])
 
 
+@pytest.mark.timeout(PATIENCE_S + 60)
 def test_faults_at_calls_of_all_kinds(faulty_disk: Path, folder: Path, seed: int) -> None:
     assert run_cases(faulty_disk, folder, seed, count=FAST_CASES) == FAST_CASES
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(PATIENCE_S + 60)
 @pytest.mark.parametrize("part", range(SLOW_PARTS))
 def test_every_fault_at_every_call(faulty_disk: Path, folder: Path, seed: int, part: int) -> None:
     assert run_cases(faulty_disk, folder, seed, part=part, parts=SLOW_PARTS) > FAST_CASES // 2
@@ -122,10 +125,10 @@ def test_a_disk_that_hangs_and_comes_back_costs_the_time_only(
     began_s = time.monotonic()
     while not list((state / "store" / "incoming").iterdir()):
         assert process.poll() is None, "it ended before it wrote anything"
-        assert time.monotonic() - began_s < 60
+        assert time.monotonic() - began_s < 120
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
     assert b"cancelled" in said
     assert holdfast("--json", "points", expect=0).json()["points"] == []

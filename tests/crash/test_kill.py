@@ -250,6 +250,7 @@ def kill_rounds(folder: Path, state: Path, seed: int, rounds: int) -> None:
     victim.holdfast.close()
 
 
+@pytest.mark.timeout(1800)  # a minute or two where nobody else is at work
 def test_forty_rounds_of_kills(tmp_path: Path, state: Path, seed: int) -> None:
     kill_rounds(tmp_path, state, seed, FAST_ROUNDS)
 

@@ -201,6 +201,7 @@ def examine_all(folder: Path, seed: int, count: int) -> int:
     return laboratory.states
 
 
+@pytest.mark.timeout(1800)  # a minute or two where nobody else is at work
 def test_two_thousand_power_cuts(folder: Path, seed: int) -> None:
     assert examine_all(folder, seed, FAST_STATES) >= FAST_STATES
 

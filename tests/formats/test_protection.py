@@ -109,6 +109,15 @@ def test_garbage_is_an_integrity_error(data: bytes) -> None:
             decode(data)
 
 
+def test_a_line_break_in_a_damaged_word_makes_no_second_line() -> None:
+    data = json.dumps(
+        {**json.loads(read_golden("protection.json")), "schedule": [{"kind": "a\rb"}]}
+    )
+    with pytest.raises(IntegrityError) as caught:
+        protection.decode_protection(data.encode())
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_damaged_bytes_are_refused_or_read(seed: int) -> None:
     for _, value, encode, decode in CODECS:
         assert_survives(decode, encode(value), seed)

@@ -192,7 +192,7 @@ def _count_sectors(device: str) -> int:
         return file.seek(0, os.SEEK_END) // _SECTOR_BYTES
 
 
-def _await(is_there: Callable[[], bool], timeout_s: float = 30.0) -> None:
+def _await(is_there: Callable[[], bool], timeout_s: float = 120.0) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not is_there():
         if time.monotonic() > deadline_s:

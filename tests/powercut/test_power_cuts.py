@@ -44,7 +44,7 @@ class Expected:
 @pytest.fixture(scope="session")
 def ten_marks(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """Five steps on each filesystem."""
-    return record(tmp_path_factory.mktemp("powercut"), marks=10, timeout_s=300)
+    return record(tmp_path_factory.mktemp("powercut"), marks=10, timeout_s=540)
 
 
 @pytest.mark.parametrize("kind", FILESYSTEMS)

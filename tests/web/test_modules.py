@@ -130,6 +130,32 @@ def test_an_archive_cannot_leave_its_folder(
     assert not list(tmp_path.rglob("evil.js"))
 
 
+def test_a_registry_that_is_away_for_a_moment_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    archive = pack({"package/dist/a.mjs": b"whole", "package/core/x.js": b""})
+    right = "sha512-" + base64.b64encode(hashlib.sha512(archive).digest()).decode()
+    package = replace(PACKAGE, integrity=right)
+    answers: list[bytes | None] = [None, archive[:-9], archive]
+    paused: list[float] = []
+
+    def answer(*_: object, **__: object) -> io.BytesIO:
+        found = answers.pop(0)
+        if found is None:
+            raise ConnectionResetError("gone")
+        return io.BytesIO(found)
+
+    monkeypatch.setattr("urllib.request.urlopen", answer)
+    monkeypatch.setattr("time.sleep", paused.append)
+    web_modules.fetch_package("https://example.test", package, tmp_path)
+    assert [path.read_bytes() for path in tmp_path.rglob("a.js")] == [b"whole"]
+    assert paused == [1.0, 5.0]
+    answers[:] = [None] * 4
+    with pytest.raises(HoldfastError, match="does not answer: gone"):
+        web_modules.fetch_package("https://example.test", package, tmp_path)
+    assert answers == []
+
+
 def test_the_environment_says_where_the_registry_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("npm_config_registry", "https://packages.example.test/npm/")
     assert find_registry() == "https://packages.example.test/npm"
