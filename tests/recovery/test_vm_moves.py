@@ -360,6 +360,7 @@ def has_begun(process: subprocess.Popen[bytes], target: Path) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_a_hundred_migrations_killed_at_any_moment_lose_nothing(box: Box) -> None:
     disk = box.protect(WRITING)
     rng = random.Random(box.seed)
