@@ -180,6 +180,8 @@ def test_a_vm_whose_box_is_full_pauses_warns_and_goes_on(box: Box, small_disk: P
     listed = box.holdfast("vms", expect=0)
     assert "free space" in listed.err, listed
     assert "free space" in box.holdfast("vms", "continue", "vm", expect=7).err
+    found = box.holdfast("--json", "health").json()["findings"]
+    assert ("vm vm", "vm.full") in {(one["subject"], one["rule"]) for one in found}
     filler.unlink()
     box.holdfast("vms", "continue", "vm", expect=0)
     before = box.await_dots(1500)
