@@ -323,6 +323,8 @@ def test_a_vm_moves_while_it_writes_and_loses_nothing(box: Box, image_format: st
     box.await_dots()  # it goes on, and from there
     vm = box.state()
     assert (vm["state"], vm["overlay_bytes"]) == ("running", 0)
+    assert vm["lives_at"] == [str(target)]
+    assert f"lives at {target}" in box.holdfast("vms", expect=0).out
     assert not list((box.holdfast.state / "vms/vm").glob("overlay*"))
     box.holdfast("forget", vm["point"], expect=0)  # it is needed no more
     box.holdfast("stop", "vm", "--grace", "0", expect=0)
@@ -394,8 +396,11 @@ def test_a_vm_moves_to_where_nbd_serves(box: Box) -> None:
     argv = ["qemu-nbd", "--persistent", "--format=raw", f"--socket={path}", str(target)]
     with subprocess.Popen(argv) as server:
         wait_for(path.exists)
-        box.holdfast("migrate", "vm", f"nbd+unix:///?socket={path}", "--force", expect=0)
+        address = f"nbd+unix:///?socket={path}"
+        box.holdfast("migrate", "vm", address, "--force", expect=0)
         box.await_dots()
+        assert box.state()["lives_at"] == [address]
+        assert "already" in box.holdfast("migrate", "vm", address, expect=0).out
         box.holdfast("stop", "vm", "--grace", "0", expect=0)
         server.terminate()
     assert not find_lost_writes(target.read_bytes(), box.dots())
