@@ -17,6 +17,7 @@ from appliance.browse.confined import ConfinedReader, Disk
 from appliance.browse.node import Node
 
 SIGN = "@"
+NO_FILES = ("swap", "LVM2 member")
 # What may be read of a disk at once while a file is copied; the store decodes by 4 MiB.
 _COPY_BYTES = 4 << 20
 
@@ -59,6 +60,20 @@ class VolumeInfo:
     is_open: bool
     trouble: str = ""
     note: str = ""
+
+    @property
+    def obstacle(self) -> str:
+        """Why no files of it are shown, and the way to them; empty where they are."""
+        if self.is_open:
+            return ""
+        if self.trouble or not self.kind:
+            return self.trouble or "nothing we know is on it"
+        if self.kind in NO_FILES:
+            return f"{self.kind}, which holds no files"
+        return (
+            f"{self.kind}, which is not read here: 'holdfast boot' the point, or 'restore' or "
+            "'mount' the whole disk and open it where that is known"
+        )
 
 
 class Tree:
@@ -125,14 +140,10 @@ class Tree:
             for volume in self.volumes:
                 if volume.name == parts[0].removeprefix(SIGN):
                     if not volume.is_open:
-                        what = volume.trouble or volume.kind or "nothing we know is on it"
-                        raise NotFoundError(f"/{parts[0]} cannot be looked into: {what}")
+                        raise NotFoundError(f"/{parts[0]} cannot be looked into: {volume.obstacle}")
                     return volume, f"/{parts[0]}", "/".join(parts[1:])
         if self.root is None:
-            known = ", ".join(
-                f"{volume.name}: {volume.trouble or volume.kind or 'unknown'}"
-                for volume in self.volumes
-            )
+            known = ", ".join(f"{volume.name}: {volume.obstacle}" for volume in self.volumes)
             raise NotFoundError(f"there is no filesystem that can be read ({known or 'no disks'})")
         return self.root, "", "/".join(parts)
 

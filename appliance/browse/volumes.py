@@ -39,7 +39,12 @@ _KNOWN = (
     (0, b"hsqs", "squashfs"),
     (4096, b"\xfc\x4e\x2b\xa9", "md array"),
     (0x1018, b"\x10\x20\xf5\xf2", "F2FS"),
-    (0, b"ReFS", "ReFS"),
+    (3, b"ReFS\0", "ReFS"),
+    (32, b"NXSB", "APFS"),
+    (1024, b"H+\0\4", "HFS+"),
+    (0x8000, b"JFS1", "JFS"),
+    (0x10034, b"ReIsEr", "ReiserFS"),
+    (1024, b"\xe2\xe1\xf5\xe0", "EROFS"),
 )
 _MEMBER = "LVM2 member"
 # What a root filesystem has, and what each is worth.

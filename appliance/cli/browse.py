@@ -16,7 +16,7 @@ from typing import Any
 from appliance.base import durable
 from appliance.base.errors import UsageError
 from appliance.base.text import printable
-from appliance.browse.tree import SIGN, Entry, Tree
+from appliance.browse.tree import NO_FILES, SIGN, Entry, Tree
 from appliance.cli.exit_codes import DONE, DONE_WITH_GAPS
 from appliance.cli.session import Session
 from appliance.formats.names import PointName
@@ -102,10 +102,8 @@ def _notes(tree: Tree) -> list[str]:
     """What there is besides the filesystems that can be read."""
     notes = list(tree.remarks)
     for volume in tree.volumes:
-        if volume.trouble:
-            notes.append(f"{volume.name} cannot be looked into: {printable(volume.trouble)}")
-        elif volume.kind and not volume.is_open and volume.kind not in ("swap", "LVM2 member"):
-            notes.append(f"{volume.name} cannot be looked into: {volume.kind}")
+        if not volume.is_open and (volume.trouble or volume.kind) and volume.kind not in NO_FILES:
+            notes.append(f"{volume.name} cannot be looked into: {printable(volume.obstacle)}")
         elif volume.note:
             notes.append(f"{volume.name}: {printable(volume.note)}")
     return notes

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from appliance.base.errors import AccessError, IntegrityError, NotFoundError, UsageError
 from appliance.base.text import counted, size
+from appliance.browse.owners import Owners
 from appliance.catalog.catalog import Catalog
 from appliance.cli.damage import describe_hurts, finding_json, lost_json, name_ranges
 from appliance.cli.exit_codes import DONE, exit_code
+from appliance.cli.hurt_files import describe_files, files_json, name_files
 from appliance.cli.session import Session
 from appliance.formats.names import format_time
 from appliance.store.impact import Assessment, Hurt
@@ -37,7 +40,9 @@ def verify(session: Session, options: argparse.Namespace) -> int:
         with store.lease("reader"):
             report = Verification(store, console.progress, options.depth).run(only)
         report = _treat(session, options, store, report)
-    console.result(_report_json(report), _report_text(report))
+    assessment = report.assessment
+    owners = name_files(session, assessment.hurts.values()) if assessment is not None else {}
+    console.result(_report_json(report, owners), _report_text(report, owners))
     return DONE if report.is_sound else exit_code(IntegrityError())
 
 
@@ -126,7 +131,7 @@ def _note_damage(session: Session, assessment: Assessment) -> None:
         catalog.set_damage(set(assessment.names), hurt, now)
 
 
-def _report_json(report: Report) -> dict[str, Any]:
+def _report_json(report: Report, owners: Mapping[str, Owners]) -> dict[str, Any]:
     found = report.assessment or Assessment()
     return {
         "sound": report.is_sound,
@@ -138,7 +143,7 @@ def _report_json(report: Report) -> dict[str, Any]:
         "repaired_containers": sorted(name.hex() for name in report.repaired),
         "only_off_site_containers": len(found.elsewhere),
         "damages": [{"what": what, "reason": reason} for what, reason in _damages(report)],
-        "hurt_points": [_hurt_json(hurt) for hurt in found.hurts.values()],
+        "hurt_points": [_hurt_json(hurt, owners) for hurt in found.hurts.values()],
     }
 
 
@@ -152,11 +157,16 @@ def _damages(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def _hurt_json(hurt: Hurt) -> dict[str, Any]:
-    return {"name": str(hurt.point), **lost_json(hurt.hurt_bytes, hurt.ranges)}
+def _hurt_json(hurt: Hurt, owners: Mapping[str, Owners]) -> dict[str, Any]:
+    name = str(hurt.point)
+    return {
+        "name": name,
+        **lost_json(hurt.hurt_bytes, hurt.ranges),
+        **files_json(owners.get(name)),
+    }
 
 
-def _report_text(report: Report) -> str:
+def _report_text(report: Report, owners: Mapping[str, Owners]) -> str:
     found = report.assessment
     points = "without the key no points" if found is None else counted(len(found.names), "point")
     checked = (
@@ -175,6 +185,7 @@ def _report_text(report: Report) -> str:
         for hurt in found.hurts.values():
             ranges = name_ranges(lost_json(0, hurt.ranges)["ranges"])
             lines.append(f"  hurts {hurt.point}: {size(hurt.hurt_bytes)} at {ranges}")
+            lines += describe_files(owners.get(str(hurt.point)))
         if not found.hurts:
             lines.append("  no point is hurt")
         lines.append("  everything else restores; a new backup of the machines makes whole points")

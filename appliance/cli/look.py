@@ -27,6 +27,9 @@ from appliance.health.kernel_tree import KernelTree
 from appliance.health.stakes import Stake, find_stakes
 from appliance.health.survey import Report, Survey
 from appliance.health.udev import read_properties
+from appliance.recovery.runtime import Runtime
+from appliance.recovery.vm_findings import judge_vms
+from appliance.recovery.vms import list_vms
 
 BROKEN = ("critical", "warning")
 """Severities for which somebody has to do something."""
@@ -112,7 +115,8 @@ def take_look(session: Session) -> Look:
         report = survey.run()
         report = replace(report, findings=sort_findings([*report.findings, *judge_access(session)]))
         found = judge_machines(session, catalog)
-        more = [*(found or ()), *judge_notices(session)]
+        vms = judge_vms(list_vms(Runtime(session.state)), session.clock.now())
+        more = [*(found or ()), *judge_notices(session), *vms]
         report = replace(report, findings=sort_findings([*report.findings, *more]))
         log.observe(
             report.findings,

@@ -123,6 +123,7 @@ def _list_vms(session: Session, _: argparse.Namespace) -> int:
     lines = [
         f"{vm.name}  {vm.state}  of {vm.point}, overlay {size(vm.overlay_bytes)}"
         f" of {size(vm.overlay_limit_bytes)}"
+        + (f", lives at {', '.join(vm.lives_at)}" if vm.lives_at else "")
         + (f", VNC {vm.vnc}, serial {vm.serial}" if vm.vnc else "")
         for vm in found
     ]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ from appliance.recovery.hardware import moved_node
 from appliance.recovery.mirrors import ask_mirrors, complete_mirrors, start_mirror
 from appliance.recovery.monitor import Monitor
 from appliance.recovery.runtime import Runtime, poll
-from appliance.recovery.vm_note import VmNote, find_folder, lock_vm, read_vm
+from appliance.recovery.vm_note import VmNote, describe_place, find_folder, lock_vm, read_vm
 from appliance.recovery.vms import check_place
 from appliance.sources.disk import is_mounted
 from appliance.sources.nbd import NbdAddress, NbdClient
@@ -105,12 +105,12 @@ def _check(note: VmNote, targets: Sequence[str]) -> None:
 
 def _is_there(place: str, target: str) -> bool:
     """Whether a disk that lives at `place`, as a note has it, is at `target`."""
-    known = json.loads(place)
     address = NbdAddress.parse(target)
     if address is None:
-        return bool(known.get("file", {}).get("filename") == str(Path(target).absolute()))
-    asked = _nbd_options(address, "")
-    return all(known.get(word) == asked[word] for word in ("driver", "server", "export"))
+        return describe_place(place) == str(Path(target).absolute())
+    if address.unix is not None:
+        address = replace(address, unix=address.unix.absolute())
+    return describe_place(place) == str(address)
 
 
 def _measure(monitor: Monitor) -> dict[str, int]:
@@ -158,10 +158,6 @@ def _nbd_node(address: NbdAddress, node: str, size_bytes: int, *, force: bool) -
     with NbdClient(address) as client:
         if client.size_bytes < size_bytes:
             raise UsageError(f"{address} has {size(client.size_bytes)}, not {size(size_bytes)}")
-    return {**_nbd_options(address, node), "reconnect-delay": _RECONNECT_S}
-
-
-def _nbd_options(address: NbdAddress, node: str) -> dict[str, Any]:
     server: dict[str, str] = {"type": "inet", "host": address.host, "port": str(address.port)}
     if address.unix is not None:
         server = {"type": "unix", "path": str(address.unix.absolute())}
@@ -170,6 +166,7 @@ def _nbd_options(address: NbdAddress, node: str) -> dict[str, Any]:
         "node-name": node,
         "server": server,
         "export": address.export,
+        "reconnect-delay": _RECONNECT_S,
     }
 
 

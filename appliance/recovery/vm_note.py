@@ -6,6 +6,7 @@ garbage: the note is the first file of a VM that is written and the first that i
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from appliance.recovery.hardware import SERIAL_LOG, SERIAL_SOCKET, Hardware
 from appliance.recovery.overlay import OverlayUse, measure_overlays
 from appliance.recovery.qemu import Guest
 from appliance.recovery.runtime import ProcessId, Runtime, read_note, write_note
+from appliance.sources.nbd import NbdAddress
 
 NOTE = "vm.json"
 _NAME_MAX_BYTES = 240  # a file name holds 255, and the lock adds a suffix
@@ -132,6 +134,7 @@ class VmStatus:
     `damaged` (its note cannot be read), or why QEMU has paused it: `paused`, `io-error` (its disk
     is full), `internal-error`, ... `overlay_bytes` is what it occupies of `overlay_limit_bytes`.
     `warning` says what will pause it, in time.
+    `lives_at`: where those of its disks are that were migrated.
     `is_wanted`: it was not stopped by anybody, so it is to run. `forwarded` leads to the port that
     `--wait tcp:PORT` named.
     """
@@ -144,6 +147,7 @@ class VmStatus:
     overlay_bytes: int
     overlay_limit_bytes: int = 0
     warning: str | None = None
+    lives_at: tuple[str, ...] = ()
     is_wanted: bool = False
     memory_mib: int = 0
     cpus: int = 0
@@ -231,6 +235,20 @@ def write_vm(folder: Path, note: VmNote) -> None:
     write_note(folder / NOTE, note.to_json())
 
 
+def describe_place(place: str) -> str:
+    """Where a disk was migrated to, from QEMU's options in a note: a path or an NBD address."""
+    try:
+        known = json.loads(place)
+        if known["driver"] != "nbd":
+            return str(known["file"]["filename"])
+        server, export = known["server"], str(known["export"])
+        if server["type"] == "unix":
+            return str(NbdAddress(export, Path(server["path"])))
+        return str(NbdAddress(export, None, str(server["host"]), int(server["port"])))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return place  # something else than we write: better seen than hidden
+
+
 def show_vm(folder: Path, note: VmNote, state: str) -> VmStatus:
     """The VM as it is shown, in `state`."""
     guest = note.guest
@@ -244,6 +262,7 @@ def show_vm(folder: Path, note: VmNote, state: str) -> VmStatus:
         overlay_bytes=use.used_bytes,
         overlay_limit_bytes=use.limit_bytes,
         warning=use.warning if note.needs_point else None,
+        lives_at=tuple(describe_place(place) for place in note.moved if place is not None),
         is_wanted=note.is_wanted,
         memory_mib=note.hardware.memory_mib,
         cpus=note.hardware.cpus,

@@ -76,8 +76,8 @@ class Finding:
             return "put the file back from a copy of the store, or 'holdfast forget' the point"
         if self.hurt_points:
             return (
-                "back up the machines again: what is still on their disks is stored anew; "
-                "'holdfast scrub' then tells what healed"
+                "'holdfast verify POINT' names the files; back up the machines again: what is "
+                "still on their disks is stored anew, and 'holdfast scrub' tells what healed"
             )
         if self.what.startswith(VAULT):
             return (

@@ -119,11 +119,26 @@ def test_a_missing_disk_of_a_group_is_named(lvm: tuple[Path, Path]) -> None:
         assert content_of(tree, tree.find("/@disk0p2/vmlinuz")[1]) == b"kernel\n"
 
 
-def test_an_encrypted_disk_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("at", "magic", "kind"),
+    [
+        (0, b"LUKS\xba\xbe\0\2", "LUKS, encrypted"),
+        (3, b"-FVE-FS-", "BitLocker, encrypted"),
+        (0x10040, b"_BHRfS_M", "btrfs"),
+        (0, b"\0\0\0ReFS\0\0\0\0", "ReFS"),
+        (4096, b"\xfc\x4e\x2b\xa9", "md array"),
+        (32, b"NXSB", "APFS"),
+    ],
+)
+def test_what_is_not_read_is_named_with_the_way_to_its_files(
+    tmp_path: Path, at: int, magic: bytes, kind: str
+) -> None:
     disk = tmp_path / "disk.raw"
-    disk.write_bytes(b"LUKS\xba\xbe\0\2" + bytes(MIB))
-    with open_images(disk) as tree, pytest.raises(HoldfastError, match="LUKS, encrypted"):
+    disk.write_bytes((bytes(at) + magic).ljust(MIB, b"\0"))
+    with open_images(disk) as tree, pytest.raises(HoldfastError, match="holdfast boot") as error:
         tree.find("/")
+    assert f"disk0: {kind}" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_the_root_is_what_looks_most_like_one() -> None:

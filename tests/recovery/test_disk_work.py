@@ -200,6 +200,7 @@ def test_a_migration_killed_at_some_steps_is_mended(lab: Lab) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_a_migration_killed_at_any_step_is_mended(lab: Lab) -> None:
     try_migrations(Moves(lab), count())
 

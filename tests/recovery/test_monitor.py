@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from appliance.recovery.monitor import SOCKET, Monitor, MonitorError
+from appliance.recovery.accelerator import QEMU
+from appliance.recovery.monitor import SOCKET, Monitor, MonitorError, query_run_state
+from appliance.recovery.runtime import poll
 
 GREETING = {"QMP": {"version": {"qemu": {"major": 7}}, "capabilities": []}}
 EVENT = {"event": "JOB_STATUS_CHANGE", "data": {}, "timestamp": {"seconds": 1, "microseconds": 0}}
@@ -69,3 +73,23 @@ def test_a_qemu_that_is_gone_is_not_waited_for(tmp_path: Path) -> None:
         pass
     with pytest.raises(MonitorError), Monitor(tmp_path, 600.0):
         pass
+
+
+@pytest.fixture
+def qemu(tmp_path: Path) -> Iterator[Path]:
+    """A QEMU without a machine; gives its folder."""
+    argv = [QEMU, "-machine", "none", "-nodefaults", "-display", "none"]
+    argv += ["-chardev", f"socket,id=qmp,path={tmp_path / SOCKET},server=on,wait=off"]
+    with subprocess.Popen([*argv, "-mon", "chardev=qmp,mode=control"]) as process:
+        assert poll(lambda: query_run_state(tmp_path) is not None, 60)
+        yield tmp_path
+        process.kill()
+
+
+def test_many_clients_of_a_qemu_that_serves_one_all_get_their_answer(qemu: Path) -> None:
+    def ask(_: int) -> str:
+        with Monitor(qemu, 60.0) as monitor:
+            return monitor.run_state()
+
+    with ThreadPoolExecutor(6) as threads:
+        assert set(threads.map(ask, range(60))) == {"running"}

@@ -180,6 +180,8 @@ def test_a_vm_whose_box_is_full_pauses_warns_and_goes_on(box: Box, small_disk: P
     listed = box.holdfast("vms", expect=0)
     assert "free space" in listed.err, listed
     assert "free space" in box.holdfast("vms", "continue", "vm", expect=7).err
+    found = box.holdfast("--json", "health").json()["findings"]
+    assert ("vm vm", "vm.full") in {(one["subject"], one["rule"]) for one in found}
     filler.unlink()
     box.holdfast("vms", "continue", "vm", expect=0)
     before = box.await_dots(1500)
@@ -321,6 +323,8 @@ def test_a_vm_moves_while_it_writes_and_loses_nothing(box: Box, image_format: st
     box.await_dots()  # it goes on, and from there
     vm = box.state()
     assert (vm["state"], vm["overlay_bytes"]) == ("running", 0)
+    assert vm["lives_at"] == [str(target)]
+    assert f"lives at {target}" in box.holdfast("vms", expect=0).out
     assert not list((box.holdfast.state / "vms/vm").glob("overlay*"))
     box.holdfast("forget", vm["point"], expect=0)  # it is needed no more
     box.holdfast("stop", "vm", "--grace", "0", expect=0)
@@ -360,6 +364,7 @@ def has_begun(process: subprocess.Popen[bytes], target: Path) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_a_hundred_migrations_killed_at_any_moment_lose_nothing(box: Box) -> None:
     disk = box.protect(WRITING)
     rng = random.Random(box.seed)
@@ -391,8 +396,11 @@ def test_a_vm_moves_to_where_nbd_serves(box: Box) -> None:
     argv = ["qemu-nbd", "--persistent", "--format=raw", f"--socket={path}", str(target)]
     with subprocess.Popen(argv) as server:
         wait_for(path.exists)
-        box.holdfast("migrate", "vm", f"nbd+unix:///?socket={path}", "--force", expect=0)
+        address = f"nbd+unix:///?socket={path}"
+        box.holdfast("migrate", "vm", address, "--force", expect=0)
         box.await_dots()
+        assert box.state()["lives_at"] == [address]
+        assert "already" in box.holdfast("migrate", "vm", address, expect=0).out
         box.holdfast("stop", "vm", "--grace", "0", expect=0)
         server.terminate()
     assert not find_lost_writes(target.read_bytes(), box.dots())

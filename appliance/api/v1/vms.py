@@ -40,7 +40,7 @@ class ScreenKey(msgspec.Struct, kw_only=True):
 async def list_vms(ask: Ask) -> Reply:
     """All VMs. Sockets, paths and passwords are left out."""
     known = ask.parts.snapshots.known("vms", "vms")
-    hidden = ("vnc", "vnc_password", "serial", "serial_log")
+    hidden = ("vnc", "vnc_password", "serial", "serial_log", "lives_at")
     return Reply(
         {
             **known,
