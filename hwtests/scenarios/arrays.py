@@ -14,8 +14,8 @@ _FOUND_S = 5.0
 _SLOW_PER_S = 25
 _READS = 150
 _LOOKS = 4
-# In the middle of what is filled, wherever mdadm begins.
-_BAD_SECTORS = (12_000, 12_007)
+# In two rows of stripes, of which one at most is parity there.
+_BAD_SECTORS = ("+6000-6007", "+7024-7031")
 _DATA_MIB = 8
 
 
@@ -240,7 +240,7 @@ def bad_sector(guest: Guest) -> str:
     guest.load("configfs")
     guest.load("null_blk", "nr_devices=0")
     succeed(guest.run("mount", "-t", "configfs", "none", "/sys/kernel/config"))
-    names = ["nullb1", "nullb2"]
+    names = ["nullb1", "nullb2", "nullb3"]
     for number, name in enumerate(names, 1):
         folder = f"/sys/kernel/config/nullb/{name}"
         succeed(guest.run("mkdir", folder))
@@ -249,17 +249,13 @@ def bad_sector(guest: Guest) -> str:
             guest.write(f"{folder}/{file}", str(value))
     array = "md9"
     paths = [f"/dev/{name}" for name in names]
-    argv = ["--create", f"/dev/{array}", "--run", "--level=raid1", "--raid-devices=2"]
-    succeed(
-        guest.run(
-            "mdadm", *argv, "--metadata=1.2", "--assume-clean", paths[0], "--write-mostly", paths[1]
-        )
-    )
+    argv = ["--create", f"/dev/{array}", "--run", "--level=raid5", "--raid-devices=3"]
+    succeed(guest.run("mdadm", *argv, "--metadata=1.2", "--assume-clean", *paths))
     number = guest.start("--json", "health", "--watch")
     await_true(lambda: guest.output(number), "the first look of the watch")
     before = fill(guest, array)
-    first, last = _BAD_SECTORS
-    guest.write(f"/sys/kernel/config/nullb/{names[0]}/badblocks", f"+{first}-{last}")
+    for sectors in _BAD_SECTORS:
+        guest.write(f"/sys/kernel/config/nullb/{names[0]}/badblocks", sectors)
     after = sum_of(guest, array)
     assert after == before, "the data changed"
     rule = f"array.member-errors.{names[0]}"
