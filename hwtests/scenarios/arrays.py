@@ -11,6 +11,8 @@ from hwtests.guest import Guest
 from hwtests.scenario import Scenario
 
 _FOUND_S = 5.0
+_LOOK_S = 10.0
+"""A look takes 6 s at most in an emulated guest whose host is not busy."""
 _SLOW_PER_S = 25
 _READS = 150
 _LOOKS = 4
@@ -79,8 +81,10 @@ def fail_and_replace(bench: Bench, level: str, count: int) -> str:
     fail = ("mdadm", f"/dev/{array}", "--fail", f"/dev/{gone}")
     found_s = bench.time_until(number, "array.degraded", *fail)
     bench.end(number)
-    assert found_s < _FOUND_S, f"found only after {found_s:.1f} s"
     look = bench.holdfast("--json", "health")
+    # Beside a load of 30 an emulated guest gets a twentieth of a processor: its own commands tell.
+    limit_s = _FOUND_S * max(1.0, look.seconds / _LOOK_S)
+    assert found_s < limit_s, f"found only after {found_s:.1f} s, a look takes {look.seconds:.1f} s"
     (finding,) = findings(look, "array.degraded", f"array {array}")
     assert gone in finding["summary"], finding
     succeed(
@@ -103,7 +107,8 @@ def fail_and_replace(bench: Bench, level: str, count: int) -> str:
     assert gone not in members, members
     assert sum_of(bench, array) == before, "the data changed"
     stop(bench, array, [*names, fresh])
-    return f"found after {found_s:.1f} s, {gone} replaced by {fresh}, data intact"
+    found = f"found after {found_s:.1f} s (limit {limit_s:.1f})"
+    return f"{found}, {gone} replaced by {fresh}, data intact"
 
 
 def replace_sick(bench: Bench) -> str:
