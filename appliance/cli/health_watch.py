@@ -9,6 +9,7 @@ import argparse
 import sys
 import threading
 from contextlib import ExitStack, suppress
+from datetime import datetime
 
 from appliance.base.durable import make_directory
 from appliance.base.errors import HoldfastError
@@ -83,17 +84,7 @@ class _Teller:
         with self._open() as catalog:
             log = FindingLog(catalog)
             began = log.newest()
-            found: list[Finding] | None
-            if at == "array":
-                found, whose = (
-                    self._glances.glance_at_arrays(DiskSeats(catalog).recall(), now),
-                    "array ",
-                )
-            elif at == "power":
-                found, whose = self._glances.glance_at_power(now), "ups "
-            else:
-                # Other looks find more about disks: what this one does not see may still stand.
-                found, whose = self._glances.glance_at_log(now), ""
+            found, whose = self._glance(at, catalog, now)
             if found is None:
                 return
             log.observe(
@@ -104,6 +95,19 @@ class _Teller:
             )
             with self._lock:
                 self._tell_news(log, [])
+
+    def _glance(
+        self, at: Glance, catalog: Catalog, now: datetime
+    ) -> tuple[list[Finding] | None, str]:
+        """What was found, and how the subjects begin of which that is all; "" for none."""
+        if at == "array":
+            return self._glances.glance_at_arrays(DiskSeats(catalog).recall(), now), "array "
+        if at == "power":
+            return self._glances.glance_at_power(now), "ups "
+        if at == "port":
+            return self._glances.glance_at_ports(now), "port "
+        # A look finds more about disks: what this one does not see may still stand.
+        return self._glances.glance_at_log(now), ""
 
     def _tell_standing(self, log: FindingLog, seen: list[Change]) -> None:
         self._told = log.newest()

@@ -1,8 +1,8 @@
-"""What answers at once: arrays, what the kernel said of disks, and the power.
+"""What answers at once: arrays, what the kernel said of disks, network ports, and the power.
 
 Owns what is kept from one glance to the next so that each is short on a slow box, too: the picture
 of the disks for as long as they are the same, and the errors of the log that were read already.
-Never asks a disk, and never judges by what it kept: arrays and supplies are read anew.
+Never asks a disk, and never judges by what it kept: arrays, ports and supplies are read anew.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from appliance.health.arrays import list_arrays
 from appliance.health.inventory import Inventory, Properties, stamp_disks
 from appliance.health.kernel_log import KernelLog
 from appliance.health.kernel_tree import KernelTree
+from appliance.health.network import judge_ports, list_ports
 from appliance.health.power import judge_ups, look_at_power
 
 
 class Glances:
-    """One watch's. One thread glances at arrays and the log, another at the power."""
+    """One watch's. One thread glances at all but the power, another at that."""
 
     def __init__(self, tree: KernelTree, properties: Properties) -> None:
         """Takes the first picture of the disks, so that no failure waits for it."""
@@ -43,6 +44,10 @@ class Glances:
     def glance_at_log(self, now: datetime) -> list[Finding]:
         """Every finding by the kernel's log."""
         return sort_findings(self._log.judge(self._look_at_disks(), now))
+
+    def glance_at_ports(self, now: datetime) -> list[Finding]:
+        """Every finding about network ports."""
+        return sort_findings(judge_ports(list_ports(self._tree), now))
 
     def glance_at_power(self, now: datetime) -> list[Finding] | None:
         """Every finding about supplies; None where there was none when somebody last looked."""

@@ -68,8 +68,8 @@ def judge_ports(ports: list[Port], now: datetime) -> Iterator[Finding]:
     for port in wanted:
         if not port.has_link:
             yield Finding(
-                subject="box",
-                rule=f"network.link.{port.name}",
+                subject=f"port {port.name}",
+                rule="network.link",
                 severity="notice" if has_any else "critical",
                 summary=f"{port.name} has no link",
                 evidence=(Evidence("carrier", ((now, 0.0),)),),
@@ -80,8 +80,8 @@ def judge_ports(ports: list[Port], now: datetime) -> Iterator[Finding]:
             )
         elif port.duplex == "half" or (port.speed_mbit_s or _SLOW_MBIT_S + 1) <= _SLOW_MBIT_S:
             yield Finding(
-                subject="box",
-                rule=f"network.slow.{port.name}",
+                subject=f"port {port.name}",
+                rule="network.slow",
                 severity="warning",
                 summary=f"{port.name} runs at {port.speed_mbit_s or '?'} Mbit/s, {port.duplex} "
                 "duplex",

@@ -1,16 +1,19 @@
 """What udev knows, and changes of disks and arrays as they happen.
 
 Owns pyudev: properties of block devices, and the wait for the next event. One wait covers disks
-and the kernel's own supplies (uevents), arrays (the kernel marks /proc/mdstat) and media errors
-(the kernel's log), so nobody has to poll. Never judges.
+and the kernel's own supplies (uevents), arrays (the kernel marks /proc/mdstat), media errors (the
+kernel's log) and the links of ports (rtnetlink), so nobody has to poll. Never judges.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import select
+import socket
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -20,12 +23,14 @@ import pyudev
 from appliance.base.errors import Cancelled
 from appliance.health.kernel_tree import KernelTree
 
-Action = Literal["add", "remove", "change", "array", "log", "power"]
+Action = Literal["add", "remove", "change", "array", "log", "power", "port"]
 _ACTIONS: dict[str, Action] = {"add": "add", "remove": "remove"}
 _LOG_LINE_BYTES = 8192
 _LOG_LINES_MAX = 1000
 # Levels of syslog: 0 emergency to 4 warning; below that the log is chatter.
 _LEVEL_MAX = 4
+_RTMGRP_LINK = 1
+_LINK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,8 @@ class Change:
 
     Attributes:
         action: a disk came, went or changed; an array changed; the kernel wrote a warning; a supply
-            that the kernel knows changed.
-        name: kernel name of the disk or the supply, "" for arrays; the line for the log.
+            that the kernel knows changed; the link of a network port did.
+        name: kernel name of the disk or the supply, "" for arrays and ports; the line for the log.
     """
 
     action: Action
@@ -90,6 +95,9 @@ class Changes:
         if self._log is not None:
             os.lseek(self._log, 0, os.SEEK_END)
             self._poll.register(self._log, select.POLLIN)
+        self._ports = _open_links()
+        if self._ports is not None:
+            self._poll.register(self._ports, select.POLLIN)
         self._ringing = threading.Lock()
         self._bell: int | None = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poll.register(self._bell, select.POLLIN)
@@ -120,6 +128,9 @@ class Changes:
             elif descriptor == self._arrays:
                 os.pread(descriptor, 1, 0)  # until it is read again it stays marked
                 changes.append(Change("array", ""))
+            elif self._ports is not None and descriptor == self._ports.fileno():
+                _drain(self._ports)
+                changes.append(Change("port", ""))
             else:
                 changes += self._read_log(descriptor)
         return list(dict.fromkeys(changes))
@@ -151,6 +162,8 @@ class Changes:
 
     def close(self) -> None:
         """Stop listening."""
+        if self._ports is not None:
+            self._ports.close()
         with self._ringing:
             bell, self._bell = self._bell, None
         for descriptor in (self._arrays, self._log, bell):
@@ -169,3 +182,25 @@ def _open(path: os.PathLike[str]) -> int | None:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
+
+
+def _open_links() -> socket.socket | None:
+    """Messages about links (rtnetlink(7)); None where the kernel gives none."""
+    try:
+        links = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+        links.bind((0, _RTMGRP_LINK))
+    except OSError:
+        return None
+    return links
+
+
+def _drain(links: socket.socket) -> None:
+    """What they say is read from sysfs: here only that there was something."""
+    with suppress(BlockingIOError):
+        while True:
+            with suppress(InterruptedError):
+                try:
+                    links.recv(_LINK_BYTES)
+                except OSError as error:
+                    if error.errno != errno.ENOBUFS:  # more than fits: some were lost, no matter
+                        raise

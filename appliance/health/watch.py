@@ -1,6 +1,6 @@
 """Staying on watch: looks again when something changes, and seldom when nothing does.
 
-Owns which changes call for a look, that arrays, the kernel's log and the power are looked at
+Owns which changes call for a look, that arrays, ports, the kernel's log and the power are looked at
 without waiting for disks, and the feeding of a hardware watchdog. Never judges, and never feeds the
 watchdog for work that is not done: a watch, or a look, that hangs lets the box restart.
 """
@@ -28,10 +28,11 @@ SETTLE_S = 0.3
 _SETTLE_MAX_S = 2.0
 _END_S = 2.0
 LOG = Change("log", "")
+_GLANCED = ("log", "power", "port")
 FEED_EVERY_S = 5.0
 """Well below the 30 s and more that hardware watchdogs wait by default."""
 
-Glance = Literal["array", "log", "power"]
+Glance = Literal["array", "log", "power", "port"]
 """What answers at once."""
 
 
@@ -124,8 +125,9 @@ class Watch:
 
     `look` looks at everything and is told what changed since it last began; a disk that hangs may
     hold it up. `glance` looks at one thing that answers at once, beside a look if need be: at
-    arrays when one changes, at the log when the kernel has written what it could not read, and at
-    the power every ten seconds, for which it has a thread of its own: NUT may not answer.
+    arrays and network ports when one changes, at the log when the kernel has written what it could
+    not read, and at the power every ten seconds, for which it has a thread of its own: NUT may not
+    answer.
     """
 
     def __init__(
@@ -188,12 +190,14 @@ class Watch:
             self._glance("log")
 
     def _take(self, changes: list[Change]) -> None:
-        self._due += [change for change in changes if change.action not in ("log", "power")]
+        self._due += [change for change in changes if change.action not in _GLANCED]
         # A disk that fails writes thousands of lines: one is reason enough.
         if LOG not in self._due and any(change.action == "log" for change in changes):
             self._due.append(LOG)
         if any(change.action == "array" for change in changes):
             self._glance("array")
+        if any(change.action == "port" for change in changes):
+            self._glance("port")
         if any(change.action == "power" for change in changes):
             self._powers.hurry()
 

@@ -11,11 +11,13 @@ from hwtests.guest import Guest
 from hwtests.scenario import Scenario
 
 _FOUND_S = 5.0
+_LOOK_S = 10.0
+"""A look takes 6 s at most in an emulated guest whose host is not busy."""
 _SLOW_PER_S = 25
 _READS = 150
 _LOOKS = 4
-# In the middle of what is filled, wherever mdadm begins.
-_BAD_SECTORS = (12_000, 12_007)
+# In two rows of stripes, of which one at most is parity there.
+_BAD_SECTORS = ("+6000-6007", "+7024-7031")
 _DATA_MIB = 8
 
 
@@ -79,8 +81,10 @@ def fail_and_replace(bench: Bench, level: str, count: int) -> str:
     fail = ("mdadm", f"/dev/{array}", "--fail", f"/dev/{gone}")
     found_s = bench.time_until(number, "array.degraded", *fail)
     bench.end(number)
-    assert found_s < _FOUND_S, f"found only after {found_s:.1f} s"
     look = bench.holdfast("--json", "health")
+    # Beside a load of 30 an emulated guest gets a twentieth of a processor: its own commands tell.
+    limit_s = _FOUND_S * max(1.0, look.seconds / _LOOK_S)
+    assert found_s < limit_s, f"found only after {found_s:.1f} s, a look takes {look.seconds:.1f} s"
     (finding,) = findings(look, "array.degraded", f"array {array}")
     assert gone in finding["summary"], finding
     succeed(
@@ -103,7 +107,8 @@ def fail_and_replace(bench: Bench, level: str, count: int) -> str:
     assert gone not in members, members
     assert sum_of(bench, array) == before, "the data changed"
     stop(bench, array, [*names, fresh])
-    return f"found after {found_s:.1f} s, {gone} replaced by {fresh}, data intact"
+    found = f"found after {found_s:.1f} s (limit {limit_s:.1f})"
+    return f"{found}, {gone} replaced by {fresh}, data intact"
 
 
 def replace_sick(bench: Bench) -> str:
@@ -240,7 +245,7 @@ def bad_sector(guest: Guest) -> str:
     guest.load("configfs")
     guest.load("null_blk", "nr_devices=0")
     succeed(guest.run("mount", "-t", "configfs", "none", "/sys/kernel/config"))
-    names = ["nullb1", "nullb2"]
+    names = ["nullb1", "nullb2", "nullb3"]
     for number, name in enumerate(names, 1):
         folder = f"/sys/kernel/config/nullb/{name}"
         succeed(guest.run("mkdir", folder))
@@ -249,17 +254,13 @@ def bad_sector(guest: Guest) -> str:
             guest.write(f"{folder}/{file}", str(value))
     array = "md9"
     paths = [f"/dev/{name}" for name in names]
-    argv = ["--create", f"/dev/{array}", "--run", "--level=raid1", "--raid-devices=2"]
-    succeed(
-        guest.run(
-            "mdadm", *argv, "--metadata=1.2", "--assume-clean", paths[0], "--write-mostly", paths[1]
-        )
-    )
+    argv = ["--create", f"/dev/{array}", "--run", "--level=raid5", "--raid-devices=3"]
+    succeed(guest.run("mdadm", *argv, "--metadata=1.2", "--assume-clean", *paths))
     number = guest.start("--json", "health", "--watch")
     await_true(lambda: guest.output(number), "the first look of the watch")
     before = fill(guest, array)
-    first, last = _BAD_SECTORS
-    guest.write(f"/sys/kernel/config/nullb/{names[0]}/badblocks", f"+{first}-{last}")
+    for sectors in _BAD_SECTORS:
+        guest.write(f"/sys/kernel/config/nullb/{names[0]}/badblocks", sectors)
     after = sum_of(guest, array)
     assert after == before, "the data changed"
     rule = f"array.member-errors.{names[0]}"

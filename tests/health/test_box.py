@@ -195,9 +195,10 @@ def test_ports_without_link_and_slow_ones_are_found(files: KernelFiles) -> None:
         if name != "lo":
             (files.tree.sys / "class/net" / name / "device").mkdir()
     ports = network.list_ports(files.tree)
-    assert rules(list(network.judge_ports(ports, NOW))) == [
-        ("network.slow.eth0", "warning"),
-        ("network.link.eth1", "notice"),
+    found = list(network.judge_ports(ports, NOW))
+    assert [(item.subject, item.rule, item.severity) for item in found] == [
+        ("port eth0", "network.slow", "warning"),
+        ("port eth1", "network.link", "notice"),
     ]
     put(files, "sys/class/net/eth0", carrier="0")
     ports = network.list_ports(files.tree)

@@ -69,6 +69,17 @@ def test_supplies_are_asked_while_there_are_any(files: KernelFiles, glances: Gla
     assert glances.glance_at_power(NOON) is None
 
 
+def test_a_port_that_lost_its_link_is_found(files: KernelFiles, glances: Glances) -> None:
+    port = "sys/class/net/eth0"
+    files.write(f"{port}/flags", "0x1003")
+    files.write(f"{port}/carrier", "1")
+    (files.tree.root / port / "device").mkdir()
+    assert glances.glance_at_ports(NOON) == []
+    files.write(f"{port}/carrier", "0")
+    (finding,) = glances.glance_at_ports(NOON)
+    assert (finding.subject, finding.rule) == ("port eth0", "network.link")
+
+
 def write_log(files: KernelFiles, *records: str) -> None:
     """The kernel gives one record at each read; so does a file of records as long as a read."""
     text = "".join(record.format(at).ljust(_RECORD_BYTES) for at, record in enumerate(records))

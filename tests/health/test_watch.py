@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from appliance.base.errors import Cancelled, HoldfastError
+from appliance.base.process import find_program, run
 from appliance.base.progress import Progress
 from appliance.health.kernel_tree import KernelTree
 from appliance.health.udev import Change, Changes
@@ -105,6 +106,18 @@ def test_a_disk_that_hangs_holds_up_no_news_of_arrays() -> None:
     script.expect("ends")
 
 
+def test_a_link_that_changes_is_glanced_at_and_no_reason_to_ask_disks() -> None:
+    script = Script()
+    thread = script.start()
+    script.expect("looks []")
+    script.changes.put([Change("port", "")])
+    script.expect("glances at port")
+    script.changes.put([DISK])
+    script.may_look.release()
+    script.expect("looks ['sda']")
+    script.end(thread)
+
+
 def test_a_burst_of_the_kernels_log_is_one_glance() -> None:
     script = Script()
     thread = script.start()
@@ -181,6 +194,17 @@ def test_the_watchdog_is_fed_while_a_look_is_under_way_but_not_for_ever(tmp_path
     assert turns - 2 <= fed <= turns + LOOK_AGAIN_S / POWER_AGAIN_S + 2
     watchdog.close()
     assert device.read_bytes()[fed:] == b"V"
+
+
+def test_a_link_that_changes_ends_a_wait(tmp_path: Path) -> None:
+    ip = find_program("ip", "iproute2")
+    with Changes(KernelTree(tmp_path)) as changes:
+        name = f"hf{os.getpid() % 10**7}"
+        run([ip, "tuntap", "add", name, "mode", "tap"])
+        try:
+            assert Change("port", "") in changes.wait(PATIENCE_S)
+        finally:
+            run([ip, "link", "delete", name])
 
 
 def test_a_wait_ends_with_who_listened(tmp_path: Path) -> None:
