@@ -26,7 +26,7 @@ PACKAGES += nut-client nut-server poppler-utils
 # What would run the daemon reads its unit.
 PACKAGES += systemd
 # The page: tests look at it in Debian's browser, in both languages. Who has npm knows a registry.
-PACKAGES += chromium fonts-wqy-microhei $(if $(or $(npm_config_registry),$(shell command -v npm)),,npm)
+PACKAGES += chromium fonts-wqy-microhei $(if $(or $(npm_config_registry),$(NPM_CONFIG_REGISTRY),$(shell command -v npm)),,npm)
 # What the bench is measured beside.
 PEERS := borgbackup python3-pyfuse3 restic
 

@@ -32,8 +32,8 @@ destructive action in the page without a second factor. Good once, for ten minut
 """
 _TOKENS = """\
 Tokens let programs in: 'Authorization: Bearer hf_...'. A token can never do anything destructive.
-That of an agent belongs to one machine and can only add to it; that of a console reads figures,
-sees no data and changes nothing.
+That of an agent belongs to one machine and can only add to it; that of a console reads figures and
+has a few things done that the box does anyway, as a backup: it sees no data and deletes nothing.
 """
 _CERTIFICATES = """\
 The page of this box is served over TLS from its first start, with a certificate of the box's own

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from appliance.access.callers import Caller
 from appliance.api import events
 from appliance.api.events import EventLog, stream_events
 
@@ -27,7 +28,10 @@ def test_a_stream_on_which_something_always_happens_ends_with_the_session(
     async def handle(request: web.Request) -> web.StreamResponse:
         parts = SimpleNamespace(events=log, is_stopping=lambda: False)
         ask: Any = SimpleNamespace(
-            request=request, parts=parts, is_still_admitted=is_still_admitted
+            request=request,
+            parts=parts,
+            caller=Caller("ann", "viewer", frozenset()),
+            is_still_admitted=is_still_admitted,
         )
         return await stream_events(ask)
 
@@ -42,7 +46,7 @@ def test_a_stream_on_which_something_always_happens_ends_with_the_session(
         async with TestClient(TestServer(app)) as client:
             busy = asyncio.create_task(publish())
             try:
-                async with asyncio.timeout(10), client.get("/") as response:
+                async with asyncio.timeout(60), client.get("/") as response:
                     return await response.read()
             finally:
                 busy.cancel()

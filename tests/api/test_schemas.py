@@ -74,5 +74,6 @@ def test_answers_are_as_described(box: Box, admin: Client, seed: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)  # some seventy operations, a hundred times each
 def test_many_answers_are_as_described(box: Box, admin: Client, seed: int) -> None:
     assert ask_everything(box, admin, examples=100) > 40
