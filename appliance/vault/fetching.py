@@ -156,6 +156,9 @@ class Fetching:
         try:
             missing = file.absent(run)  # a reader may have been faster
             await asyncio.gather(*self._begin(file, key, missing, is_awaited=False))
+        except asyncio.CancelledError:
+            self._expected.clear()  # nobody waits any more: nothing else begins
+            raise
         finally:
             self._busy_streams -= 1
             self._feed_streams()

@@ -312,6 +312,24 @@ def test_readers_do_not_wait_for_what_others_expect(site: OffSite) -> None:
     assert site.read_all(store) == (b"".join(CHUNKS), [])
 
 
+def test_nothing_is_begun_any_more_once_it_is_closed(
+    site: OffSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.vault.fetching._EXPECTED_RUN_BLOCKS", range(1, 2))
+    store = site.open()
+    store.chunks.fetch(site.references[:1])
+    site.buckets[0].gate = asyncio.Event()
+    store.chunks.expect(site.references)
+    copy = site.copies[-1]
+    fetching = copy._fetching
+    assert fetching is not None
+    assert fetching._expected, "more is expected than streams are open"
+    copy.close()
+    assert not fetching._background
+    assert not fetching._under_way
+    assert not fetching._expected
+
+
 def test_what_was_expected_while_the_line_was_down_is_asked_for_again(
     site: OffSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
