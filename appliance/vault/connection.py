@@ -39,6 +39,7 @@ from appliance.vault.needs import Walk
 from appliance.vault.opening import open_bucket
 from appliance.vault.publishing import Publisher, write_seal
 from appliance.vault.registry import Registry
+from appliance.vault.relearning import Relearning
 from appliance.vault.stall import Stall, keep_stall
 from appliance.vault.survey import Survey
 from appliance.vault.sync import Sync, Synced
@@ -194,6 +195,7 @@ class Connection:
             self.ledger,
             wardrobe,
             points=self.store.points,
+            relearning=Relearning(contents, self.ledger, wardrobe, self.store.keys),
             progress=self.progress,
         )
 
