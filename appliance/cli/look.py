@@ -18,7 +18,7 @@ from appliance.catalog.finding_log import FindingLog
 from appliance.catalog.measurements import Measurements
 from appliance.catalog.point_list import list_points
 from appliance.cli.access_health import judge_access
-from appliance.cli.machine_health import MACHINE, judge_machines, judge_notices
+from appliance.cli.machine_health import SUBJECTS, judge_machines, judge_notices
 from appliance.cli.session import Session
 from appliance.formats.finding import Finding, sort_findings
 from appliance.formats.names import PointName
@@ -123,7 +123,7 @@ def take_look(session: Session) -> Look:
             report.when,
             looked_at=lambda subject: (
                 subject not in report.unseen
-                and (found is not None or not subject.startswith(MACHINE))
+                and (found is not None or not subject.startswith(SUBJECTS))
             ),
             began=began,
         )

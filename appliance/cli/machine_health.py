@@ -33,8 +33,9 @@ from appliance.policies.deadman import (
 from appliance.policies.destinations import PromisedDestinations
 from appliance.store.points import Points
 from appliance.vault.registry import Registry
+from appliance.vault.stall import judge_stall, read_stall
 
-MACHINE = "machine "
+SUBJECTS = ("machine ", "vault ")
 """How the subjects of these findings begin."""
 
 
@@ -93,6 +94,7 @@ def _judge(session: Session, catalog: Catalog, stack: ExitStack) -> list[Finding
             found += vaults.judge(name, standing.newest, now)
             if name in rehearsals:
                 found += judge_rehearsal(name, rehearsals[name], protection.rto_s)
+    found += vaults.judge_stalls(now)
     return found
 
 
@@ -140,6 +142,11 @@ class _Vaults:
             yield from judge_offsite(
                 machine, settings.name, there, now, behind_s=behind_s, target_s=target_s
             )
+
+    def judge_stalls(self, now: datetime) -> Iterator[Finding]:
+        """Vaults to which nothing gets through."""
+        for settings, ledger in self._vaults:
+            yield from judge_stall(settings.name, read_stall(ledger), now)
 
     def close(self) -> None:
         """Let go of what is remembered."""

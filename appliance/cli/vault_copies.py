@@ -17,6 +17,7 @@ from appliance.catalog.vault_ledger import VaultLedger
 from appliance.cli.exit_codes import DONE, exit_code
 from appliance.cli.session import Session
 from appliance.cli.vault_input import find_credentials
+from appliance.cli.vault_sync import SyncWishes, sync_vault
 from appliance.vault.address import DirectoryAddress, parse_address
 from appliance.vault.checking import Checked, Checking
 from appliance.vault.connection import Connection, connect
@@ -112,7 +113,7 @@ def _checked_text(checked: Checked) -> str:
 
 def seed(session: Session, options: argparse.Namespace) -> int:
     """Fill a directory that is carried to the vault."""
-    from appliance.cli.vaults import add_vault, sync_vault
+    from appliance.cli.vaults import add_vault
 
     directory = options.directory.absolute()
     make_directory(directory)
@@ -125,7 +126,7 @@ def seed(session: Session, options: argparse.Namespace) -> int:
             f"seed{n or ''}" for n in range(len(names) + 1) if f"seed{n or ''}" not in names
         )
         asyncio.run(add_vault(session, name, address, 0, None))
-    return sync_vault(session, name, is_waiting=True)
+    return sync_vault(session, name, SyncWishes(is_waiting=True))
 
 
 def adopt(session: Session, options: argparse.Namespace) -> int:

@@ -26,7 +26,8 @@ _SYNC = """\
 Bring a vault up to date: the newest point of the machine that is furthest behind goes first, and
 what a newer point supersedes is left out. Only what the vault lacks is sent; what was stopped goes
 on where it was. Without --wait this ends when a window closes, the day's budget is used up or the
-line is down.
+line is down; with --wait --for 60 it tries for an hour. What it waits for, and since when, is shown
+meanwhile, by 'vault status' too, and becomes a finding of 'health' after half an hour.
 """
 _OPEN = f"""\
 On an empty box: make its state from a vault and the recovery key. Points can be listed, mounted,
@@ -167,6 +168,13 @@ def _add_sync(parser: argparse.ArgumentParser) -> None:
     _name(parser)
     parser.add_argument(
         "--wait", action="store_true", help="stay until all is there, whatever delays it"
+    )
+    parser.add_argument(
+        "--for",
+        metavar="MIN",
+        type=float,
+        dest="for_min",
+        help="stay so long at most: what is not there then is said, exit 1",
     )
     parser.add_argument(
         "--all", action="store_true", help="send older points, too, that newer ones supersede"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from appliance.base.text import counted, duration, size
+from appliance.base.text import counted, duration, printable, size
 from appliance.catalog.vault_ledger import LEDGER, VaultLedger
 from appliance.cli.exit_codes import DONE
 from appliance.cli.session import Session
@@ -17,6 +17,7 @@ from appliance.vault.address import S3Address, parse_address
 from appliance.vault.locks import PROOF
 from appliance.vault.providers import estimate_cost_usd, estimate_storage_usd
 from appliance.vault.registry import Registry
+from appliance.vault.stall import read_stall, say_stall
 from appliance.vault.standing import MachineStanding, Standing, standing_json
 
 
@@ -46,6 +47,7 @@ def _vault(
         traffic = dict(ledger.note("traffic") or {})
         last = ledger.note("last") or {}
         proof = ledger.note(PROOF)
+        stalled = read_stall(ledger)
     finally:
         ledger.close()
     address = parse_address(settings.url)
@@ -67,9 +69,13 @@ def _vault(
         "machines": [standing_json(one, now) for one in machines],
         "traffic": traffic,
         "last_sync": last,
+        "waits": None if stalled is None else stalled.to_json(),
         "lock_proven_at": None if proof is None else str(proof),
     }
-    return value, _text(value, settings, machines, now)
+    lines = _text(value, settings, machines, now)
+    if stalled is not None:
+        lines.insert(1, f"  {printable(say_stall(stalled))}")
+    return value, lines
 
 
 def _text(

@@ -1,4 +1,4 @@
-"""vault: add, sync, open; the other actions are in the modules beside this one."""
+"""vault: add, open; the other actions are in the modules beside this one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import argparse
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
-from appliance.base.errors import HoldfastError, NotFoundError, UsageError
-from appliance.base.text import counted, printable, size
-from appliance.cli import vault_copies, vault_prune, vault_settings, vault_status
+from appliance.base.errors import NotFoundError, UsageError
+from appliance.base.text import counted, printable
+from appliance.cli import vault_copies, vault_prune, vault_settings, vault_status, vault_sync
 from appliance.cli.exit_codes import DONE, FAILED
 from appliance.cli.key_input import read_recovery_key
 from appliance.cli.session import Session
@@ -20,22 +19,18 @@ from appliance.formats.names import format_time, parse_time
 from appliance.formats.vault import VAULT_ID_BYTES
 from appliance.formats.vault_credentials import Credentials
 from appliance.formats.vault_settings import VaultSettings, check_vault_name
-from appliance.policies.book import Book
-from appliance.policies.destinations import PromisedDestinations
 from appliance.vault.address import Address, check_as_of, check_lock, parse_address
 from appliance.vault.as_of import AsOfBucket
-from appliance.vault.bucket import Bucket, TransientError
+from appliance.vault.bucket import Bucket
 from appliance.vault.connection import Connection, connect
 from appliance.vault.contents import open_contents
 from appliance.vault.empty_box import Opened, Opening, refuse_old_store
 from appliance.vault.object_lock import probe_lock
 from appliance.vault.opening import open_bucket
 from appliance.vault.registry import Registry
-from appliance.vault.sync import Synced
 from appliance.vault.travel import succeed
 
 Action = Callable[[Session, argparse.Namespace], int]
-_RETRY_S = 30.0
 
 
 def vault(session: Session, options: argparse.Namespace) -> int:
@@ -43,7 +38,7 @@ def vault(session: Session, options: argparse.Namespace) -> int:
     actions: dict[str, Action] = {
         "add": add,
         "status": vault_status.status,
-        "sync": sync,
+        "sync": vault_sync.sync,
         "verify": vault_copies.verify,
         "limit": vault_settings.limit,
         "policy": vault_settings.policy,
@@ -136,109 +131,6 @@ async def _begin(connection: Connection, *, is_taking_over: bool) -> VaultSettin
         await succeed(contents, connection.store.keys, connection.store.layout)
     publisher.check_owner(await contents.newest_owner())
     return settings
-
-
-def sync(session: Session, options: argparse.Namespace) -> int:
-    """Bring a vault up to date."""
-    name = Registry(session.store).get(options.name).name
-    return sync_vault(
-        session,
-        name,
-        is_waiting=options.wait,
-        is_all=options.all,
-        is_thorough=options.thorough,
-    )
-
-
-def sync_vault(
-    session: Session,
-    name: str,
-    *,
-    is_waiting: bool = False,
-    is_all: bool = False,
-    is_thorough: bool = False,
-) -> int:
-    """Bring vault `name` up to date and print what was done; gives the exit code."""
-    with Registry(session.store).lock(name):
-        done, traffic = asyncio.run(
-            _sync_vault(
-                session, name, is_waiting=is_waiting, is_all=is_all, is_thorough=is_thorough
-            )
-        )
-    for finding in done.findings:
-        session.console.note(f"holdfast: {printable(finding)}")
-    session.console.result(_synced_json(done, traffic), _synced_text(done, traffic))
-    session.console.note_bottleneck()
-    return DONE if done.is_done and not done.findings else FAILED
-
-
-async def _sync_vault(
-    session: Session, name: str, *, is_waiting: bool, is_all: bool, is_thorough: bool
-) -> tuple[Synced, dict[str, Any]]:
-    while True:
-        progress = session.console.progress
-        async with connect(session.store, name, session.clock, progress) as connection:
-            done = await _sync_once(connection, is_all=is_all, is_thorough=is_thorough)
-            traffic = connection.bucket.traffic.to_json()
-        if done.is_done or not is_waiting:
-            return done, traffic
-        for machine, reason in done.waiting.items():
-            session.console.note(f"holdfast: {machine} waits: {printable(reason)}")
-        pause_s = _RETRY_S
-        if done.goes_on is not None:
-            pause_s = max(pause_s, (done.goes_on - session.clock.now()).total_seconds())
-        await _pause(session, pause_s)
-
-
-async def _sync_once(connection: Connection, *, is_all: bool, is_thorough: bool) -> Synced:
-    contents, publisher, findings = await connection.open_or_restore()
-    wardrobe = connection.wardrobe()
-    survey = connection.survey(contents, publisher, wardrobe)
-    seen = await survey.run(is_thorough=is_thorough or bool(findings))
-    seen.findings[:0] = findings
-    promised = PromisedDestinations(Book(connection.store.points))
-    sync = connection.sync(publisher, wardrobe, promised)
-    began_s = connection.clock.monotonic_s()
-    try:
-        return await sync.run(seen, is_all=is_all)
-    except TransientError as error:
-        sync.result.waiting["the box"] = str(error)
-        return sync.result
-    except HoldfastError as error:
-        sync.result.findings.append(str(error))
-        raise
-    finally:
-        wardrobe.spill()
-        passed_s = connection.clock.monotonic_s() - began_s
-        connection.note_sync(sync.result, passed_s, sync.line_bytes_per_s)
-
-
-async def _pause(session: Session, seconds: float) -> None:
-    until_s = session.clock.monotonic_s() + seconds
-    while session.clock.monotonic_s() < until_s:
-        session.console.progress.check()
-        await asyncio.sleep(0.2)
-
-
-def _synced_json(done: Synced, traffic: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "points": done.points,
-        "skipped": done.skipped,
-        "waiting": done.waiting,
-        "findings": done.findings,
-        "done": done.is_done,
-        "traffic": traffic,
-    }
-
-
-def _synced_text(done: Synced, traffic: dict[str, Any]) -> str:
-    lines = [f"in the vault now: {', '.join(done.points)}" if done.points else "nothing was due"]
-    if done.skipped:
-        lines.append(f"{done.skipped} older points are left out ('--all' sends them)")
-    lines += [f"{machine} waits: {reason}" for machine, reason in done.waiting.items()]
-    requests = sum(traffic["requests"].values())
-    lines.append(f"{size(traffic['sent_bytes'])} sent in {requests} requests")
-    return "\n".join(lines)
 
 
 def open_box(session: Session, options: argparse.Namespace) -> int:

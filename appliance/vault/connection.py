@@ -39,6 +39,8 @@ from appliance.vault.needs import Walk
 from appliance.vault.opening import open_bucket
 from appliance.vault.publishing import Publisher, write_seal
 from appliance.vault.registry import Registry
+from appliance.vault.relearning import Relearning
+from appliance.vault.stall import Stall, keep_stall
 from appliance.vault.survey import Survey
 from appliance.vault.sync import Sync, Synced
 from appliance.vault.uploader import Uploader
@@ -193,6 +195,7 @@ class Connection:
             self.ledger,
             wardrobe,
             points=self.store.points,
+            relearning=Relearning(contents, self.ledger, wardrobe, self.store.keys),
             progress=self.progress,
         )
 
@@ -203,6 +206,8 @@ class Connection:
         sent_bytes = self.bucket.traffic.sent_bytes
         if sent_bytes >= _TELLING_BYTES and seconds > 0:
             self.ledger.set_note("bytes_per_s", sent_bytes / seconds)
+        if done.is_done:
+            keep_stall(self.ledger, None)
         waits = "; ".join(f"{machine} waits: {why}" for machine, why in done.waiting.items())
         self.ledger.set_note(
             "last",
@@ -240,6 +245,7 @@ async def connect(
         catalog = stack.enter_context(Catalog(store.layout.state / "catalog.db"))
         line = LineHistory(Measurements(catalog), settings.name, clock)
         bucket, gate = await _connect(registry, settings, ledger, clock, making=making, line=line)
+        bucket.traffic.listeners.append(Stall(ledger, clock, progress).note)
         connection = Connection(store, registry, settings, bucket, ledger, gate, clock, progress)
         try:
             yield connection

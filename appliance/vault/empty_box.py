@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -40,6 +40,7 @@ from appliance.store.store import Store
 from appliance.vault.boot_sets import keep_boot
 from appliance.vault.bucket import list_objects
 from appliance.vault.contents import Contents
+from appliance.vault.rebilling import learn_merged
 from appliance.vault.registry import Registry
 from appliance.vault.strays import keep_bill
 from appliance.vault.streams import for_each
@@ -187,12 +188,19 @@ class Opening:
         with contextlib.closing(VaultLedger(folder / LEDGER)) as ledger:
             for machine, (head, _) in heads.items():
                 ledger.set_points(machine, head.points)
+            await for_each(wanted, self._fetcher(store, folder, ledger, opened), _FETCHES)
+
+    def _fetcher(
+        self, store: Store, folder: Path, ledger: VaultLedger, opened: Opened
+    ) -> Callable[[tuple[Head, str, bytes]], Awaitable[None]]:
+        """What fetches (head, time, bill) of one point."""
 
         async def fetch(one: tuple[Head, str, bytes]) -> None:
             head, time, bill_name = one
             try:
                 bill = await self._contents.read_bill(bill_name)
                 data = await self._contents.read("points", bill.point)
+                learn_merged(ledger, bill, store.keys)
             except (IntegrityError, NotFoundError) as error:
                 opened.findings.append(f"point {head.machine}/{time} cannot be opened: {error}")
                 return
@@ -206,7 +214,7 @@ class Opening:
             opened.points += 1
             self._progress.advance(1)
 
-        await for_each(wanted, fetch, _FETCHES)
+        return fetch
 
 
 def refuse_old_store(state: Path) -> None:

@@ -1,7 +1,7 @@
 """Bills of points after containers that they name were merged into others.
 
-Owns how a bill is rewritten (docs/format/vault.md, "Bill"): the same point, other objects. It reads
-and writes no vault.
+Owns how a bill is rewritten (docs/format/vault.md, "Bill"): the same point, other objects; and what
+a box learns from such a bill that did not merge itself. It reads and writes no vault.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from appliance.catalog.vault_ledger import VaultLedger
 from appliance.formats.bill import (
     WHOLE,
     Bill,
@@ -49,6 +50,16 @@ def read_strays(bill: Bill, keys: StrayKeys) -> Iterator[tuple[bytes, bytes, int
         plain = keys.open_record(bill.place, bill.strays)
         for stray in decode_strays(plain, len(bill.needs)):
             yield stray.chunk_id, bill.needs[stray.need].name, stray.ordinal
+
+
+def learn_merged(ledger: VaultLedger, bill: Bill, keys: StrayKeys) -> None:
+    """Remember into what containers were merged, as a bill says. Raises IntegrityError."""
+    needs = {need.name: need for need in bill.needs}
+    with ledger.batch():
+        for one, name, ordinal in read_strays(bill, keys):
+            if ordinal == WHOLE:
+                need = needs[name]
+                ledger.put_merged(one, ledger.want(name, need.size_bytes, need.kind), 0)
 
 
 def rewrite_bill(bill: Bill, successors: Successors, keys: StrayKeys) -> bytes:

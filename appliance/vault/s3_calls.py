@@ -240,6 +240,7 @@ class S3Calls:
                     received,
                     ended_s - began_s,
                     came_s - sent_s,
+                    "" if failure is None else str(failure),
                 )
             )
 

@@ -22,6 +22,7 @@ from appliance.store.points import PointFile, Points
 from appliance.vault.bucket import list_objects
 from appliance.vault.contents import Contents
 from appliance.vault.publishing import Publisher
+from appliance.vault.relearning import Relearning
 from appliance.vault.wardrobe import Wardrobe
 
 _BATCH = 1000
@@ -53,8 +54,10 @@ class Survey:
         wardrobe: Wardrobe,
         *,
         points: Points,
+        relearning: Relearning,
         progress: Progress,
     ) -> None:
+        self._relearning = relearning
         self._points = points
         self._remote = points.remote
         self._contents = contents
@@ -83,6 +86,8 @@ class Survey:
         damaged = self._give_up_damaged(seen)
         if seen.is_listed or damaged:
             await self._read_heads(seen)
+        if is_new:
+            await self._relearning.run()
         self._ledger.forget_damaged(damaged)
         return seen
 

@@ -32,6 +32,7 @@ class Request:
         sent_bytes: of bodies; headers are not counted.
         seconds: from the first byte sent to the last received.
         wait_s: of these, from the last byte sent to the first received.
+        reason: what went wrong, if something did.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Request:
     received_bytes: int = 0
     seconds: float = 0.0
     wait_s: float = 0.0
+    reason: str = ""
 
 
 @dataclass

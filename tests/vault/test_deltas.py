@@ -12,6 +12,7 @@ import pytest
 
 from appliance.formats.bill import Bill, decode_bill
 from tests.command import Holdfast
+from tests.images import write_image
 from tests.vault.office import MIB, Office, points_of
 
 SIZE_MIB = 12
@@ -213,7 +214,13 @@ def test_a_third_generation_finds_bases_too(office: Office) -> None:
     office.sync()
     grown = office.size_there("containers") + office.size_there("deltas") - before
     assert grown < SIZE_MIB * MIB / 2 / 4
-    office.check(office.open("other"))
+    other = office.open("other", "--take-over")
+    office.check(other)
+    # Its next point is made from one whose chunks lie in deltas, which only the vault has.
+    image = write_image(office.folder / "image.raw", bytearray(office.images[second][:-MIB]))
+    newest = other("--json", "backup", image, "--machine", "m", expect=0).json()["name"]
+    assert other("--json", "vault", "sync", expect=0).json()["points"] == [newest]
+    other("vault", "verify", expect=0)
 
 
 def test_without_a_line_that_is_slow_containers_go_as_they_are(office: Office) -> None:

@@ -43,9 +43,16 @@ def test_containers_stay_few_however_many_points_come(yard: Yard) -> None:
     ordinals = [ordinal for _, _, ordinal in yard.strays()]
     assert set(ordinals) == {WHOLE}, "a bill says of containers where they went, not of chunks"
     # An empty box reads all points although none of the small containers is left.
-    other = yard.open("other")
+    other = yard.open("other", "--take-over")
     for name in random.Random(yard.seed).sample(sorted(yard.images), 3):
         assert other("restore", name, "-").stdout == yard.images[name], name
+    # It goes on where the old one ended, and knows where containers went.
+    path = yard.folder / "disk.raw"
+    path.write_bytes(bytes(yard.disks["m0"])[:-4096] + bytes(4096))
+    other("backup", path, "--machine", "m0", expect=0)
+    other("vault", "sync", expect=0)
+    assert {ordinal for _, _, ordinal in yard.strays(other)} == {WHOLE}
+    other("vault", "verify", expect=0)
 
 
 def test_a_merging_that_is_killed_anywhere_loses_nothing(yard: Yard) -> None:

@@ -14,6 +14,7 @@ from appliance.store.findings import read_findings
 from appliance.store.store import Store
 from appliance.vault.directory import DirectoryBucket
 from appliance.vault.mending import Mending
+from tests.command import Holdfast
 from tests.images import write_image
 from tests.vault.office import MIB, Office, points_of
 
@@ -40,10 +41,23 @@ def test_an_empty_box_restores_every_point_with_nothing_local(office: Office) ->
     fill(office)
     other = office.open("other")
     assert sorted(points_of(other)) == sorted(office.images)
+    check_mounted(office, other)
     office.check(other)
     assert list((other.state / "store" / "containers").glob("*/*")) == []
     # The index was never asked, the cache was.
     assert list((other.state / "cache" / "containers").glob("*/*"))
+
+
+def check_mounted(office: Office, other: Holdfast) -> None:
+    """Points whose data is in the vault alone are mounted and read like any other."""
+    folder = office.folder / "mounted"
+    folder.mkdir()
+    other("mount", folder, expect=0)
+    try:
+        for name, image in office.images.items():
+            assert (folder / name.replace("@", "/") / "disk0.raw").read_bytes() == image
+    finally:
+        other("umount", folder, expect=0)
 
 
 def test_what_was_read_once_needs_the_vault_no_more(office: Office) -> None:

@@ -31,6 +31,7 @@ from appliance.vault.directory import DirectoryBucket
 from appliance.vault.merging import Merged, MergeRule, Merging
 from appliance.vault.pruning import PrunedVault, Pruning
 from appliance.vault.rebilling import read_strays
+from tests.command import Holdfast
 from tests.vault.office import Office
 
 KIB = 1 << 10
@@ -70,12 +71,13 @@ class Yard(Office):
     def verify(self) -> Checked:
         return asyncio.run(_verify(self.box.state))
 
-    def strays(self) -> list[tuple[bytes, bytes, int]]:
-        """The strays of all bills that the box keeps."""
-        keys = load_master_key(self.box.state, None)
+    def strays(self, box: Holdfast | None = None) -> list[tuple[bytes, bytes, int]]:
+        """The strays of all bills that a box keeps, by default ours."""
+        state = (box or self.box).state
+        keys = load_master_key(state, None)
         bills = [
             decode_bill(path.read_bytes())
-            for path in (self.box.state / "vaults" / "vault" / "strays").iterdir()
+            for path in (state / "vaults" / "vault" / "strays").iterdir()
         ]
         return [stray for bill in bills for stray in read_strays(bill, keys)]
 
