@@ -9,6 +9,7 @@ import { addStyle } from "./style.js";
 
 const HEIGHT_PX = 200;
 const ROWS_MAX = 60;
+const [MINUTE_S, DAY_S] = [60, 86_400];
 const POINTS_MAX = 40; // more values than these are a line without dots
 const COLORS = ["--series-1", "--series-2", "--series-3", "--series-4"];
 
@@ -65,7 +66,7 @@ function describe(UPlot, place, { series, write, kind, height_px, steps }) {
     height: height_px,
     legend: { show: series.length > 1 },
     cursor: { y: false },
-    scales: { y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.1 : 1] } },
+    scales: { x: { range: (_, first, last) => widen(first, last, kind) }, y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.1 : 1] } },
     axes: [
       { ...axis, values: (_, splits) => writeTimes(splits) },
       { ...axis, size: 72, values: (_, splits) => splits.map(write), ...(steps && { incrs: steps }) },
@@ -87,6 +88,13 @@ function describe(UPlot, place, { series, write, kind, height_px, steps }) {
       }),
     ],
   };
+}
+
+/** One value alone would be drawn on a line of years. Bars want room at both ends. */
+function widen(first, last, kind) {
+  const room_s = kind === "bars" ? DAY_S : 0;
+  const missing_s = Math.max(0, (kind === "bars" ? 7 * DAY_S : MINUTE_S) - (last - first));
+  return [first - missing_s / 2 - room_s, last + missing_s / 2 + room_s];
 }
 
 function writeTimes(splits) {

@@ -100,7 +100,7 @@ function Machines({ counts }) {
     ${names.length === 0
       ? html`<p class="muted">${t("home.none_protected")}</p>`
       : html`<ul class="stack">${names.map((name) => html`<li class="spread">
-          <${State} name=${name} /><span class="digits">${number(counts[name])}</span></li>`)}</ul>`}
+          <a href=${`${href("/machines")}?state=${name}`}><${State} name=${name} /></a><span class="digits">${number(counts[name])}</span></li>`)}</ul>`}
   <//>`;
 }
 
