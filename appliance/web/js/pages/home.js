@@ -133,7 +133,7 @@ function Vault({ vault }) {
       label=${isBehind ? t("home.behind", { time: roughly(vault.behind_s) }) : t("home.vault_current")} /></p>
     <dl class="facts">
       ${vault.name && html`<dt>${t("home.vault")}</dt><dd>${vault.name}</dd>`}
-      ${vault.machine && html`<dt>${t("home.furthest")}</dt><dd>${vault.machine}</dd>`}
+      ${isBehind && vault.machine && html`<dt>${t("home.furthest")}</dt><dd>${vault.machine}</dd>`}
       <dt>${t("home.to_send")}</dt><dd class="digits">${size(vault.waiting_bytes)}</dd>
     </dl>
   <//>`;
