@@ -112,7 +112,7 @@ def describe_space(status: Json) -> SpaceCard:
 def describe_vaults(vaults: Sequence[Json]) -> VaultCard:
     """The machine that is furthest beyond its target, of all vaults."""
     behind = [
-        (one["within_target"], -(one["behind_s"] or float("inf")), vault["name"], one)
+        (one["within_target"], -_behind_s(one), vault["name"], one)
         for vault in vaults
         for one in vault["machines"]
     ]
@@ -128,6 +128,12 @@ def describe_vaults(vaults: Sequence[Json]) -> VaultCard:
         is_within_target=is_within,
         waiting_bytes=waiting,
     )
+
+
+def _behind_s(machine: Json) -> float:
+    """Without a bound for a machine that is not there at all."""
+    found: float | None = machine["behind_s"]
+    return float("inf") if found is None else found
 
 
 def describe_drill(drills: Sequence[Json]) -> DrillCard | None:

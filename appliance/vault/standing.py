@@ -43,15 +43,17 @@ class MachineStanding:
     rpo_s: int = 0
 
     def behind_s(self, now: datetime) -> float | None:
-        """Age of what the vault could give back; None if it could give nothing."""
+        """How old what the vault could give back is, 0 where it lacks nothing; None without any."""
         if self.newest_there is None:
             return None
+        if self.newest_there == self.newest:
+            return 0.0
         return max(0.0, (now - self.newest_there).total_seconds())
 
     def is_within(self, now: datetime) -> bool:
         """Whether the newest point in the vault is young enough, or is all there is."""
         behind_s = self.behind_s(now)
-        return self.newest_there == self.newest or (behind_s is not None and behind_s <= self.rpo_s)
+        return behind_s is not None and behind_s <= self.rpo_s
 
 
 class Standing:

@@ -1,10 +1,10 @@
 """The box as pages meet it: answers while it works hard, and with years of records.
 
-    python -m tests.bench.ui_bench [--rows page,load,scale] [--disk-mib 2048]
+    python -m tests.bench.ui_bench [--rows wizard,page,load,scale] [--disk-mib 2048]
 
-Rows: `page` (weight, time to usable), `load` (p99 of GETs while two backups and an upload run),
-`scale` (1,000 machines, 100,000 points, 1,000,000 jobs). Each row prints what was measured beside
-its target.
+Rows: `wizard` (`make run` to the wizard), `page` (weight, time to usable), `load` (p99 of GETs
+while two backups and an upload run), `scale` (1,000 machines, 100,000 points, 1,000,000 jobs). Each
+row prints what was measured beside its target.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from appliance.catalog.job_table import JobTable
 from appliance.catalog.listing import FILE_NAME, Listing
 from tests.api.box import PASSWORD, Box, Client
 from tests.bench.page_rows import measure_page
+from tests.bench.wizard_row import measure_wizard
 
 LOAD_TARGET_MS = 100.0
 SCALE_TARGET_MS = 300.0
@@ -225,10 +226,11 @@ def fill_jobs(state: Path) -> None:
 def main() -> None:
     """Run the rows that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", default="page,load,scale", help="default: all")
+    parser.add_argument("--rows", default="wizard,page,load,scale", help="default: all")
     parser.add_argument("--disk-mib", type=int, default=2048, help="of each of three disks")
     options = parser.parse_args()
     rows: dict[str, Callable[[Path], bool]] = {
+        "wizard": measure_wizard,
         "page": measure_page,
         "load": lambda folder: measure_load(folder, options.disk_mib),
         "scale": measure_scale,

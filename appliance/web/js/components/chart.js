@@ -9,6 +9,8 @@ import { addStyle } from "./style.js";
 
 const HEIGHT_PX = 200;
 const ROWS_MAX = 60;
+const DAY_S = 86_400;
+const WEEK_S = 7 * DAY_S;
 const POINTS_MAX = 40; // more values than these are a line without dots
 const COLORS = ["--series-1", "--series-2", "--series-3", "--series-4"];
 
@@ -28,7 +30,7 @@ export function Chart({ label, times_s, series, write, kind = "line", height_px 
     const arrived = [import("../../vendor/uplot.js"), addStyle("../../vendor/uplot.css", import.meta.url)];
     Promise.all(arrived).then(([{ default: UPlot }]) => {
       if (isGone) return;
-      const options = describe(UPlot, place.current, { series, write, kind, height_px, steps });
+      const options = describe(UPlot, place.current, { times_s, series, write, kind, height_px, steps });
       plot = new UPlot(options, [times_s, ...series.map((one) => one.values)], place.current);
       observer.observe(place.current);
     });
@@ -45,7 +47,7 @@ export function Chart({ label, times_s, series, write, kind = "line", height_px 
   </figure>`;
 }
 
-function describe(UPlot, place, { series, write, kind, height_px, steps }) {
+function describe(UPlot, place, { times_s, series, write, kind, height_px, steps }) {
   const style = getComputedStyle(place);
   // uPlot draws on a canvas, which knows no variables and no light-dark().
   const color = (name) => {
@@ -65,7 +67,7 @@ function describe(UPlot, place, { series, write, kind, height_px, steps }) {
     height: height_px,
     legend: { show: series.length > 1 },
     cursor: { y: false },
-    scales: { y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.1 : 1] } },
+    scales: { x: { range: widen(times_s[0], times_s.at(-1), kind) }, y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.1 : 1] } },
     axes: [
       { ...axis, values: (_, splits) => writeTimes(splits) },
       { ...axis, size: 72, values: (_, splits) => splits.map(write), ...(steps && { incrs: steps }) },
@@ -87,6 +89,13 @@ function describe(UPlot, place, { series, write, kind, height_px, steps }) {
       }),
     ],
   };
+}
+
+/** One value alone would be drawn on a line of years; bars want room at both ends. */
+function widen(first, last, kind) {
+  const isBars = kind === "bars";
+  const missing_s = Math.max(0, (isBars ? WEEK_S : first === last ? DAY_S : 0) - (last - first));
+  return [first - missing_s - (isBars ? DAY_S : 0), last + (isBars ? DAY_S : missing_s / 10)];
 }
 
 function writeTimes(splits) {

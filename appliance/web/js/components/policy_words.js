@@ -43,7 +43,7 @@ export function describeSchedule(schedule) {
 }
 
 function describeSlots(slots) {
-  if (slots.kind === "cron") return t("policy.cron", { expression: slots.expression });
+  if (slots.kind === "cron") return describeCron(slots.expression);
   const days = describeDays(slots.weekdays ?? DAYS);
   if (slots.kind === "times") {
     const more = slots.at.length - SHOWN_MAX;
@@ -55,6 +55,15 @@ function describeSlots(slots) {
   if (first_h === 0 && last_h === 23) return t("policy.hourly", { every, days });
   const [first, last] = [first_h, last_h].map((hour) => `${pad(hour)}:${pad(minute)}`);
   return t("policy.hourly_from", { every, first, last, days });
+}
+
+/** A day in some months has words; whatever else experts write stands as they wrote it. */
+function describeCron(expression) {
+  const found = /^(\d+) (\d+) (\d+) ([\d,]+) \*$/.exec(expression);
+  if (!found) return t("policy.cron", { expression });
+  const [, minute, hour, day, months] = found;
+  const names = months.split(",").map((month) => written(Date.UTC(2000, month - 1), { month: "long", timeZone: "UTC" }));
+  return t("policy.monthly_at", { time: `${pad(hour)}:${pad(minute)}`, day, months: list(names) });
 }
 
 const pad = (value) => String(value).padStart(2, "0");

@@ -1,7 +1,7 @@
 // One drill: what was measured of each machine, its checks, its pictures, its report.
 
 import { html } from "../view.js";
-import { duration, moment, t } from "../i18n.js";
+import { duration, has, moment, t } from "../i18n.js";
 import { at } from "../api.js";
 import { useResource } from "../resource.js";
 import { href } from "../router.js";
@@ -57,11 +57,17 @@ function Phases({ phases }) {
   if (!phases.length) return null;
   const rows = phases.map((phase, number) => ({ ...phase, took_s: phase.at_s - (phases[number - 1]?.at_s ?? 0) }));
   const columns = [
-    { key: "name", label: t("drills.phase"), isHead: true, cell: (one) => html`<span lang="en">${one.name}</span>` },
+    { key: "name", label: t("drills.phase"), isHead: true, cell: (one) => stepOf(one.name) },
     { key: "took", label: t("drills.took"), isNumber: true, cell: (one) => duration(one.took_s) },
     { key: "at", label: t("drills.at"), isNumber: true, cell: (one) => duration(one.at_s) },
   ];
   return html`<${Table} caption=${t("drills.phases")} columns=${columns} rows=${rows} keyOf=${(one) => one.name} />`;
+}
+
+/** What a recovery has reached; what a newer box measures stands in its own words. */
+function stepOf(name) {
+  const key = `drills.step.${name.replaceAll(" ", "_")}`;
+  return has(key) ? t(key) : html`<span lang="en">${name}</span>`;
 }
 
 function Checks({ checks }) {

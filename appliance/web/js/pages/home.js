@@ -100,7 +100,7 @@ function Machines({ counts }) {
     ${names.length === 0
       ? html`<p class="muted">${t("home.none_protected")}</p>`
       : html`<ul class="stack">${names.map((name) => html`<li class="spread">
-          <${State} name=${name} /><span class="digits">${number(counts[name])}</span></li>`)}</ul>`}
+          <a href=${`${href("/machines")}?state=${name}`}><${State} name=${name} /></a><span class="digits">${number(counts[name])}</span></li>`)}</ul>`}
   <//>`;
 }
 
@@ -133,7 +133,7 @@ function Vault({ vault }) {
       label=${isBehind ? t("home.behind", { time: roughly(vault.behind_s) }) : t("home.vault_current")} /></p>
     <dl class="facts">
       ${vault.name && html`<dt>${t("home.vault")}</dt><dd>${vault.name}</dd>`}
-      ${vault.machine && html`<dt>${t("home.furthest")}</dt><dd>${vault.machine}</dd>`}
+      ${isBehind && vault.machine && html`<dt>${t("home.furthest")}</dt><dd>${vault.machine}</dd>`}
       <dt>${t("home.to_send")}</dt><dd class="digits">${size(vault.waiting_bytes)}</dd>
     </dl>
   <//>`;

@@ -12,9 +12,9 @@ import { Empty, Loading } from "../components/trouble.js";
 
 const STATES = ["protected", "late", "failed", "new", "paused", "retired"];
 
-export default function Machines() {
+export default function Machines({ query }) {
   const [search, setSearch] = useState("");
-  const [state, setState] = useState("");
+  const [state, setState] = useState(STATES.includes(query.state) ? query.state : "");
   const pages = usePages("/machines", { query: { search, state }, limit: 100, on: ["machine", "job"] });
   const isEmpty = pages.items?.length === 0 && !search && !state;
   const protect = html`<${LinkButton} tone="main" icon="add" href=${href("/protect")}>${t("machines.protect")}<//>`;
