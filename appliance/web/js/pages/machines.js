@@ -1,7 +1,7 @@
 // Machines: what is protected, since when, and what comes next.
 
 import { html, useState } from "../view.js";
-import { relative, roughly, size, t } from "../i18n.js";
+import { number, relative, roughly, size, t } from "../i18n.js";
 import { usePages } from "../resource.js";
 import { href } from "../router.js";
 import { LinkButton } from "../components/button.js";
@@ -44,7 +44,7 @@ function List({ machines }) {
     { key: "next", label: t("machines.next_run"), cell: (one) => (one.next_run_at ? relative(one.next_run_at) : "–") },
     { key: "vault", label: t("machines.vaults"), cell: vaults },
     { key: "drill", label: t("machines.drill"), cell: drill },
-    { key: "points", label: t("machines.points"), isNumber: true, cell: (one) => t("machines.count", { count: one.points }) },
+    { key: "points", label: t("machines.points"), isNumber: true, cell: (one) => number(one.points) },
     { key: "size", label: t("machines.size"), isNumber: true, cell: (one) => size(one.size_bytes) },
   ];
   return html`<${Table} caption=${t("machines.title")} columns=${columns} rows=${machines}
