@@ -60,14 +60,20 @@ class MachineLists:
         promises: Promises,
         vaults: Callable[[], Mapping[str, list[Json]]] = dict,
         drills: Callable[[], Mapping[str, Json]] = dict,
+        *,
+        version: Callable[[], int] = int,
     ) -> None:
-        """`vaults` and `drills` say what is known of them by machine."""
+        """`vaults` and `drills` say what is known of them by machine.
+
+        `version` is another one once what `promises`, `vaults` or `drills` say has changed.
+        """
         self._listing = listing
         self._clock = clock
         self._promises = promises
         self._vaults = vaults
         self._drills = drills
-        self._version: object = None
+        self._version = version
+        self._read_version = -1
         self._rows: list[Json] = []
         self._read_s = float("-inf")
         self._lock = asyncio.Lock()
@@ -75,7 +81,10 @@ class MachineLists:
     async def all(self) -> list[Json]:
         """Every machine, by name."""
         async with self._lock:
-            if self._clock.monotonic_s() - self._read_s > _OLD_S:
+            version = self._version()
+            is_old = self._clock.monotonic_s() - self._read_s > _OLD_S
+            if is_old or version != self._read_version:
+                self._read_version = version
                 self._rows = await asyncio.to_thread(self._read)
                 self._read_s = self._clock.monotonic_s()
             return self._rows

@@ -117,6 +117,7 @@ class ApiServer:
             self._list_promises,
             self._describe_vaults,
             self._describe_drills,
+            version=lambda: self.snapshots.changes,
         )
         self._store_stands = await asyncio.to_thread(self._look_at_store)
         await self._listen(self._make_app())

@@ -115,6 +115,8 @@ class Snapshots:
         self._wanted = {look.name: asyncio.Event() for look in looks}
         self._details: dict[tuple[str, ...], Snapshot] = {}
         self._seats = asyncio.Semaphore(_AT_ONCE)
+        self.changes = 0
+        """How often a look saw something new."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -188,6 +190,7 @@ class Snapshots:
             await self._look(look.words, self._known[look.name])
             seen = self._known[look.name]
             if (seen.value, seen.trouble) != before:
+                self.changes += 1
                 self._events.publish(look.kind, look.path)
             wait_s = _AFTER_TROUBLE_S if seen.trouble else look.every_s
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from appliance.api.events import LISTENERS_EACH_MAX, EventLog
-from appliance.api.machine_lists import Promise, judge_machine
+from appliance.api.machine_lists import MachineLists, Promise, judge_machine
 from appliance.api.pages import Pages
 from appliance.api.problem import STATUSES, status_of
 from appliance.base import errors
+from appliance.base.clock import SystemClock
+from appliance.catalog.listing import Listing
 
 
 def test_every_error_of_the_tree_has_a_status() -> None:
@@ -42,6 +45,18 @@ def test_a_machine_stands_as_it_was_promised(
     promise: Promise, rpo_s: float | None, state: str
 ) -> None:
     assert judge_machine(promise, rpo_s) == state
+
+
+def test_what_a_look_has_just_seen_is_in_the_very_next_answer(tmp_path: Path) -> None:
+    promises: dict[str, Promise] = {}
+    looks = [0]
+    lists = MachineLists(
+        Listing(tmp_path / "listing"), SystemClock(), lambda: promises, version=lambda: looks[0]
+    )
+    assert asyncio.run(lists.all()) == []
+    promises["web1"] = Promise()
+    looks[0] += 1
+    assert [row["name"] for row in asyncio.run(lists.all())] == ["web1"]
 
 
 def test_who_cannot_keep_up_is_told_to_ask_for_everything() -> None:
