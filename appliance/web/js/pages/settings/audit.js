@@ -16,9 +16,9 @@ export function AuditLog() {
     { label: t("audit.time"), isHead: true, cell: (line) => html`<time datetime=${line.time}>${moment(line.time, { hasSeconds: true })}</time>` },
     { label: t("audit.who"), cell: (line) => line.who || "–" },
     { label: t("audit.action"), cell: (line) => line.action },
-    { label: t("audit.target"), cell: (line) => line.target || "–" },
+    { label: t("audit.target"), isWide: true, cell: (line) => line.target || "–" },
     { label: t("audit.outcome"), cell: (line) => html`<${State} name=${LOOKS[line.outcome] || "unknown"} label=${outcomeOf(line)} />` },
-    { label: t("audit.detail"), cell: (line) => html`<span class="note" lang="en">${[line.detail, line.address].filter(Boolean).join(" · ")}</span>` },
+    { label: t("audit.detail"), isWide: true, cell: (line) => html`<span class="note" lang="en">${[line.detail, line.address].filter(Boolean).join(" · ")}</span>` },
   ];
   return html`<${Card} title=${t("settings.audit")}>
     <p class="lead">${t("audit.lead")}</p>
