@@ -65,7 +65,7 @@ class Monitor:
             self._client = QMPClient()
             self._client.logger.disabled = True  # what it would log is raised as well
             try:
-                self._run(self._client.connect(address))
+                self._run(_begin(self._client, address))
             except MonitorError as error:
                 if _is_refused(error) or clock.monotonic_s() >= deadline_s:
                     raise
@@ -97,6 +97,17 @@ class Monitor:
             return self._runner.run(asyncio.wait_for(conversation, self._timeout_s))
         except (QMPError, EOFError, OSError, TimeoutError) as error:
             raise MonitorError(f"QEMU in {self._folder}: {error or 'no answer'}") from error
+
+
+async def _begin(client: QMPClient, address: str) -> None:
+    """Connect. Raises QMPError, EOFError or OSError."""
+    try:
+        await client.connect(address)
+    except AssertionError as error:
+        # The library takes for granted that who has just greeted it is still there.
+        with suppress(QMPError, EOFError, OSError):
+            await client.disconnect()
+        raise EOFError("it hung up after its greeting") from error
 
 
 def _is_refused(error: MonitorError) -> bool:

@@ -35,6 +35,12 @@ def turns_away(_: socket.socket) -> None:
     """It hangs up."""
 
 
+def ends_after_its_greeting(connection: socket.socket) -> None:
+    _say(connection, GREETING)
+    asked = json.loads(connection.recv(1 << 16))
+    _say(connection, {"return": {}, **({"id": asked["id"]} if "id" in asked else {})})
+
+
 def answers(connection: socket.socket) -> None:
     _say(connection, GREETING)
     while said := connection.recv(1 << 16):  # one question at a time, as Monitor asks them
@@ -93,3 +99,10 @@ def test_many_clients_of_a_qemu_that_serves_one_all_get_their_answer(qemu: Path)
 
     with ThreadPoolExecutor(6) as threads:
         assert set(threads.map(ask, range(60))) == {"running"}
+
+
+def test_a_qemu_that_ends_right_after_its_greeting_does_not_answer(tmp_path: Path) -> None:
+    times = 40  # where it is noticed is chance
+    with served(tmp_path, *[ends_after_its_greeting] * times):
+        for _ in range(times):
+            assert query_run_state(tmp_path, 30.0) is None
