@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.command import Holdfast
+from tests.command import Holdfast, HoldfastHere
 from tests.images import mixed_image, write_image
 
 MIB = 1 << 20
@@ -20,8 +20,8 @@ class Office:
         self.seed = seed
         self.vault = folder / "vault"
         self.url = url or f"file://{self.vault}"
-        self.box = Holdfast(folder / "box")
-        self.boxes = [self.box]
+        self.box = HoldfastHere(folder / "box")
+        self.boxes: list[Holdfast] = [self.box]
         self.key = folder / "recovery.txt"
         self.images: dict[str, bytes] = {}
         self.box("init", "--recovery-out", self.key, expect=0)
@@ -48,7 +48,7 @@ class Office:
 
     def open(self, name: str, *options: str, expect: int = 0) -> Holdfast:
         """Another box, made from the vault and the recovery key."""
-        other = Holdfast(self.folder / name)
+        other = HoldfastHere(self.folder / name)
         self.boxes.append(other)
         other("vault", "open", self.url, "--recovery-key", self.key, *options, expect=expect)
         return other
