@@ -8,18 +8,16 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from appliance.base import process
 from appliance.base.errors import HoldfastError
 from appliance.formats.nbd import BASE_ALLOCATION
-from appliance.recovery.hardware import disk_nodes, node_of
-from appliance.recovery.runtime import ProcessId, disown, find_process, last_line, poll
+from appliance.recovery.runtime import ProcessId, find_process, poll
+from appliance.recovery.storage_daemon import start_storage_daemon
 from appliance.recovery.vm_note import VmNote
 from appliance.sources.nbd import NbdAddress, NbdClient
 
 MOMENT_SOCKET = "moment.sock"
 _LOG = "moment.log"
 _PID_FILE = "moment.pid"
-_START_TIMEOUT_S = 30.0
 _END_TIMEOUT_S = 30.0
 
 
@@ -29,32 +27,18 @@ def start_daemon(folder: Path, note: VmNote) -> ProcessId:
     What lies below its overlays is served already. Raises HoldfastError with its last words.
     """
     (folder / MOMENT_SOCKET).unlink(missing_ok=True)
-    argv = [process.find_program("qemu-storage-daemon", "qemu-system-common")]
-    argv += ["--pidfile", _PID_FILE]
-    for disk in range(note.disks):
-        moved = note.moved[disk] if disk < len(note.moved) else None
-        nodes = (
-            ["-blockdev", moved]
-            if moved
-            else disk_nodes(disk, note.limits_bytes[disk], is_read_only=True)
-        )
-        argv += ["--blockdev" if word == "-blockdev" else word for word in nodes]
-    argv += ["--nbd-server", f"addr.type=unix,addr.path={MOMENT_SOCKET},max-connections=0"]
-    for disk in range(note.disks):
-        node = node_of(note.moved, disk)
-        argv += ["--export", f"nbd,id=moment{disk},node-name={node},name=disk{disk}"
-                 ",allocation-depth=on"]  # fmt: skip
-    log = folder / _LOG
-    log.unlink(missing_ok=True)
-    daemon = process.spawn(argv, log=log, cwd=folder)
     address = NbdAddress("disk0", folder / MOMENT_SOCKET)
-    up = poll(lambda: daemon.poll() is not None or _answers(address), _START_TIMEOUT_S)
-    identity = disown(daemon) if up and daemon.poll() is None else None
-    if identity is None:
-        daemon.kill()
-        daemon.wait()
-        raise HoldfastError(f"the disks of VM '{note.name}' could not be read: {last_line(log)}")
-    return identity
+    return start_storage_daemon(
+        folder,
+        note,
+        ["--nbd-server", f"addr.type=unix,addr.path={MOMENT_SOCKET},max-connections=0"],
+        name_export=lambda disk: f"id=moment{disk},name=disk{disk},allocation-depth=on",
+        is_read_only=True,
+        pid_file=_PID_FILE,
+        log_file=_LOG,
+        is_up=lambda: _answers(address),
+        trouble=f"the disks of VM '{note.name}' could not be read",
+    )
 
 
 def _answers(address: NbdAddress) -> bool:

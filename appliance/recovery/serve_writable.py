@@ -11,21 +11,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from appliance.base import process
 from appliance.base.errors import HoldfastError
 from appliance.base.progress import Progress
 from appliance.recovery.accelerator import Accelerator
 from appliance.recovery.disk_server import ServeArgv, disk_export_name
-from appliance.recovery.hardware import PID_FILE, disk_nodes, node_of
+from appliance.recovery.hardware import PID_FILE
 from appliance.recovery.nbd_listen import Address
 from appliance.recovery.qemu import QEMU_LOG
-from appliance.recovery.runtime import ProcessId, Runtime, disown, last_line, poll
+from appliance.recovery.runtime import ProcessId, Runtime, last_line, poll
+from appliance.recovery.storage_daemon import start_storage_daemon
 from appliance.recovery.vm_note import VmNote, lock_vm, parse_vm_name, read_vm
 from appliance.recovery.vm_start import BootOrder, find_kept, new_note, open_vm
 from appliance.recovery.vms import settle
 
 _NO_GUEST = Accelerator("tcg", "no guest")
-_START_TIMEOUT_S = 30.0
 _TURN_S = 0.2
 
 
@@ -93,25 +92,14 @@ def serve_writable(
 
 
 def _start_daemon(folder: Path, note: VmNote, place: Place) -> ProcessId:
-    argv = [process.find_program("qemu-storage-daemon", "qemu-system-common")]
-    argv += ["--pidfile", str(folder / PID_FILE)]
-    for disk in range(note.disks):
-        moved = note.moved[disk] if disk < len(note.moved) else None
-        nodes = ["-blockdev", moved] if moved else disk_nodes(disk, note.limits_bytes[disk])
-        argv += ["--blockdev" if word == "-blockdev" else word for word in nodes]
-    argv += place.argv()
-    for disk in range(note.disks):
-        node = node_of(note.moved, disk)
-        export = f"nbd,id=served{disk},node-name={node},name={disk_export_name(disk)},writable=on"
-        argv += ["--export", export]
-    log = folder / QEMU_LOG
-    log.unlink(missing_ok=True)
-    daemon = process.spawn(argv, log=log, cwd=folder)
-    is_up = (folder / PID_FILE).exists
-    up = poll(lambda: daemon.poll() is not None or is_up(), _START_TIMEOUT_S)
-    identity = disown(daemon) if up and daemon.poll() is None else None
-    if identity is None:
-        daemon.kill()
-        daemon.wait()
-        raise HoldfastError(f"VM '{note.name}' could not be served: {last_line(log)}")
-    return identity
+    return start_storage_daemon(
+        folder,
+        note,
+        place.argv(),
+        name_export=lambda disk: f"id=served{disk},name={disk_export_name(disk)},writable=on",
+        is_read_only=False,
+        pid_file=PID_FILE,
+        log_file=QEMU_LOG,
+        is_up=(folder / PID_FILE).exists,
+        trouble=f"VM '{note.name}' could not be served",
+    )
