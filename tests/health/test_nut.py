@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -31,6 +32,7 @@ class Nut:
         find_program("upsc", "nut-client")
         self.folder = folder
         self.tree = KernelTree(folder / "tree")
+        self._seconds = itertools.count(1)
         self._write("ups.conf", "[rack]\ndriver = dummy-ups\nport = rack.dev\nmode = dummy-once\n")
         self._write("upsd.conf", "LISTEN 127.0.0.1 3493\n")
         self._write("upsd.users", "")
@@ -51,9 +53,14 @@ class Nut:
             return subprocess.Popen(argv, env=self._environment, stdout=log, stderr=log)
 
     def say(self, text: str) -> None:
-        """Change the state of the UPS."""
+        """Change the state of the UPS.
+
+        The driver reads the file again when its time differs in whole seconds: each state has a
+        second of its own.
+        """
         fresh = self.folder / "fresh"
         fresh.write_text(text)
+        os.utime(fresh, (0, next(self._seconds)))
         fresh.rename(self.folder / "rack.dev")
 
     def look(self) -> Power:
