@@ -126,10 +126,10 @@ async def _begin(connection: Connection, *, is_taking_over: bool) -> VaultSettin
     connection.settings = settings
     publisher = connection.publisher(contents)
     connection.registry.put_claim(settings.name, publisher.claim)
-    if is_taking_over or await contents.newest_owner() is None:
+    if is_taking_over or await contents.find_owner() is None:
         await publisher.take_over()
         await succeed(contents, connection.store.keys, connection.store.layout)
-    publisher.check_owner(await contents.newest_owner())
+    await publisher.check_owner(await contents.find_owner())
     return settings
 
 

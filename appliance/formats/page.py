@@ -163,13 +163,14 @@ def encode(page: LeafPage | BranchPage) -> bytes:
     return _encode(page.level, page.entries, FLAG_DATA, tail)
 
 
-def decode_leaf(data: bytes, extent_length: int) -> LeafPage:
+def decode_leaf(data: bytes, extent_length: int, own: bytes | None = None) -> LeafPage:
     """The page of level 0 that describes an extent of `extent_length` bytes.
 
+    `own`: the container that the page lies in, which references into it are then given with.
     Raises IntegrityError for anything that the format does not allow.
     """
     tags_bytes = TAG_BYTES * block_count(extent_length)
-    flags, references, tail = _decode(data, 0, _LENGTH_BYTES, FLAG_GAP, tags_bytes)
+    flags, references, tail = _decode(data, 0, FLAG_GAP, (_LENGTH_BYTES, tags_bytes), own)
     lengths = struct.unpack_from(f"<{len(flags)}I", tail)
     _check(0 not in lengths, "a piece has no length")
     _check(
@@ -180,13 +181,13 @@ def decode_leaf(data: bytes, extent_length: int) -> LeafPage:
     return LeafPage(pieces, tail[_LENGTH_BYTES * len(flags) :])
 
 
-def decode_branch(data: bytes, level: int, entries: int) -> BranchPage:
+def decode_branch(data: bytes, level: int, entries: int, own: bytes | None = None) -> BranchPage:
     """The page of `level` (at least 1) with exactly so many entries; see `entry_count`.
 
-    Raises IntegrityError for anything that the format does not allow.
+    `own`: as in `decode_leaf`. Raises IntegrityError for anything that the format does not allow.
     """
     tag_bytes = TAG_BYTES if level == 1 else 0
-    flags, references, tail = _decode(data, level, tag_bytes, FLAG_DATA, 0)
+    flags, references, tail = _decode(data, level, FLAG_DATA, (tag_bytes, 0), own)
     _check(len(flags) == entries, f"it has {len(flags)} entries, not {entries}")
     tags = [tail[at : at + tag_bytes] for at in range(0, tag_bytes * entries, tag_bytes or 1)]
     page = BranchPage(level, tuple(map(Entry, flags, references, tags or [b""] * entries)))
@@ -221,14 +222,14 @@ def _encode(level: int, entries: Sequence[Piece | Entry], highest_flag: int, tai
 
 
 def _decode(
-    data: bytes, level: int, tail_bytes: int, highest_flag: int, more_bytes: int
+    data: bytes, level: int, highest_flag: int, tail_bytes: tuple[int, int], own: bytes | None
 ) -> tuple[bytes, list[Reference | None], bytes]:
-    """The flags, references and the rest: `tail_bytes` for each entry and `more_bytes`."""
-    names, count, tail_at = _check_header(data, level, tail_bytes, more_bytes)
+    """The flags, references and the rest: so many bytes for each entry, and so many more."""
+    names, count, tail_at = _check_header(data, level, *tail_bytes)
     ids_at = _HEADER.size + ID_BYTES * names
     arrays_at = ids_at + ID_BYTES * count
     table: dict[int, bytes | None] = dict(enumerate(_split(data, _HEADER.size, ids_at)))
-    table[_OWN_CONTAINER] = None
+    table[_OWN_CONTAINER] = own
     numbers = struct.unpack_from(f"<{count}H{count}I", data, arrays_at)
     flags = data[tail_at - count : tail_at]
     _check_flags(flags, highest_flag)

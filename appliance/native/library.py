@@ -166,6 +166,7 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "hf_directory_frames": (c_uint32, [c_void_p]),
     "hf_directory_ids": (c_void_p, [c_void_p]),
     "hf_directory_lengths": (c_void_p, [c_void_p]),
+    "hf_directory_chunk_frames": (c_void_p, [c_void_p]),
     "hf_directory_frame": (c_int, [c_void_p, c_uint32, _U32P, _U32P]),
     "hf_directory_base": (c_int, [c_void_p, c_uint32, c_char_p]),
     "hf_directory_locate": (c_int, [c_void_p, c_char_p, _U32P, _U32P, _U32P, _U32P, _U32P]),

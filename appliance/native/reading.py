@@ -61,19 +61,22 @@ class Directory:
 
     def lengths(self) -> tuple[int, ...]:
         """All chunk lengths in bytes, by ordinal."""
-        return tuple(self._raw_lengths())
+        return self._numbers(lib.hf_directory_lengths(self.handle))
 
     def _raw_ids(self) -> bytes:
         return string_at(lib.hf_directory_ids(self.handle), 32 * self.chunks)
 
-    def _raw_lengths(self) -> Sequence[int]:
-        raw = string_at(lib.hf_directory_lengths(self.handle), 4 * self.chunks)
-        return struct.unpack(f"<{self.chunks}I", raw)
+    def chunk_frames(self) -> tuple[int, ...]:
+        """The number of the frame that each chunk lies in, by ordinal."""
+        return self._numbers(lib.hf_directory_chunk_frames(self.handle))
+
+    def _numbers(self, address: int) -> tuple[int, ...]:
+        return struct.unpack(f"<{self.chunks}I", string_at(address, 4 * self.chunks))
 
     def split_frame(self, location: Location, frame: bytes) -> dict[bytes, bytes]:
         """The chunks of a decoded frame by id; `location` is that of one of them."""
         ordinal, offset = location.ordinal, location.offset
-        ids, lengths = self._raw_ids(), self._raw_lengths()
+        ids, lengths = self._raw_ids(), self.lengths()
         while offset > 0:
             ordinal -= 1
             offset -= lengths[ordinal]

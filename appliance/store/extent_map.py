@@ -32,6 +32,9 @@ _ZERO_ENTRY = Entry(FLAG_ZERO, None, b"")
 _CACHED_BRANCHES = 64
 # 4096 packed leaves cover 16 GiB of disk; each takes about 5 KiB.
 _CACHED_LEAVES = 4096
+# Whole leaves, about 16 KiB each: whoever reads a whole disk asks for each again and again, first
+# to look 512 MiB ahead, then to read it.
+_WHOLE_LEAVES = 160
 
 
 def absolute(reference: Reference, container: bytes | None) -> Reference:
@@ -58,6 +61,7 @@ class ExtentMap:
         self._root = _ZERO_ENTRY if root is None else Entry(FLAG_DATA, root, b"")
         self._branches: OrderedDict[tuple[int, int], BranchPage] = OrderedDict()
         self._leaves: OrderedDict[int, PackedLeaf] = OrderedDict()
+        self._whole_leaves: OrderedDict[int, LeafPage] = OrderedDict()
         self._lock = threading.Lock()
 
     def node(self, level: int, number: int) -> Entry:
@@ -81,15 +85,16 @@ class ExtentMap:
         if entry.reference is None:
             no_tags = bytes(TAG_BYTES * block_count(length))
             return LeafPage((Piece(length, FLAG_ZERO, None),), no_tags)
-        page = decode_leaf(self._chunks.read_chunk(entry.reference), length)
-        container = entry.reference.container
-        pieces = (
-            piece
-            if piece.reference is None
-            else piece._replace(reference=absolute(piece.reference, container))
-            for piece in page.pieces
-        )
-        return LeafPage(tuple(pieces), page.block_tags)
+        with self._lock:
+            page = self._whole_leaves.pop(extent, None)
+        if page is None:
+            data = self._chunks.read_chunk(entry.reference)
+            page = decode_leaf(data, length, entry.reference.container)
+        with self._lock:
+            self._whole_leaves[extent] = page
+            while len(self._whole_leaves) > _WHOLE_LEAVES:
+                self._whole_leaves.popitem(last=False)
+        return page
 
     def piece_at(self, extent: int, offset: int) -> tuple[int, Piece]:
         """(start, piece) of the piece that holds byte `offset` of an extent.
@@ -137,14 +142,7 @@ class ExtentMap:
         first = number * FANOUT**level
         covered = min(FANOUT**level, self.extents - first)
         data = self._chunks.read_chunk(reference)
-        page = decode_branch(data, level, entry_count(covered, level))
-        entries = (
-            entry
-            if entry.reference is None
-            else entry._replace(reference=absolute(entry.reference, reference.container))
-            for entry in page.entries
-        )
-        return BranchPage(level, tuple(entries))
+        return decode_branch(data, level, entry_count(covered, level), reference.container)
 
     def data_extents(self) -> Iterator[int]:
         """The numbers of all extents that are not known to be zeros, in order.

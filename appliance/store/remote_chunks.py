@@ -8,17 +8,17 @@ does not authenticate is asked for once more.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from appliance.base.errors import IntegrityError
 from appliance.formats.page import Reference
-from appliance.native import Directory, Reader, ReadItem
+from appliance.native import KIND_DELTA, Directory, Reader, ReadItem
 from appliance.store.containers import ContainerKeys, directory_range, read_directory
 from appliance.store.second_copy import Range, RemoteFile, SecondCopy
 
-# Directories kept in memory, about 100 KiB each.
+# Directories kept in memory, about 200 KiB each.
 _KEPT = 128
 # A base is no delta; what was written otherwise is read all the same, up to here.
 _DEPTH_MAX = 4
@@ -35,6 +35,23 @@ class RemoteContainer:
         self.directory: Directory = read_directory(
             file.descriptor, file.size_bytes, keys, file.name
         )
+        # A restore looks up every chunk of a disk twice: tables, since each call costs as much as
+        # a hundred bytes of it.
+        self._ids = self.directory.ids()
+        self._lengths = self.directory.lengths()
+        self._frames = self.directory.chunk_frames()
+        self._has_bases = self.directory.kind == KIND_DELTA
+
+    def find(self, chunk_id: bytes, ordinal: int) -> Found | None:
+        """The chunk, `ordinal` being a hint; None if it is not in this container."""
+        if ordinal >= len(self._ids) or self._ids[ordinal] != chunk_id:
+            location = self.directory.locate(chunk_id, ordinal)
+            if location is None:
+                return None
+            ordinal = location.ordinal
+        frame = self._frames[ordinal]
+        base_id = self.directory.base(frame) if self._has_bases else None
+        return Found(self, ordinal, frame, self._lengths[ordinal], base_id)
 
 
 class Found(NamedTuple):
@@ -162,18 +179,9 @@ class RemoteChunks:
         names = list(dict.fromkeys(one.container for one in references if one.container))
         containers = self._containers(names)
         found: list[Found | None] = []
-        for reference in references:
-            container = containers.get(reference.container or b"")
-            location = None
-            if container is not None:
-                location = container.directory.locate(reference.chunk_id, reference.ordinal)
-            if container is None or location is None:
-                found.append(None)
-            else:
-                base_id = container.directory.base(location.frame)
-                found.append(
-                    Found(container, location.ordinal, location.frame, location.length, base_id)
-                )
+        for chunk_id, name, ordinal in references:
+            container = containers.get(name or b"")
+            found.append(None if container is None else container.find(chunk_id, ordinal))
         return found
 
     def _fill(self, found: Iterable[Found | None]) -> None:
@@ -221,12 +229,14 @@ class RemoteChunks:
 
 def _ranges(found: Iterable[Found | None]) -> list[tuple[RemoteFile, list[Range]]]:
     """Where the frames of these chunks and of their bases lie."""
-    frames: dict[bytes, tuple[RemoteContainer, set[int]]] = {}
-    for one in (part for whole in found if whole is not None for part in whole.chain):
-        frames.setdefault(one.container.name, (one.container, set()))[1].add(one.frame)
+    frames: dict[RemoteContainer, set[int]] = defaultdict(set)
+    for whole in found:
+        if whole is not None:
+            for one in whole.chain if whole.base is not None else (whole,):
+                frames[one.container].add(one.frame)
     return [
         (container.file, [container.directory.frame_range(one) for one in sorted(numbers)])
-        for container, numbers in frames.values()
+        for container, numbers in frames.items()
     ]
 
 

@@ -95,12 +95,12 @@ class Connection:
             contents = await self.open()
             findings.append("vault.json was missing, so the vault was made anew")
         publisher = self.publisher(contents)
-        owner = await contents.newest_owner()
-        if claim.epoch and (owner is None or owner[0].epoch < claim.epoch):
+        owner = await contents.find_owner()
+        if claim.epoch and (owner is None or owner[0] < claim.epoch):
             findings.append("the note of who owns the vault was missing and is written again")
             await publisher.take_over()
-            owner = await contents.newest_owner()
-        publisher.check_owner(owner)
+            owner = await contents.find_owner()
+        await publisher.check_owner(owner)
         return contents, publisher, findings
 
     async def make(self, vault: bytes | None = None) -> None:

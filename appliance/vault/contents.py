@@ -135,12 +135,18 @@ class Contents:
         counter = await self.newest_counter(BOX, after)
         return None if counter is None else await self.read_box_head(counter)
 
-    async def newest_owner(self, after: int = 0) -> tuple[Owner, bytes] | None:
-        """The owner of the highest epoch above `after`, or None without any."""
+    async def newest_owner(self) -> tuple[Owner, bytes] | None:
+        """The owner of the highest epoch, or None without any."""
+        found = await self.find_owner()
+        return None if found is None else await self.read_owner(found[0])
+
+    async def find_owner(self) -> tuple[int, ObjectInfo] | None:
+        """The highest epoch, and the object that says who owns the vault since; it is not read."""
         newest = None
-        async for info in self._named(OWNERS, owner_key(after)):
-            newest = parse_owner_key(info.name) or newest
-        return None if newest is None else await self.read_owner(newest)
+        async for info in self._named(OWNERS, owner_key(0)):
+            epoch = parse_owner_key(info.name)
+            newest = newest if epoch is None else (epoch, info)
+        return newest
 
     async def machines(self) -> list[str]:
         """The folders of all machines that have heads."""

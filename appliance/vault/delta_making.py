@@ -195,7 +195,8 @@ class DeltaMaking:
                 raise IntegrityError(f"container {held.name.hex()} became unreadable")
             while not self._opened().put(chunk_id, chunk, plan.features[ordinal]):
                 yield self._finish()
-        for ordinal, (base_id, packed) in sorted(plan.packed.items()):
+        for ordinal in sorted(plan.packed):
+            base_id, packed = plan.packed.pop(ordinal)  # up to 32 MiB of them: gone as they go in
             chunk_id, length = plan.ids[ordinal], plan.lengths[ordinal]
             while not self._opened().writer.put_delta(chunk_id, length, base_id, packed):
                 yield self._finish()

@@ -63,6 +63,7 @@ class DeltaSending:
                 if sending is not None:
                     await sending
                 sending = asyncio.create_task(self._send(made))
+                del made  # 32 MiB, which go when they were sent
             if sending is not None:
                 await sending
         finally:

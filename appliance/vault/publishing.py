@@ -29,10 +29,12 @@ from appliance.formats.vault_names import BOX, VAULT_KEY, HeadKey, owner_key
 from appliance.formats.vault_settings import Claim, VaultSettings
 from appliance.keys.hierarchy import MasterKey
 from appliance.keys.signing import sign_statement
-from appliance.vault.bucket import Bucket, ConflictError
+from appliance.vault.bucket import Bucket, ConflictError, ObjectInfo
 from appliance.vault.contents import Contents
 from appliance.vault.locks import note_statement
 from appliance.vault.registry import Registry
+
+_OWNER = "owner seen"
 
 
 class Publisher:
@@ -67,14 +69,21 @@ class Publisher:
 
     # ---- who owns ----
 
-    def check_owner(self, found: tuple[Owner, bytes] | None) -> None:
-        """Raise AccessError unless `found`, the newest owner there is, is this box."""
+    async def check_owner(self, found: tuple[int, ObjectInfo] | None) -> None:
+        """Raise AccessError unless `found`, the newest owner there is, is this box.
+
+        It is read unless it is still what it was when this box was found to be the owner.
+        """
         if found is None:
             raise IntegrityError(
                 f"vault '{self.name}' has lost the note of its owner: "
                 "'holdfast vault remove' and 'holdfast vault add URL --take-over' write a new one"
             )
-        owner, _ = found
+        epoch, info = found
+        seen = [self.claim.epoch, self.claim.box.hex(), info.name, info.tag, info.version]
+        if self._ledger.note(_OWNER) == seen:
+            return
+        owner, _ = await self._contents.read_owner(epoch)
         if owner.box != self.claim.box or owner.epoch != self.claim.epoch:
             raise AccessError(
                 f"another box owns vault '{self.name}' since "
@@ -82,6 +91,7 @@ class Publisher:
                 "there any more; if it is the one to go on: 'holdfast vault remove' and "
                 "'holdfast vault add URL --take-over'"
             )
+        self._ledger.set_note(_OWNER, seen)
 
     async def take_over(self) -> None:
         """Own the vault from now on, in a new epoch. Durable on both sides on return."""

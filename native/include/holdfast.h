@@ -201,6 +201,8 @@ HF_API uint32_t hf_directory_chunks(const hf_directory *directory);
 HF_API uint32_t hf_directory_frames(const hf_directory *directory);
 HF_API const uint8_t *hf_directory_ids(const hf_directory *directory);
 HF_API const uint32_t *hf_directory_lengths(const hf_directory *directory);
+/* The number of the frame that each chunk lies in. */
+HF_API const uint32_t *hf_directory_chunk_frames(const hf_directory *directory);
 /* Where a frame lies in the file of its container. */
 HF_API int hf_directory_frame(const hf_directory *directory, uint32_t frame, uint32_t *offset,
                               uint32_t *stored_length);

@@ -186,6 +186,9 @@ uint32_t hf_directory_chunks(const hf_directory *directory) { return directory->
 uint32_t hf_directory_frames(const hf_directory *directory) { return directory->frame_count; }
 const uint8_t *hf_directory_ids(const hf_directory *directory) { return directory->ids; }
 const uint32_t *hf_directory_lengths(const hf_directory *directory) { return directory->lengths; }
+const uint32_t *hf_directory_chunk_frames(const hf_directory *directory) {
+    return directory->frame_of;
+}
 
 int hf_directory_frame(const hf_directory *directory, uint32_t frame, uint32_t *offset,
                        uint32_t *stored_length) {

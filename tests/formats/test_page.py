@@ -48,6 +48,20 @@ def test_leaves_read_what_they_write(found: list[Piece]) -> None:
     assert page.decode_leaf(page.encode(leaf), sum(piece.length for piece in found)) == leaf
 
 
+@given(st.lists(pieces, max_size=40))
+def test_references_into_the_own_container_are_given_with_its_name(found: list[Piece]) -> None:
+    own = b"own container".ljust(32)
+    named = page.decode_leaf(
+        page.encode(leaf_of(*found)), sum(piece.length for piece in found), own
+    )
+    assert [piece.reference for piece in named.pieces] == [
+        None
+        if piece.reference is None
+        else piece.reference._replace(container=piece.reference.container or own)
+        for piece in found
+    ]
+
+
 @given(st.lists(entries(16), max_size=128))
 def test_branches_of_level_1_read_what_they_write(found: list[Entry]) -> None:
     branch = BranchPage(1, tuple(found))

@@ -46,6 +46,8 @@ def test_a_directory_says_what_the_container_holds(example: Example) -> None:
     assert directory.chunks == len(CHUNKS)
     assert directory.ids() == [ref.chunk_id for ref in example.refs]
     assert directory.lengths() == tuple(map(len, CHUNKS))
+    located = [directory.locate(one, ordinal) for ordinal, one in enumerate(directory.ids())]
+    assert directory.chunk_frames() == tuple(one.frame for one in located if one is not None)
 
 
 def test_a_container_of_pages_says_so(tmp_path: Path) -> None:

@@ -67,6 +67,17 @@ class CountedReads:
 # ---- what is read -------------------------------------------------------------------------------
 
 
+def test_leaves_that_were_looked_at_ahead_are_read_once(
+    maps: MapStore, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    model = filled(FANOUT * EXTENT_BYTES, 40, seed)
+    extent_map = maps.open(model, maps.write(model))
+    ahead = {extent: extent_map.leaf(extent) for extent in extent_map.data_extents()}
+    reads = CountedReads(extent_map, monkeypatch)
+    assert {extent: extent_map.leaf(extent) for extent in ahead} == ahead
+    assert reads.count == 0
+
+
 def test_a_disk_of_zeros_reads_no_page(store: Store) -> None:
     extent_map = ExtentMap(store.chunks, DISK_BYTES, 2, None)
     assert list(extent_map.data_extents()) == []

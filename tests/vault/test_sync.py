@@ -163,6 +163,16 @@ def test_a_second_box_only_reads_until_it_takes_over(synced: Office) -> None:
     successor("vault", "sync", expect=0)
 
 
+def test_who_owns_the_vault_is_read_again_only_where_it_changed(synced: Office) -> None:
+    quiet = synced.sync()["traffic"]["requests"]
+    assert quiet == {"GET": 2, "LIST": 3}, "the seal, the head of the box, and what is new"
+    note = synced.vault / "owner" / f"{1:010}"
+    note.write_bytes(note.read_bytes()[:-1])
+    refused = synced.box("vault", "sync")
+    assert refused.code != 0
+    assert "owner/0000000001" in refused.err
+
+
 def test_a_copy_of_the_box_is_not_mixed_in(synced: Office) -> None:
     copy = Holdfast(synced.folder / "copy")
     synced.boxes.append(copy)
