@@ -278,7 +278,7 @@ class Merging:
                 held = None if successor is None else self._ledger.find(successor.need.name)
                 if held is not None:
                     self._ledger.put_merged(name, held.number, now_s)
-                self._ledger.set_absent(name)
+                self._ledger.let_go(name)
         for name in successors:
             self._wardrobe.forget(name)
         self.merged.small += len(successors)
