@@ -69,24 +69,24 @@ class Yard(Office):
             manifest = back_up(store, name, path)
             self.images[str(manifest.name)] = bytes(disk)
 
-    def upload(self) -> None:
-        asyncio.run(self._upload())
+    def upload(self, *, is_all: bool = True) -> None:
+        asyncio.run(self._upload(is_all=is_all))
 
-    async def _upload(self) -> None:
+    async def _upload(self, *, is_all: bool) -> None:
         async with self.connected() as connection:
             _, publisher, wardrobe, seen = await _ready(connection)
-            done = await connection.sync(publisher, wardrobe).run(seen, is_all=True)
+            done = await connection.sync(publisher, wardrobe).run(seen, is_all=is_all)
             wardrobe.spill()
             assert done.is_done, done.waiting
             assert not done.findings, done.findings
 
-    def prune(self, rule: MergeRule = RULE) -> tuple[PrunedVault, Merged]:
-        """Merge, and free at once what nothing needs."""
-        return asyncio.run(self._prune(rule))
+    def prune(self, rule: MergeRule = RULE, keep: int | None = None) -> tuple[PrunedVault, Merged]:
+        """Keep so many points of each machine, merge, and free at once what nothing needs."""
+        return asyncio.run(self._prune(rule, keep))
 
-    async def _prune(self, rule: MergeRule) -> tuple[PrunedVault, Merged]:
+    async def _prune(self, rule: MergeRule, keep: int | None) -> tuple[PrunedVault, Merged]:
         async with self.connected() as connection:
-            return await prune(connection, rule)
+            return await prune(connection, rule, keep)
 
     def verify(self) -> Checked:
         return asyncio.run(self._verify())
@@ -148,12 +148,10 @@ async def _ready(connection: Connection) -> tuple[Any, ...]:
     return contents, publisher, wardrobe, seen
 
 
-async def prune(connection: Connection, rule: MergeRule) -> tuple[PrunedVault, Merged]:
+async def prune(
+    connection: Connection, rule: MergeRule, keep: int | None = None
+) -> tuple[PrunedVault, Merged]:
     contents, publisher, wardrobe, seen = await _ready(connection)
-    merging: Merging = connection.merging(contents, publisher, wardrobe, rule)
-    merged = await merging.run()
-    wardrobe.spill()
-    await connection.sync(publisher, wardrobe).publish_box(seen)
     pruning = Pruning(
         connection.store,
         contents,
@@ -162,6 +160,14 @@ async def prune(connection: Connection, rule: MergeRule) -> tuple[PrunedVault, M
         folder=connection.registry.folder("vault"),
         progress=Progress(),
     )
+    if keep is not None:
+        for machine in publisher.links():
+            going = sorted(connection.ledger.points(machine))[:-keep]
+            await pruning.forget(machine, set(going))
+    merging: Merging = connection.merging(contents, publisher, wardrobe, rule)
+    merged = await merging.run()
+    wardrobe.spill()
+    await connection.sync(publisher, wardrobe).publish_box(seen)
     with tempfile.TemporaryDirectory() as folder:
         live = VaultLedger(Path(folder) / "live.db")
         # An hour ahead: what was merged a moment ago may go.
