@@ -160,6 +160,7 @@ def test_a_second_box_only_reads_until_it_takes_over(synced: Office) -> None:
     assert old.code == 8
     assert "another box owns vault 'vault'" in old.err
     assert "epoch 2" in old.err
+    assert "another box owns" in synced.box("vault", "status", expect=0).out
     successor("vault", "sync", expect=0)
 
 
