@@ -32,8 +32,11 @@ from appliance.vault.bucket import (
 from appliance.vault.contents import Contents
 from appliance.vault.publishing import Publisher
 from appliance.vault.strays import drop_bills
+from appliance.vault.streams import for_each
 
 _LISTING = 1
+# Read at once: a vault of 100 machines has thousands, and a line its round trips.
+_BILLS = 8
 
 
 @dataclass
@@ -107,8 +110,8 @@ class Pruning:
             if head.boot is not None:
                 listed = await list_boot_set(self._contents, self._store.keys, machine, head.boot)
                 live.note_listed("boots", [(name, 0) for name in listed], _LISTING)
-            for time, bill in head.points.items():
-                await self._mark(live, f"{machine}/{time}", bill)
+            bills = [(f"{machine}/{time}", bill) for time, bill in head.points.items()]
+            await for_each(bills, lambda one: self._mark(live, *one), _BILLS)
         newest = {machine: head.counter for machine, (head, _) in heads.items()}
         newest[BOX] = box[0].counter
         before = self._publisher.now() - grace
