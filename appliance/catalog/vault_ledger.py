@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS sketches (
 CREATE TABLE IF NOT EXISTS sketched (number INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS merged (
     name BLOB PRIMARY KEY, number INTEGER NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS locks (key TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
@@ -161,6 +162,33 @@ class VaultLedger:
             "SELECT count(*), coalesce(sum(size), 0) FROM objects WHERE present = 1", ()
         )
         return int(rows[0][0]), int(rows[0][1])
+
+    # ---- what counts no more and stays locked ----
+
+    def let_go(self, name: bytes) -> None:
+        """Nothing that lives needs the object; until when it stays locked is still known."""
+        with self.batch():
+            held = self.find(name)
+            if held is not None and held.until_s:
+                self.note_lock(held.key, held.until_s)
+            self.set_absent(name)
+
+    def note_lock(self, key: str, until_s: int) -> None:
+        """What lies under `key` stays locked until then, or for longer if that is known."""
+        self._database_do(
+            "INSERT INTO locks VALUES (?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET until = max(until, excluded.until)",
+            (key, until_s),
+        )
+
+    def lock_of(self, key: str) -> int | None:
+        """What `note_lock` noted."""
+        rows = self._select("SELECT until FROM locks WHERE key = ?", (key,))
+        return int(rows[0][0]) if rows else None
+
+    def drop_lock(self, key: str) -> None:
+        """Nothing lies there any more."""
+        self._database_do("DELETE FROM locks WHERE key = ?", (key,))
 
     # ---- what is damaged in the vault ----
 

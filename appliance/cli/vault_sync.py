@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.base.errors import HoldfastError, UsageError
+from appliance.base.errors import AccessError, HoldfastError, UsageError
 from appliance.base.text import printable, size
 from appliance.catalog.vault_ledger import LEDGER, VaultLedger
 from appliance.cli.exit_codes import DONE, FAILED
@@ -102,6 +102,10 @@ async def _try_once(
         if not wishes.is_waiting:
             raise
         failure = str(error)
+    except AccessError as error:  # nothing to wait for: somebody has to do something
+        with closing(VaultLedger(Registry(session.store).folder(name) / LEDGER)) as ledger:
+            note_failure(ledger, session.clock.now(), str(error), is_refused=True)
+        raise
     with closing(VaultLedger(Registry(session.store).folder(name) / LEDGER)) as ledger:
         stalled = read_stall(ledger)
         if failure:

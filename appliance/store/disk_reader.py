@@ -14,6 +14,7 @@ from appliance.store.chunks import ChunkReader, LostChunkError, Wanted
 from appliance.store.extent_map import ExtentMap
 from appliance.store.look_ahead import LookAhead
 from appliance.store.read_ahead import ReadAhead
+from appliance.store.run_ahead import RunAhead
 
 # Decoded chunks kept per disk for small reads; the kernel's page cache lies above.
 _CACHE_BYTES = 128 << 20
@@ -45,6 +46,7 @@ class DiskReader:
         self._lock = threading.Lock()
         self._look_ahead: LookAhead | None = None
         self._ahead = ReadAhead(self._whole_extent, extent_map.extents)
+        self._run_ahead = RunAhead(extent_map, chunks)
 
     def close(self) -> None:
         """End what runs in the background. Reading once more begins it again."""
@@ -100,7 +102,10 @@ class DiskReader:
         while offset < end:
             extent, within = divmod(offset, EXTENT_BYTES)
             count = min(end - offset, EXTENT_BYTES - within)
-            whole = self._ahead.extent(extent) if is_sequential else None
+            whole = None
+            if is_sequential:
+                self._run_ahead.note_read(extent, self._ahead.run_bytes)
+                whole = self._ahead.extent(extent)
             if whole is None:
                 parts.append(self._read_within(extent, within, count))
             else:

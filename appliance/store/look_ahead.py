@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from itertools import islice
 
 from appliance.base.errors import HoldfastError, IntegrityError
@@ -23,6 +24,8 @@ from appliance.store.extent_map import ExtentMap
 # neighbours become one request.
 _FIRST = 2
 _MOST = 32
+# Whoever reads meets it too, and tells; whoever closed the second copy reads no more.
+NOT_TOLD = (HoldfastError, CancelledError)
 
 
 class LookAhead:
@@ -56,11 +59,11 @@ class LookAhead:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        with contextlib.suppress(HoldfastError):  # whoever reads meets it too, and tells
+        with contextlib.suppress(*NOT_TOLD):
             for batch in self._batches():
                 if not self._may_begin(batch):
                     return
-                self._begin(batch)
+                begin_extents(self._map, self._chunks, batch)
 
     def _batches(self) -> Iterator[list[int]]:
         extents = self._map.data_extents()
@@ -76,19 +79,25 @@ class LookAhead:
             self._unread += [extent for extent in batch if extent > self._at]
             return not self._is_closed
 
-    def _begin(self, batch: list[int]) -> None:
-        """Have the pages of these extents fetched, then begin to fetch what they name."""
-        self._chunks.fetch([one for extent in batch for one in self._page(extent)])
-        self._chunks.expect([one for extent in batch for one in self._pieces(extent)])
 
-    def _page(self, extent: int) -> Iterator[Reference]:
-        with contextlib.suppress(IntegrityError):
-            reference = self._map.node(0, extent).reference
-            if reference is not None:
-                yield reference
+def begin_extents(extent_map: ExtentMap, chunks: ChunkReader, extents: Sequence[int]) -> None:
+    """Have the pages of these extents fetched, then begin to fetch what they name, in order.
 
-    def _pieces(self, extent: int) -> Iterator[Reference]:
-        with contextlib.suppress(IntegrityError):
-            for piece in self._map.leaf(extent).pieces:
-                if piece.reference is not None:
-                    yield piece.reference
+    Raises HoldfastError where the second copy cannot be reached.
+    """
+    chunks.fetch([one for extent in extents for one in _page(extent_map, extent)])
+    chunks.expect([one for extent in extents for one in _pieces(extent_map, extent)])
+
+
+def _page(extent_map: ExtentMap, extent: int) -> Iterator[Reference]:
+    with contextlib.suppress(IntegrityError):
+        reference = extent_map.node(0, extent).reference
+        if reference is not None:
+            yield reference
+
+
+def _pieces(extent_map: ExtentMap, extent: int) -> Iterator[Reference]:
+    with contextlib.suppress(IntegrityError):
+        for piece in extent_map.leaf(extent).pieces:
+            if piece.reference is not None:
+                yield piece.reference

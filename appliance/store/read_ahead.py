@@ -32,7 +32,7 @@ class ReadAhead:
         self._load = load
         self._count = extents
         self._lock = threading.Lock()
-        self._next = -1
+        self._next = self._began = -1
         self._run_bytes = 0
         self._pool: ThreadPoolExecutor | None = None
         self._extents: OrderedDict[int, Future[bytes | None]] = OrderedDict()
@@ -45,8 +45,15 @@ class ReadAhead:
                 self._next = max(self._next, offset + length)
             else:
                 self._run_bytes = 0
+                self._began = offset
                 self._next = offset + length
             return self._run_bytes >= SEQUENTIAL_BYTES
+
+    @property
+    def run_bytes(self) -> int:
+        """How much was read in order lately; reading the same place again and again is none."""
+        with self._lock:
+            return min(self._run_bytes, self._next - self._began)
 
     def extent(self, number: int) -> bytes | None:
         """The bytes of an extent, None if something in it is damaged; the next ones are begun."""

@@ -296,11 +296,13 @@ async def list_objects(
         cursor = page.next
 
 
-async def list_all_versions(bucket: Bucket, prefix: str) -> AsyncIterator[ObjectInfo]:
-    """Every version and delete marker below `prefix`, page by page."""
+async def list_all_versions(
+    bucket: Bucket, prefix: str, *, after: str = ""
+) -> AsyncIterator[ObjectInfo]:
+    """Every version and delete marker below `prefix` of names after `after`, page by page."""
     cursor: str | None = ""
     while cursor is not None:
-        page = await bucket.list_versions(prefix, cursor=cursor)
+        page = await bucket.list_versions(prefix, after=after, cursor=cursor)
         for info in page.objects:
             yield info
         cursor = page.next

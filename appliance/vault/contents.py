@@ -189,7 +189,7 @@ class Contents:
             return
         # Somebody may have hidden objects behind delete markers.
         done = after
-        async for info in list_all_versions(self.bucket, prefix):
+        async for info in list_all_versions(self.bucket, prefix, after=after):
             if info.name > done and not info.is_marker:
                 done = info.name
                 yield info

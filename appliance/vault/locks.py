@@ -112,11 +112,14 @@ class Locks:
 
 
 def note_statement(ledger: VaultLedger, key: str, until: datetime | None) -> None:
-    """The vault keeps the statement `key` locked until then; those it follows are forgotten."""
+    """The vault keeps the statement `key` locked until then; those it follows count no more."""
     if until is not None:
         folder = key.rpartition("/")[0]
         known = _statement_locks(ledger)
-        kept = {one: at_s for one, at_s in known.items() if one.rpartition("/")[0] != folder}
+        followed = {one for one in known if one.rpartition("/")[0] == folder}
+        for one in followed - {key}:
+            ledger.note_lock(one, known[one])
+        kept = {one: at_s for one, at_s in known.items() if one not in followed}
         ledger.set_note(_STATEMENTS, kept | {key: int(until.timestamp())})
 
 

@@ -157,19 +157,24 @@ class Merging:
         named: set[bytes] = set()
         strays: set[bytes] = set()
         self._progress.phase("looking what is small", unit="items")
-        for machine in sorted(self._publisher.links()):
-            for time, name in sorted(self._ledger.points(machine).items()):
-                bill = await self._contents.read_bill(name)
-                found = {need.name for need in bill.needs} & wanted
-                if found:
-                    billed.append(_Billed(machine, time, name))
-                    named |= found
-                    strays |= {
-                        one
-                        for one, where, _ in read_strays(bill, self._store.keys)
-                        if where in wanted
-                    }
-                self._progress.advance(1)
+
+        async def look(one: _Billed) -> None:
+            bill = await self._contents.read_bill(one.bill)
+            found = {need.name for need in bill.needs} & wanted
+            if found:
+                billed.append(one)
+                named.update(found)
+                lying = read_strays(bill, self._store.keys)
+                strays.update(chunk for chunk, where, _ in lying if where in wanted)
+            self._progress.advance(1)
+
+        every = (
+            _Billed(machine, time, name)
+            for machine in sorted(self._publisher.links())
+            for time, name in sorted(self._ledger.points(machine).items())
+        )
+        await for_each(every, look, _BILLS)
+        billed.sort(key=lambda one: (one.machine, one.time))
         return billed, named, strays
 
     # ---- full containers ----
@@ -278,7 +283,7 @@ class Merging:
                 held = None if successor is None else self._ledger.find(successor.need.name)
                 if held is not None:
                     self._ledger.put_merged(name, held.number, now_s)
-                self._ledger.set_absent(name)
+                self._ledger.let_go(name)
         for name in successors:
             self._wardrobe.forget(name)
         self.merged.small += len(successors)

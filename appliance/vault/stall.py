@@ -32,10 +32,15 @@ _WRITING = ("PUT", "POST")
 
 @dataclass(frozen=True)
 class Stalled:
-    """Since when no request of a kind gets through, and what the last one came to."""
+    """Since when no request of a kind gets through, and what the last one came to.
+
+    Attributes:
+        is_refused: the vault answers, and says no: to the credentials, the clock, or this box.
+    """
 
     since: datetime
     reason: str
+    is_refused: bool = False
 
     def to_json(self) -> dict[str, str]:
         """For `--json`."""
@@ -97,18 +102,24 @@ def read_stall(ledger: VaultLedger) -> Stalled | None:
     """What work on the vault waits for, or waited for when it ended."""
     found = ledger.note(_NOTE)
     since = parse_time(str(found["since"])) if found else None
-    return None if since is None else Stalled(since, str(found["reason"]))
+    if since is None:
+        return None
+    return Stalled(since, str(found["reason"]), bool(found.get("refused")))
 
 
 def keep_stall(ledger: VaultLedger, stalled: Stalled | None) -> None:
     """Remember it for others; None: nothing is waited for."""
-    ledger.set_note(_NOTE, None if stalled is None else stalled.to_json())
+    kept = None if stalled is None else stalled.to_json() | {"refused": stalled.is_refused}
+    ledger.set_note(_NOTE, kept)
 
 
-def note_failure(ledger: VaultLedger, now: datetime, reason: str) -> Stalled:
+def note_failure(
+    ledger: VaultLedger, now: datetime, reason: str, *, is_refused: bool = False
+) -> Stalled:
     """The vault cannot be worked on at all, for this reason; since when, if that is known."""
     known = read_stall(ledger)
-    stalled = Stalled(now.replace(microsecond=0) if known is None else known.since, reason)
+    since = now.replace(microsecond=0) if known is None else known.since
+    stalled = Stalled(since, reason, is_refused)
     keep_stall(ledger, stalled)
     return stalled
 
@@ -119,10 +130,15 @@ def say_stall(stalled: Stalled) -> str:
 
 
 def judge_stall(vault: str, stalled: Stalled | None, now: datetime) -> Iterator[Finding]:
-    """A vault that has taken nothing for a while."""
-    if stalled is None or now - stalled.since < _FINDING_AFTER:
+    """A vault that has taken nothing for a while, or says no, which time does not mend."""
+    if stalled is None:
         return
     waits_s = (now - stalled.since).total_seconds()
+    if stalled.is_refused:
+        yield _refusal(vault, stalled, now)
+        return
+    if now - stalled.since < _FINDING_AFTER:
+        return
     yield Finding(
         subject=f"vault {vault}",
         rule="vault.stalled",
@@ -132,5 +148,20 @@ def judge_stall(vault: str, stalled: Stalled | None, now: datetime) -> Iterator[
         consequence="New points stay on this box alone.",
         action="See whether the line, the server and its space are as they should be: "
         f"'holdfast vault status --name {vault}'; what is due goes by itself when they are.",
+        measure=float(int(waits_s // _CRITICAL_AFTER.total_seconds())),
+    )
+
+
+def _refusal(vault: str, stalled: Stalled, now: datetime) -> Finding:
+    waits_s = (now - stalled.since).total_seconds()
+    return Finding(
+        subject=f"vault {vault}",
+        rule="vault.refused",
+        severity="critical" if now - stalled.since >= _CRITICAL_AFTER else "warning",
+        summary=f"the vault refuses this box: {stalled.reason}",
+        evidence=(Evidence("refused", ((now, round(waits_s / 60, 1)),), "min"),),
+        consequence="New points stay on this box alone.",
+        action="Do what the reason says; new credentials are given with "
+        f"'holdfast vault set-credentials --name {vault} --credentials-file F'.",
         measure=float(int(waits_s // _CRITICAL_AFTER.total_seconds())),
     )

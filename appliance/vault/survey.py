@@ -109,7 +109,10 @@ class Survey:
     async def _compare_heads(self, seen: Surveyed) -> None:
         claim = self._publisher.claim
         known = claim.head
-        found = await self._contents.newest_box_head()
+        # From the one we know on: in a locked vault there are thousands before it.
+        found = await self._contents.newest_box_head(known.counter - 1 if known else 0)
+        if found is None and known is not None:
+            found = await self._contents.newest_box_head()
         if found is not None:
             seen.box, seen.newest = found
         newest = seen.newest

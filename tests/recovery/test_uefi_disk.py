@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -18,19 +20,33 @@ BIOS_BOOT = UUID("21686148-6449-6e6f-744e-656564454649")
 RESERVED = UUID("e3c9e316-0b5c-4db8-817d-f92df00215ae")
 
 
-def test_a_disk_with_uefi_and_lvm_boots_as_its_partitions_say(
-    holdfast: Holdfast, tmp_path: Path
+@pytest.fixture
+def opened(holdfast: Holdfast, tmp_path: Path) -> Iterator[Holdfast]:
+    """A box that has nothing but a vault and its recovery key; the one that filled it is gone."""
+    key, url = tmp_path / "recovery.txt", f"file://{tmp_path / 'vault'}"
+    holdfast("init", "--recovery-out", key, expect=0)
+    holdfast("backup", provide_uefi_disk(), "--machine", "uefi1", expect=0)
+    holdfast("vault", "add", url, expect=0)
+    holdfast("vault", "sync", expect=0)
+    shutil.rmtree(holdfast.state)
+    other = Holdfast(tmp_path / "other")
+    other("vault", "open", url, "--recovery-key", key, expect=0)
+    yield other
+    other.close()
+
+
+def test_a_disk_with_uefi_and_lvm_boots_as_its_partitions_say_from_a_vault_alone(
+    opened: Holdfast,
 ) -> None:
-    disk = provide_uefi_disk()
-    holdfast("init", "--recovery-out", tmp_path / "recovery.txt", expect=0)
-    holdfast("backup", disk, "--machine", "uefi1", expect=0)
     words = ("boot", "uefi1@latest", "--name", "vm", "--memory", "512", "--timeout", "280")
     try:
-        vm = holdfast("--json", *words, expect=0, timeout_s=300).json()
+        vm = opened("--json", *words, expect=0, timeout_s=300).json()
         assert (vm["firmware"], vm["bus"]) == ("uefi", "virtio")
         assert is_login(Path(vm["serial_log"]).read_text(errors="replace"))
     finally:
-        holdfast("stop", "vm", "--discard")
+        opened("stop", "vm", "--discard")
+    found = (opened.state / "store" / "containers").rglob("*")
+    assert not [path for path in found if path.is_file()], "ranges came, no containers"
 
 
 def gpt(*kinds: UUID, attributes: int = 0) -> bytes:

@@ -32,6 +32,7 @@ class Disk:
     """A map of extents of one chunk each, and a second copy that notes what it is asked for."""
 
     ahead_bytes: int = 40 * EXTENT_BYTES
+    extents: int = EXTENTS
     is_reading_elsewhere: bool = True
     damaged: set[int] = field(default_factory=set)
     is_reachable: bool = True

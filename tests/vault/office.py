@@ -40,8 +40,8 @@ class Office:
         self.images[made["name"]] = image
         return str(made["name"])
 
-    def add_vault(self) -> dict[str, Any]:
-        return self.box("--json", "vault", "add", self.url, expect=0).json()
+    def add_vault(self, *options: str) -> dict[str, Any]:
+        return self.box("--json", "vault", "add", self.url, *options, expect=0).json()
 
     def sync(self, *options: str, expect: int = 0) -> dict[str, Any]:
         return self.box("--json", "vault", "sync", *options, expect=expect).json()

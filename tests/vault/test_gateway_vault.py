@@ -7,15 +7,20 @@ import json
 import random
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from appliance.base.errors import AccessError
+from appliance.catalog.vault_ledger import LEDGER, VaultLedger
+from appliance.formats.finding import Finding
 from appliance.vault.bucket import list_all_versions, list_objects
+from appliance.vault.stall import judge_stall, read_stall
 from appliance.vault.streams import STREAMS_MAX
 from tests.command import Holdfast
+from tests.vault.careless_gateway import CarelessGateway
 from tests.vault.conftest import Connect, Run, new_name
 from tests.vault.fault_proxy import FaultProxy
 from tests.vault.gateway import BOX, Gateway
@@ -41,6 +46,15 @@ class BucketOffice(Office):
     def add(self, *options: str) -> None:
         credentials = ("--credentials-file", self.credentials)
         self.box("vault", "add", self.url, *credentials, *options, expect=0)
+
+    @property
+    def ledger(self) -> Path:
+        return self.box.state / "vaults" / "vault" / LEDGER
+
+    def find(self) -> list[Finding]:
+        """What the box says of its vault by itself."""
+        with closing(VaultLedger(self.ledger)) as ledger:
+            return list(judge_stall("vault", read_stall(ledger), datetime.now(UTC)))
 
     def open_there(self, name: str, *options: str, expect: int = 0) -> Holdfast:
         return self.open(name, "--credentials-file", str(self.credentials), *options, expect=expect)
@@ -167,12 +181,15 @@ def test_revoked_credentials_are_said_and_new_ones_are_taken(
     refused = office.box("vault", "sync")
     assert refused.code == 8, refused.err
     assert "nothing" not in refused.err.split()
+    (finding,) = office.find()
+    assert finding.rule == "vault.refused", "403 is a finding"
     office.credentials.write_text(
         f"[default]\naws_access_key_id = {BOX.access_key}\n"
         f"aws_secret_access_key = {BOX.secret_key}\n"
     )
     office.box("vault", "set-credentials", *given, expect=0)
     assert office.sync()["done"]
+    assert not office.find()
 
 
 def test_a_lock_is_refused_where_the_bucket_has_none(
@@ -185,6 +202,58 @@ def test_a_lock_is_refused_where_the_bucket_has_none(
     assert "without object lock" in refused.err
     assert office.box("vault", "add", office.url, *given, "--lock", "400").code == 2
     assert office.box("vault", "sync").code == 5, "nothing was kept of it"
+
+
+def test_a_server_that_ignores_locks_is_refused_and_one_that_begins_to_is_told_of(
+    tmp_path: Path, seed: int, gateway: Gateway, connect: Connect
+) -> None:
+    with CarelessGateway(gateway.endpoint) as proxy:
+        office = BucketOffice(tmp_path, seed, gateway, proxy.endpoint)
+        connect(gateway.address(office.bucket.bucket), with_lock=True)
+
+        def immutable() -> list[str | None]:
+            (vault,) = office.box("--json", "vault", "status", expect=0).json()["vaults"]
+            return [machine["immutable_until"] for machine in vault["machines"]]
+
+        try:
+            given = ("--credentials-file", office.credentials)
+            refused = office.box("vault", "add", office.url, *given, "--lock", "1")
+            assert refused.code == 2
+            assert "locks do not hold here" in refused.err
+            assert office.box("vault", "sync").code == 5, "nothing was kept of it"
+            proxy.fail(None)
+            office.add("--lock", "1")
+            office.back_up()
+            office.sync()
+            assert None not in immutable()
+            proxy.fail(CarelessGateway._answer, times=1 << 30)
+            with closing(VaultLedger(office.ledger)) as ledger:
+                ledger.set_note("lock_proof", "2026-01-01T00:00:00Z")  # a week has passed
+            (finding,) = office.sync(expect=1)["findings"]
+            assert "nothing in the vault is immutable" in finding
+            assert immutable() == [None]
+        finally:
+            office.close()
+
+
+def test_a_bucket_that_was_emptied_is_noticed_and_filled_again(
+    office: BucketOffice, connect: Connect, run: Run
+) -> None:
+    office.add()
+    name = office.back_up()
+    office.sync()
+    bucket = connect(office.bucket, create=False)
+
+    async def empty() -> None:
+        for info in [info async for info in list_objects(bucket, "")]:
+            await bucket.delete(info.name)
+
+    run(empty())
+    said = office.sync(expect=1)
+    assert any("emptied or rolled back" in finding for finding in said["findings"])
+    assert points_of(office.box) == [name], "nothing here is deleted because of it"
+    assert office.sync()["done"]
+    office.check(office.open_there("other"), name)
 
 
 def test_a_sync_gets_through_a_gateway_that_fails_at_every_tenth_call(

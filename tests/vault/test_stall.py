@@ -82,6 +82,18 @@ def test_it_becomes_a_finding_after_a_while_and_a_grave_one_after_a_day() -> Non
     assert finding.severity == "critical"
 
 
+def test_a_refusal_is_a_finding_at_once_until_something_gets_through(ledger: VaultLedger) -> None:
+    note_failure(ledger, NOW, "the credentials are unknown", is_refused=True)
+    note_failure(ledger, NOW + HOUR, "the credentials are unknown", is_refused=True)
+    (finding,) = judge_stall("far", read_stall(ledger), NOW)
+    assert (finding.rule, finding.severity) == ("vault.refused", "warning")
+    assert "the credentials are unknown" in finding.summary
+    (finding,) = judge_stall("far", read_stall(ledger), NOW + 24 * HOUR)
+    assert finding.severity == "critical"
+    Stall(ledger, HandClock(NOW), Progress()).note(Request("PUT", Outcome.DONE))
+    assert read_stall(ledger) is None
+
+
 def reason(office: Office) -> str:
     """What the vault is waited for."""
     (vault,) = office.box("--json", "vault", "status", expect=0).json()["vaults"]

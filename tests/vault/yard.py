@@ -6,17 +6,20 @@ With a number of steps the process kills itself at that change of the vault: see
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
 import sys
 import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from appliance.backup.disks import DiskBackup
-from appliance.base.clock import SystemClock
+from appliance.base.clock import Clock, SystemClock
 from appliance.base.progress import Progress
 from appliance.catalog.vault_ledger import VaultLedger
 from appliance.formats.bill import decode_bill
@@ -31,6 +34,7 @@ from appliance.vault.directory import DirectoryBucket
 from appliance.vault.merging import Merged, MergeRule, Merging
 from appliance.vault.pruning import PrunedVault, Pruning
 from appliance.vault.rebilling import read_strays
+from appliance.vault.s3 import S3Bucket
 from tests.command import Holdfast
 from tests.vault.office import Office
 
@@ -42,11 +46,14 @@ RULE = MergeRule(least=12)
 class Yard(Office):
     """An office whose machines are backed up without a process for each."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        super().__init__(folder, seed)
-        self.add_vault()
+    def __init__(self, folder: Path, seed: int, url: str = "", *options: str) -> None:
+        """`options`: of `vault add`."""
+        super().__init__(folder, seed, url)
+        self.add_vault(*options)
         self.chance = random.Random(seed)
         self.disks: dict[str, bytearray] = {}
+        self.clock: Clock = SystemClock()
+        self.requests: Counter[str] = Counter()
 
     def work(self, machines: int, changes: int = 1) -> None:
         """Every machine changes a little and is backed up."""
@@ -62,14 +69,45 @@ class Yard(Office):
             manifest = back_up(store, name, path)
             self.images[str(manifest.name)] = bytes(disk)
 
-    def upload(self) -> None:
-        asyncio.run(_upload(self.box.state))
+    def upload(self, *, is_all: bool = True) -> None:
+        asyncio.run(self._upload(is_all=is_all))
 
-    def prune(self, rule: MergeRule = RULE) -> tuple[PrunedVault, Merged]:
-        return asyncio.run(_prune(self.box.state, rule))
+    async def _upload(self, *, is_all: bool) -> None:
+        async with self.connected() as connection:
+            _, publisher, wardrobe, seen = await _ready(connection)
+            done = await connection.sync(publisher, wardrobe).run(seen, is_all=is_all)
+            wardrobe.spill()
+            assert done.is_done, done.waiting
+            assert not done.findings, done.findings
+
+    def prune(self, rule: MergeRule = RULE, keep: int | None = None) -> tuple[PrunedVault, Merged]:
+        """Keep so many points of each machine, merge, and free at once what nothing needs."""
+        return asyncio.run(self._prune(rule, keep))
+
+    async def _prune(self, rule: MergeRule, keep: int | None) -> tuple[PrunedVault, Merged]:
+        async with self.connected() as connection:
+            return await prune(connection, rule, keep)
 
     def verify(self) -> Checked:
-        return asyncio.run(_verify(self.box.state))
+        return asyncio.run(self._verify())
+
+    async def _verify(self) -> Checked:
+        async with self.connected() as connection:
+            contents = await connection.open()
+            with tempfile.TemporaryDirectory() as folder:
+                ledger = VaultLedger(Path(folder) / "checked.db")
+                try:
+                    return await Checking(contents, ledger, Progress()).run()
+                finally:
+                    ledger.close()
+
+    @contextlib.asynccontextmanager
+    async def connected(self) -> AsyncIterator[Connection]:
+        """The vault; `requests` counts what is asked of it."""
+        store = open_store(self.box.state)
+        async with connect(store, "vault", self.clock, Progress()) as connection:
+            yield connection
+            self.requests += connection.bucket.traffic.requests
 
     def strays(self, box: Holdfast | None = None) -> list[tuple[bytes, bytes, int]]:
         """The strays of all bills that a box keeps, by default ours."""
@@ -110,48 +148,37 @@ async def _ready(connection: Connection) -> tuple[Any, ...]:
     return contents, publisher, wardrobe, seen
 
 
-async def _upload(state: Path) -> None:
+async def prune(
+    connection: Connection, rule: MergeRule, keep: int | None = None
+) -> tuple[PrunedVault, Merged]:
+    contents, publisher, wardrobe, seen = await _ready(connection)
+    pruning = Pruning(
+        connection.store,
+        contents,
+        publisher,
+        ledger=connection.ledger,
+        folder=connection.registry.folder("vault"),
+        progress=Progress(),
+    )
+    if keep is not None:
+        for machine in publisher.links():
+            going = sorted(connection.ledger.points(machine))[:-keep]
+            await pruning.forget(machine, set(going))
+    merging: Merging = connection.merging(contents, publisher, wardrobe, rule)
+    merged = await merging.run()
+    wardrobe.spill()
+    await connection.sync(publisher, wardrobe).publish_box(seen)
+    with tempfile.TemporaryDirectory() as folder:
+        live = VaultLedger(Path(folder) / "live.db")
+        # An hour ahead: what was merged a moment ago may go.
+        await pruning.free(live, timedelta(hours=-1))
+        live.close()
+    return pruning.pruned, merged
+
+
+async def _prune_there(state: Path) -> None:
     async with connect(open_store(state), "vault", SystemClock(), Progress()) as connection:
-        _, publisher, wardrobe, seen = await _ready(connection)
-        done = await connection.sync(publisher, wardrobe).run(seen, is_all=True)
-        wardrobe.spill()
-        assert done.is_done, done.waiting
-        assert not done.findings, done.findings
-
-
-async def _prune(state: Path, rule: MergeRule) -> tuple[PrunedVault, Merged]:
-    store = open_store(state)
-    async with connect(store, "vault", SystemClock(), Progress()) as connection:
-        contents, publisher, wardrobe, seen = await _ready(connection)
-        merging: Merging = connection.merging(contents, publisher, wardrobe, rule)
-        merged = await merging.run()
-        wardrobe.spill()
-        await connection.sync(publisher, wardrobe).publish_box(seen)
-        pruning = Pruning(
-            store,
-            contents,
-            publisher,
-            ledger=connection.ledger,
-            folder=connection.registry.folder("vault"),
-            progress=Progress(),
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            live = VaultLedger(Path(folder) / "live.db")
-            # An hour ahead: what was merged a moment ago may go.
-            await pruning.free(live, timedelta(hours=-1))
-            live.close()
-        return pruning.pruned, merged
-
-
-async def _verify(state: Path) -> Checked:
-    async with connect(open_store(state), "vault", SystemClock(), Progress()) as connection:
-        contents = await connection.open()
-        with tempfile.TemporaryDirectory() as folder:
-            ledger = VaultLedger(Path(folder) / "checked.db")
-            try:
-                return await Checking(contents, ledger, Progress()).run()
-            finally:
-                ledger.close()
+        await prune(connection, RULE)
 
 
 def main() -> None:
@@ -159,8 +186,8 @@ def main() -> None:
     state, step, is_after = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "after"
     left = step
 
-    def dying(name: str) -> None:
-        do = getattr(DirectoryBucket, name)
+    def dying(kind: type[DirectoryBucket | S3Bucket], name: str) -> None:
+        do = getattr(kind, name)
 
         async def counted(*arguments: Any, **options: Any) -> Any:
             nonlocal left
@@ -172,11 +199,12 @@ def main() -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             return done
 
-        setattr(DirectoryBucket, name, counted)
+        setattr(kind, name, counted)
 
-    for name in ("put", "replace", "delete"):
-        dying(name)
-    asyncio.run(_prune(state, RULE))
+    for kind in (DirectoryBucket, S3Bucket):
+        for name in ("put", "replace", "delete"):
+            dying(kind, name)
+    asyncio.run(_prune_there(state))
     print(step - left)
 
 
