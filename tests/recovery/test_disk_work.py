@@ -219,7 +219,7 @@ def small_disk(lab: Lab) -> Iterator[Path]:
     (folder / "lost+found").rmdir()
     yield folder
     lab.close()
-    subprocess.run(["umount", folder], check=True)
+    subprocess.run(["umount", folder], check=True)  # nothing that ran there is left
 
 
 def fill(folder: Path) -> None:
