@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.base.process import find_program
-from appliance.recovery.monitor import SOCKET, Monitor
+from appliance.recovery.monitor import SOCKETS, Monitor
 from hwtests.bench import PATIENCE_S, Said
 from tests.guest.archive import gather, pack
 from tests.guest.kernel import COMMAND_LINE, FULL, ROOT, order_modules, provide_kernel
@@ -248,7 +248,7 @@ class Guest:
         argv += ["-kernel", str(kernel), "-initrd", str(initrd)]
         argv += ["-append", f"{COMMAND_LINE} {_CLOCK}"]
         argv += ["-serial", f"file:{self._place / 'console.txt'}"]
-        argv += ["-qmp", f"unix:{self._place / SOCKET},server=on,wait=off"]
+        argv += ["-qmp", f"unix:{self._place / SOCKETS[0]},server=on,wait=off"]
         argv += ["-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"]
         argv += ["-device", "virtio-9p-pci,fsdev=host,mount_tag=host"]
         argv += ["-device", "virtio-serial-pci"]
@@ -358,6 +358,7 @@ def provide_programs() -> None:
         ("smartctl", "smartmontools"),
         ("nvme", "nvme-cli"),
         ("ipmitool", "ipmitool"),
+        ("dmsetup", "dmsetup"),
     ):
         find_program(name, package)
 

@@ -33,7 +33,13 @@ def serve(session: Session, options: argparse.Namespace) -> int:
             command=session.command(),
             say=say,
         )
-        watch = HealthWatch(session.command("--json"), say, server.look_at_health)
+
+        def tell(is_urgent: bool) -> None:
+            server.look_at_health()
+            if is_urgent:
+                keeper.tell_at_once()
+
+        watch = HealthWatch(session.command("--json"), say, tell)
         return [server, keeper, watch]
 
     Daemon(

@@ -11,6 +11,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from appliance.base.errors import HoldfastError
 from appliance.base.process import Program
@@ -31,12 +32,15 @@ class HealthWatch:
         self,
         command: Sequence[str],
         say: Callable[[str], None],
-        tell: Callable[[], None],
+        tell: Callable[[bool], None],
         *,
         begin_after_s: float = BEGIN_AFTER_S,
         again_s: float = AGAIN_S,
     ) -> None:
-        """`command` is the command on this state with --json; `tell` is called at each news."""
+        """`command` is the command on this state with --json; `tell` is called at each news.
+
+        It hears whether somebody should be told at once: whether anything critical came.
+        """
         self._argv = [*command, "health", "--watch"]
         self._say = say
         self._tell = tell
@@ -79,8 +83,9 @@ class HealthWatch:
             while piece := await program.read(_READ_BYTES):
                 *lines, unread = (unread + piece).split(b"\n")
                 unread = unread[-_LINE_MAX_BYTES:]
-                if any(_is_news(line) for line in lines):
-                    self._tell()
+                said = [news for line in lines if (news := _read_news(line)) is not None]
+                if said:
+                    self._tell(any(_is_urgent(news) for news in said))
             # A probe that a disk holds for ever keeps the pipe open.
             with suppress(TimeoutError):
                 async with asyncio.timeout(_END_S):
@@ -90,8 +95,15 @@ class HealthWatch:
             await program.close()
 
 
-def _is_news(line: bytes) -> bool:
+def _read_news(line: bytes) -> dict[str, Any] | None:
     with suppress(ValueError):
         said = json.loads(line)
-        return isinstance(said, dict) and any(said.get(name) for name in _NEWS)
-    return False
+        if isinstance(said, dict) and any(said.get(name) for name in _NEWS):
+            return said
+    return None
+
+
+def _is_urgent(news: dict[str, Any]) -> bool:
+    came = news.get("came")
+    found = came if isinstance(came, list) else []
+    return any(isinstance(one, dict) and one.get("severity") == "critical" for one in found)

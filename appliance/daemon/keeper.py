@@ -76,6 +76,7 @@ class Keeper:
         self._say = say
         self._power_off = power_off or _power_off
         self._opened: _Opened | None = None
+        self._is_urgent = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._hardware: tuple[float, Hardware] = (float("-inf"), Hardware())
 
@@ -146,11 +147,24 @@ class Keeper:
 
     # ---- notices ----
 
+    def tell_at_once(self) -> None:
+        """Something critical was found: nobody waits for the next turn to hear of it."""
+        self._is_urgent.set()
+
     async def _keep_telling(self) -> None:
         while True:
-            await asyncio.sleep(_TELL_EVERY_S)
-            if self._opened is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TELL_EVERY_S):
+                    await self._is_urgent.wait()
+            if self._opened is None:
+                await asyncio.sleep(_WAIT_S)
+                continue
+            self._is_urgent.clear()
+            try:
                 await asyncio.to_thread(self._tell, self._opened.store)
+            except HoldfastError:
+                self._is_urgent.set()  # another command is telling, for instance: soon again
+                raise
 
     def _tell(self, store: Store) -> None:
         channels = Channels(store.points.records)

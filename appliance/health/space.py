@@ -97,22 +97,18 @@ def forecast_full(samples: Samples, usable_bytes: float) -> float | None:
 def judge_fill(fill: Fill, samples: Samples, now: datetime) -> Iterator[Finding]:
     """Every finding about one filesystem; `samples` end with the present value."""
     days = forecast_full(samples, fill.used_bytes + fill.free_bytes)
-    severity = _severity(fill.used_percent, days)
+    severity = rate_fill(fill.used_percent, days)
     if severity is not None:
-        when = ""
-        if days is not None:
-            date = (now + timedelta(days=days)).date().isoformat()
-            when = f", full in {days:.0f} days ({date})" if days >= 1 else ", full within a day"
         yield Finding(
             subject=f"filesystem {fill.target}",
             rule="space.full",
             severity=severity,
             summary=f"{fill.target} is {fill.used_percent:.0f} % full, {size(fill.free_bytes)} "
-            f"free{when}",
+            f"free{describe_end(days, now)}",
             evidence=(
                 Evidence(
                     "used",
-                    tuple((at, float(used)) for at, used in _thin(samples)),
+                    tuple((at, float(used)) for at, used in thin_out(samples)),
                     "bytes",
                     f"{fill.used_bytes + fill.free_bytes} bytes usable",
                 ),
@@ -138,7 +134,16 @@ def judge_fill(fill: Fill, samples: Samples, now: datetime) -> Iterator[Finding]
         )
 
 
-def _severity(used_percent: float, days: float | None) -> Severity | None:
+def describe_end(days: float | None, now: datetime) -> str:
+    """When it is full, as the end of a sentence; nothing when nobody knows."""
+    if days is None:
+        return ""
+    date = (now + timedelta(days=days)).date().isoformat()
+    return f", full in {days:.0f} days ({date})" if days >= 1 else ", full within a day"
+
+
+def rate_fill(used_percent: float, days: float | None) -> Severity | None:
+    """How bad it is to be so full, and full in so many days; None for not at all."""
     soon = float("inf") if days is None else days
     if used_percent >= _CRITICAL_PERCENT or soon < _CRITICAL_DAYS:
         return "critical"
@@ -147,7 +152,7 @@ def _severity(used_percent: float, days: float | None) -> Severity | None:
     return "notice" if soon < _NOTICE_DAYS else None
 
 
-def _thin(samples: Samples) -> list[tuple[datetime, float]]:
+def thin_out(samples: Samples) -> list[tuple[datetime, float]]:
     """At most a few of the samples, the first and the last among them."""
     if len(samples) <= _EVIDENCE_MAX:
         return list(samples)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from appliance.base.clock import Clock
 from appliance.formats.disk_seat import Seat
 from appliance.formats.finding import Evidence, Finding, sort_findings
-from appliance.health import ipmi, network, pools, power, sensors, space, timekeeping
+from appliance.health import ipmi, network, pools, power, sensors, space, thin_pools, timekeeping
 from appliance.health.array_rules import judge_array
 from appliance.health.arrays import Array, list_arrays
 from appliance.health.device_states import judge_states
@@ -65,6 +65,7 @@ class Box:
     supplies: list[power.Ups]
     clock: timekeeping.ClockState
     fills: list[space.Fill]
+    thin_pools: list[thin_pools.ThinPool] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -80,6 +81,7 @@ class Box:
                 {**fill.__dict__, "used_percent": round(fill.used_percent, 1)}
                 for fill in self.fills
             ],
+            "thin_pools": [pool.to_json() for pool in self.thin_pools],
             "troubles": self.troubles,
         }
 
@@ -173,10 +175,15 @@ class Survey:
             supplies=power.list_ups(self._tree),
             clock=timekeeping.read_clock(),
             fills=space.list_fills(list_mounts(self._tree)),
+            thin_pools=thin_pools.list_thin_pools(self._tree, thin_pools.ask_kernel(self._tree)),
             troubles=[trouble] if trouble else [],
         )
 
     def _judge_box(self, box: Box, inventory: Inventory, now: datetime) -> Iterator[Finding]:
+        def recall(subject: str, what: str, value: float) -> space.Samples:
+            self._history.note(subject, what, now, value)
+            return self._history.recall(subject, what, now - space.HISTORY)
+
         yield from sensors.judge_load(box.load, now)
         yield from sensors.judge_sensors(box.sensors, now)
         yield from sensors.judge_memory_errors(self._tree, now)
@@ -185,11 +192,9 @@ class Survey:
         yield from power.judge_ups(box.supplies, now)
         yield from power.judge_caches(self._tree, inventory.disks, list_mounts(self._tree), now)
         for fill in box.fills:
-            subject = f"filesystem {fill.target}"
-            self._history.note(subject, "used bytes", now, float(fill.used_bytes))
-            since = now - space.HISTORY
-            samples = self._history.recall(subject, "used bytes", since)
+            samples = recall(f"filesystem {fill.target}", "used bytes", float(fill.used_bytes))
             yield from space.judge_fill(fill, samples, now)
+        yield from thin_pools.judge_thin_pools(box.thin_pools, recall, now)
         clock = box.clock
         earlier = self._history.recall("box", clock.series, datetime.min.replace(tzinfo=now.tzinfo))
         yield from timekeeping.judge_clock(clock, earlier, now)

@@ -20,8 +20,9 @@ from appliance.recovery.guest_agent import thaw_filesystems
 from appliance.recovery.mirrors import end_mirrors, find_moved
 from appliance.recovery.moment_daemon import end_left_daemon
 from appliance.recovery.monitor import Monitor, MonitorError, query_run_state
+from appliance.recovery.note_room import note_for_sure, set_room_aside
 from appliance.recovery.overlay import overlay_file_name
-from appliance.recovery.runtime import Runtime, read_note, write_note
+from appliance.recovery.runtime import Runtime, read_note
 from appliance.recovery.vm_disks import (
     delete_node,
     has_agent,
@@ -83,13 +84,13 @@ def work_on_disks(runtime: Runtime, name: str) -> Iterator[None]:
 
 
 def note_work(folder: Path, work: DiskWork) -> None:
-    """Note it, durably on return."""
+    """Note it, durably on return, on a full disk too while the VM has room set aside."""
     with suppress(NoSpaceError):  # a disk that is full must not keep a VM from leaving it
-        write_note(folder / NOTE, asdict(work))
+        note_for_sure(folder / NOTE, asdict(work))
 
 
 def hold_guest(folder: Path) -> None:
-    """Note that the guest is about to be held, durably on return."""
+    """Note that the guest is held, or is about to be, durably on return."""
     note_work(folder, replace(_read_work(folder), holds_guest=True))
 
 
@@ -152,6 +153,7 @@ def mend(folder: Path) -> VmNote:
         if place is not None:
             durable.remove_file(folder / overlay_file_name(disk))
     durable.remove_file(folder / NOTE)
+    set_room_aside(folder)
     return note
 
 
@@ -184,7 +186,7 @@ def _let_go_on(monitor: Monitor) -> None:
     monitor.ask("set-action", shutdown="poweroff")
     if state == "shutdown":
         monitor.ask("system_reset")
-    if state in ("shutdown", "paused"):
+    if state in ("shutdown", "paused", "io-error"):
         monitor.ask("cont")
 
 

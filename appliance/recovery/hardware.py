@@ -19,7 +19,7 @@ from appliance.base.errors import HoldfastError, UsageError
 from appliance.recovery.accelerator import QEMU, QEMU_PACKAGE, Name
 from appliance.recovery.disk_server import SOCKET as DISKS_SOCKET
 from appliance.recovery.disk_server import disk_export_name
-from appliance.recovery.monitor import SOCKET
+from appliance.recovery.monitor import SOCKETS
 from appliance.recovery.overlay import overlay_file_name
 
 SERIAL_LOG = "serial.log"
@@ -167,8 +167,9 @@ def build_argv(folder: Path, machine: Machine) -> list[str]:
     ]
     argv += ["-chardev", f"socket,id=serial,path={SERIAL_SOCKET},server=on,wait=off"
              f",logfile={SERIAL_LOG},logappend=off", "-serial", "chardev:serial"]  # fmt: skip
-    argv += ["-chardev", f"socket,id=qmp,path={SOCKET},server=on,wait=off"]
-    argv += ["-mon", "chardev=qmp,mode=control"]
+    for number, path in enumerate(SOCKETS):
+        argv += ["-chardev", f"socket,id=qmp{number},path={path},server=on,wait=off"]
+        argv += ["-mon", f"chardev=qmp{number},mode=control"]
     if hardware.bus == "virtio":
         argv += _virtio_extras()
     return argv + _network(hardware, machine.guest_port)

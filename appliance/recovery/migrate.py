@@ -192,8 +192,11 @@ def _copy(folder: Path, progress: Progress) -> int:
 def _switch(folder: Path) -> None:
     """Have the guest stand still and go over to the targets; `mend` notes that, and it goes on."""
     with Monitor(folder) as monitor:
-        if monitor.run_state() == "running":
+        state = monitor.run_state()
+        # One that stands still for want of space goes on as well, where there is some.
+        if state in ("running", "io-error"):
             hold_guest(folder)
+        if state == "running":
             monitor.ask("stop")
         complete_mirrors(monitor)
     mend(folder)

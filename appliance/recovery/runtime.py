@@ -82,14 +82,20 @@ class ProcessId:
 
     @classmethod
     def of(cls, pid: int) -> ProcessId | None:
-        """The process that has this pid now, or None if there is none (or only its zombie)."""
+        """The process that has this pid now, or None if there is none (or only its zombie).
+
+        While it ends its first thread may be a zombie before others have closed what all hold open.
+        """
         try:
             stat = Path(f"/proc/{pid}/stat").read_bytes()
         except (FileNotFoundError, ProcessLookupError):
             return None
         # The name of the program stands in brackets and may itself hold brackets and spaces.
         fields = stat[stat.rindex(b")") + 2 :].split()
-        return None if fields[0] in (b"Z", b"X") else cls(pid, int(fields[19]), boot_id())
+        state, threads, started_ticks = fields[0], int(fields[17]), int(fields[19])
+        if state in (b"Z", b"X") and threads <= 1:
+            return None
+        return cls(pid, started_ticks, boot_id())
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ProcessId:

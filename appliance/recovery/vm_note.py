@@ -20,9 +20,10 @@ from appliance.base.text import printable
 from appliance.formats.names import PointName, parse_machine_name
 from appliance.recovery.accelerator import Accelerator
 from appliance.recovery.hardware import SERIAL_LOG, SERIAL_SOCKET, Hardware
+from appliance.recovery.note_room import note_for_sure
 from appliance.recovery.overlay import OverlayUse, measure_overlays
 from appliance.recovery.qemu import Guest
-from appliance.recovery.runtime import ProcessId, Runtime, read_note, write_note
+from appliance.recovery.runtime import ProcessId, Runtime, read_note
 from appliance.sources.nbd import NbdAddress
 
 NOTE = "vm.json"
@@ -231,8 +232,8 @@ def read_vm(folder: Path) -> VmNote:
 
 
 def write_vm(folder: Path, note: VmNote) -> None:
-    """Note the VM, durably on return."""
-    write_note(folder / NOTE, note.to_json())
+    """Note the VM, durably on return, on a full disk too while it has room set aside."""
+    note_for_sure(folder / NOTE, note.to_json())
 
 
 def describe_place(place: str) -> str:

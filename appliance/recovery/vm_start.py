@@ -29,6 +29,7 @@ from appliance.recovery.disk_server import (
     start_disk_server,
 )
 from appliance.recovery.hardware import Hardware, Machine
+from appliance.recovery.note_room import set_room_aside
 from appliance.recovery.overlay import choose_limit, create_overlay
 from appliance.recovery.presets import NO_CHOICE, HardwareChoice, choose_hardware, read_preset
 from appliance.recovery.ready import LOGIN, Wait
@@ -140,6 +141,7 @@ def open_vm(
             note = _furnish(runtime, folder, note, order)
         elif order.overlay_limit_bytes is not None and note.needs_point:
             note = with_larger_overlays(folder, note, order.overlay_limit_bytes)
+        set_room_aside(folder)
         started = start(replace(note, hardware=note.hardware.with_address()))
         write_vm(folder, started)
     except BaseException:

@@ -1,4 +1,4 @@
-"""The box: a disk that fills up, a clock that jumps, power-fail safety, and IPMI."""
+"""The box: disks and pools that fill up, a clock that jumps, power-fail safety, and IPMI."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hwtests.scenario import Scenario
 
 _DAY_S = 86400
 _MOUNT = "/srv"
+_ROOM_SECTORS = 48 << 11
 
 
 @contextmanager
@@ -37,6 +38,55 @@ def forecast(guest: Guest) -> str:
     assert found, "no forecast"
     assert "full in" in found[0]["summary"], found
     return str(found[0]["summary"])
+
+
+@contextmanager
+def _thin_volume(guest: Guest) -> Iterator[str]:
+    """A thin volume in a pool of 48 MiB, larger than that; gives its device node."""
+    guest.load("dm-thin-pool")
+    (name,) = guest.disks("filled", 1)
+    device, made = f"/dev/{name}", []
+    succeed(guest.run("dd", "if=/dev/zero", f"of={device}", "bs=1M", "count=4", "conv=fsync"))
+    try:
+        for target, table in (
+            ("meta", f"0 8192 linear {device} 0"),
+            ("room", f"0 {_ROOM_SECTORS} linear {device} 8192"),
+            # Blocks of 64 KiB; what finds no room fails at once.
+            (
+                "pool",
+                f"0 {_ROOM_SECTORS} thin-pool /dev/mapper/meta /dev/mapper/room 128 0"
+                " 1 error_if_no_space",
+            ),
+            ("thin", f"0 {4 * _ROOM_SECTORS} thin /dev/mapper/pool 0"),
+        ):
+            if target == "thin":
+                succeed(guest.run("dmsetup", "message", "/dev/mapper/pool", "0", "create_thin 0"))
+            succeed(guest.run("dmsetup", "create", target, "--table", table))
+            made.append(target)
+        yield "/dev/mapper/thin"
+    finally:
+        for target in reversed(made):
+            succeed(guest.run("dmsetup", "remove", "--retry", target))
+
+
+def thin_pool(guest: Guest) -> str:
+    """A thin pool that is almost full is found, and one that is full; the numbers are dmsetup's."""
+    with _thin_volume(guest) as volume:
+        write = ("dd", "if=/dev/zero", f"of={volume}", "bs=1M", "oflag=direct")
+        succeed(guest.run(*write, "count=45"))
+        listed = guest.holdfast("--json", "health")
+        (found,) = findings(listed, "pool.data", "pool pool")
+        assert found["severity"] == "warning", found
+        (pool,) = listed.json()["box"]["thin_pools"]
+        said = succeed(guest.run("dmsetup", "status", "pool")).out.split()
+        assert said[4:6] == [
+            f"{pool['metadata_used']}/{pool['metadata_blocks']}",
+            f"{pool['used']}/{pool['blocks']}",
+        ], (said, pool)
+        assert guest.run(*write, "count=60").code, "there was room for everything"
+        stopped = findings(guest.holdfast("--json", "health"), "pool.thin-state", "pool pool")
+        assert [one["severity"] for one in stopped] == ["critical"], stopped
+    return f"{found['summary']}; {stopped[0]['summary']}"
 
 
 def clock_jump(guest: Guest) -> str:
@@ -85,11 +135,13 @@ def is_quiet(bench: Bench) -> str:
 
 
 _QEMU = frozenset(("qemu",))
+_MODULES = frozenset(("qemu", "modules"))
 SCENARIOS = (
     Scenario("nothing is wrong", "no critical finding", is_quiet),
     Scenario(
         "disk full forecast", "full in N days", forecast, needs=_QEMU | {"clock"}, is_core=True
     ),
+    Scenario("thin pool full", "warning, then critical", thin_pool, needs=_MODULES, is_core=True),
     Scenario("clock jump", "finding", clock_jump, needs=_QEMU | {"clock"}, is_core=True),
     Scenario("power-fail safety", "no barriers, cache not flushed", no_barriers, needs=_QEMU),
     Scenario("simulated IPMI", "found and asked", management_controller, needs=_QEMU),

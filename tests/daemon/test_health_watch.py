@@ -23,6 +23,7 @@ print("that was all", file=sys.stderr, flush=True)
 time.sleep(float(sys.argv[3]))
 """
 NEWS = '[{"came": [1], "went": [], "changes": []}]'
+CRITICAL = '[{"came": [{"severity": "warning"}, {"severity": "critical"}], "went": []}]'
 QUIET = '[{"came": [], "went": [], "changes": []}, 7]'
 
 
@@ -31,13 +32,13 @@ class Heard:
 
     def __init__(self, pids: Path, news: str, lasts_s: float) -> None:
         self.pids = pids
-        self.told = 0
+        self.told: list[bool] = []
         self.said: list[str] = []
         argv = [sys.executable, "-c", SAYS, str(pids), news, str(lasts_s)]
         self.watch = HealthWatch(argv, self.said.append, self.tell, begin_after_s=0, again_s=0.01)
 
-    def tell(self) -> None:
-        self.told += 1
+    def tell(self, is_urgent: bool) -> None:
+        self.told.append(is_urgent)
 
     def starts(self) -> list[int]:
         return [int(pid) for pid in self.pids.read_text().split()] if self.pids.exists() else []
@@ -59,12 +60,19 @@ def test_news_are_passed_on_and_the_watch_ends_with_the_daemon(tmp_path: Path) -
     (pid,) = heard.starts()
     assert not Path(f"/proc/{pid}").exists()
     assert heard.said == []
+    assert heard.told == [False]
+
+
+def test_that_something_critical_came_is_passed_on_too(tmp_path: Path) -> None:
+    heard = Heard(tmp_path / "pids", CRITICAL, 600)
+    heard.live_until(lambda: heard.told)
+    assert heard.told == [True]
 
 
 def test_a_watch_that_ends_is_begun_again_and_said_once(tmp_path: Path) -> None:
     heard = Heard(tmp_path / "pids", QUIET, 0)
     heard.live_until(lambda: len(heard.starts()) > 2)
-    assert heard.told == 0
+    assert heard.told == []
     assert heard.said == ["the watch over the disks ended and begins again: that was all"]
 
 

@@ -1,4 +1,4 @@
-"""The box by itself: a daemon backs up when a slot has come, and stops for an empty UPS."""
+"""The box by itself: it backs up when a slot has come, tells, and stops for an empty UPS."""
 
 from __future__ import annotations
 
@@ -11,15 +11,23 @@ import msgspec
 import pytest
 
 from appliance.base.clock import SystemClock
+from appliance.catalog.catalog import Catalog
+from appliance.catalog.finding_log import FindingLog
+from appliance.catalog.schedule_log import ScheduleLog
 from appliance.daemon import keeper as keeper_module
 from appliance.daemon.keeper import Keeper
+from appliance.formats.finding import Finding
+from appliance.formats.notice_channel import WebhookChannel
 from appliance.formats.protection import Times
 from appliance.health.power import Power, Ups
 from appliance.keys.keyring import load_master_key
+from appliance.notices.channels import Channels
 from appliance.policies.book import Book
 from appliance.store.store import Store
 from tests.command import Holdfast
 from tests.daemon.conftest import poll
+from tests.notices.servers import HookServer
+from tests.store.stores import make_store
 
 
 def test_a_slot_that_was_missed_makes_one_backup_without_anybody_asking(
@@ -54,6 +62,42 @@ def backdate(state: Path, name: str) -> None:
     book.put(msgspec.structs.replace(record, since="2026-01-01T00:00:00Z"))
     nightly = msgspec.structs.replace(book.of(name), schedule=(Times(at=("22:00",)),), jitter_s=0)
     book.set(nightly, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+class Waits:
+    """A schedule for which nothing is ever due."""
+
+    async def keep(self) -> None:
+        await asyncio.Event().wait()
+
+
+def test_what_is_critical_is_told_without_waiting_for_the_next_turn(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_module, "_TELL_EVERY_S", 3600.0)
+    store = make_store(state)
+    (state / "run").mkdir()  # as the daemon does
+    box = Keeper(state, None, SystemClock(), lambda _: None)  # type: ignore[arg-type]
+    box._opened = keeper_module._Opened(store, Waits(), ScheduleLog(state))  # type: ignore[arg-type]
+    found = Finding("array md0", "array.degraded", "critical", "one is gone", (), "", "")
+    with HookServer(None) as hook:
+        url = f"http://127.0.0.1:{hook.port}/"
+        Channels(store.points.records).put(
+            WebhookChannel(name="hook", url=url, secret="0123456789abcdef", allow_private=True)
+        )
+
+        async def live() -> None:
+            await box.start()
+            with Catalog(state / "catalog.db") as catalog:
+                FindingLog(catalog).observe([found], SystemClock().now())
+            box.tell_at_once()
+            async with asyncio.timeout(60):
+                while not hook.hits:
+                    await asyncio.sleep(0.01)
+            await box.stop()
+
+        asyncio.run(live())
+    assert [one["rule"] for one in hook.hits[0].json()["came"]] == ["array.degraded"]
 
 
 @pytest.mark.parametrize(("lows", "stops"), [([True] * 5, 1), ([True, True, False] * 3, 0)])

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 
 from appliance.base import durable
 from appliance.base.clock import SystemClock
+from appliance.base.errors import NoSpaceError
 from appliance.base.progress import Progress
 from appliance.recovery import accelerator, boot, disk_work, vms
 from appliance.recovery.disk_server import find_disk_server
@@ -203,6 +205,46 @@ def test_a_migration_killed_at_some_steps_is_mended(lab: Lab) -> None:
 @pytest.mark.timeout(3600)
 def test_a_migration_killed_at_any_step_is_mended(lab: Lab) -> None:
     try_migrations(Moves(lab), count())
+
+
+@pytest.fixture
+def small_disk(lab: Lab) -> Iterator[Path]:
+    """A filesystem of 16 MiB of its own for VMs; gives its folder."""
+    image, folder = lab.folder / "small.ext4", lab.runtime.vms
+    with image.open("wb") as file:
+        file.truncate(16 * MIB)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True)
+    folder.mkdir()
+    subprocess.run(["mount", "-o", "loop", image, folder], check=True)
+    (folder / "lost+found").rmdir()
+    yield folder
+    lab.close()
+    subprocess.run(["umount", folder], check=True)  # nothing that ran there is left
+
+
+def fill(folder: Path) -> None:
+    """Take every free byte, and prove that."""
+    with (folder / "filler").open("wb", buffering=0) as file:
+        size_bytes = MIB
+        while size_bytes:
+            try:
+                file.write(os.urandom(size_bytes))
+                os.fsync(file.fileno())
+            except OSError:
+                size_bytes //= 2
+    with pytest.raises(NoSpaceError):
+        durable.write_file(folder / "more", b"x")
+
+
+def test_a_migration_from_a_full_disk_killed_in_its_switch_is_mended(
+    lab: Lab, small_disk: Path
+) -> None:
+    moves = Moves(lab)
+    fill(small_disk)
+    assert run_killed(moves.migrate, lambda step: step == "write vm.json")
+    moves.heal()
+    assert moves.check()
+    moves.check_targets(moves.dots())
 
 
 def try_failbacks(moves: Moves, numbers: Iterable[int]) -> None:

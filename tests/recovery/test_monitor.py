@@ -8,13 +8,13 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from appliance.recovery.accelerator import QEMU
-from appliance.recovery.monitor import SOCKET, Monitor, MonitorError, query_run_state
+from appliance.recovery.monitor import SOCKETS, Monitor, MonitorError, query_run_state
 from appliance.recovery.runtime import poll
 
 GREETING = {"QMP": {"version": {"qemu": {"major": 7}}, "capabilities": []}}
@@ -53,7 +53,7 @@ def answers(connection: socket.socket) -> None:
 def served(folder: Path, *behaviours: Callable[[socket.socket], None]) -> Iterator[None]:
     """Somebody who behaves so towards one client after the other, and then is gone."""
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(folder / SOCKET))
+    listener.bind(str(folder / SOCKETS[0]))
     listener.listen()
 
     def serve() -> None:
@@ -85,8 +85,9 @@ def test_a_qemu_that_is_gone_is_not_waited_for(tmp_path: Path) -> None:
 def qemu(tmp_path: Path) -> Iterator[Path]:
     """A QEMU without a machine; gives its folder."""
     argv = [QEMU, "-machine", "none", "-nodefaults", "-display", "none"]
-    argv += ["-chardev", f"socket,id=qmp,path={tmp_path / SOCKET},server=on,wait=off"]
-    with subprocess.Popen([*argv, "-mon", "chardev=qmp,mode=control"]) as process:
+    for name in SOCKETS:
+        argv += ["-qmp", f"unix:{tmp_path / name},server=on,wait=off"]
+    with subprocess.Popen(argv) as process:
         assert poll(lambda: query_run_state(tmp_path) is not None, 60)
         yield tmp_path
         process.kill()
@@ -99,6 +100,34 @@ def test_many_clients_of_a_qemu_that_serves_one_all_get_their_answer(qemu: Path)
 
     with ThreadPoolExecutor(6) as threads:
         assert set(threads.map(ask, range(60))) == {"running"}
+
+
+@contextmanager
+def held(*paths: Path) -> Iterator[None]:
+    """Clients that were greeted and then say nothing."""
+    with ExitStack() as stack:
+        for path in paths:
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.connect(str(path))
+            assert b"QMP" in client.recv(1 << 16)
+        yield
+
+
+def test_a_client_that_hangs_holds_up_nobody_else(qemu: Path) -> None:
+    for count in (1, 2):
+        hanging = [qemu / name for name in SOCKETS[:count]]
+        with held(*hanging), Monitor(qemu, 60.0) as monitor:
+            assert monitor.run_state() == "running"
+
+
+def test_where_all_who_are_served_hang_it_is_said_what_to_do(qemu: Path) -> None:
+    with (
+        held(*(qemu / name for name in SOCKETS)),
+        pytest.raises(MonitorError, match=f"holdfast stop {qemu.name}"),
+        Monitor(qemu, 1.0),
+    ):
+        pass
+    assert query_run_state(qemu, 60.0) == "running"
 
 
 def test_a_qemu_that_ends_right_after_its_greeting_does_not_answer(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -217,6 +219,23 @@ def test_a_process_is_known_by_more_than_its_number() -> None:
     assert not ProcessId(own.pid, own.started_ticks + 1, own.boot).is_alive()
     assert not ProcessId(own.pid, own.started_ticks, "another boot").is_alive()
     assert ProcessId.of(2**22 + 1) is None
+
+
+# Its first thread ends (system call 60, exit), another goes on.
+ENDS_IN_PART = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(600,)).start()
+ctypes.CDLL(None).syscall(60, 0)
+"""
+
+
+def test_a_process_lives_as_long_as_any_of_its_threads() -> None:
+    with subprocess.Popen([sys.executable, "-c", ENDS_IN_PART]) as process:
+        stat = Path(f"/proc/{process.pid}/stat")
+        assert poll(lambda: b") Z " in stat.read_bytes(), 60)
+        assert ProcessId.of(process.pid) is not None
+        process.kill()
+        assert poll(lambda: ProcessId.of(process.pid) is None, 60)
 
 
 def test_a_png_is_measured_and_anything_else_refused() -> None:
