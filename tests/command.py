@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+WAIT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,43 @@ class Result:
         return value
 
 
+class Child(subprocess.Popen[bytes]):
+    """A process that nobody waits for longer than WAIT_S: then the test fails, and says where."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code. Raises subprocess.TimeoutExpired."""
+        return super().wait(WAIT_S if timeout is None else timeout)
+
+    def communicate(
+        self, input: bytes | None = None, timeout: float | None = None
+    ) -> tuple[bytes, bytes]:
+        """All that it says until it ends. Raises subprocess.TimeoutExpired."""
+        return super().communicate(input, WAIT_S if timeout is None else timeout)
+
+    def read_line(self) -> bytes:
+        """What it says next; b"" when it has ended. One that is silent is killed, and fails."""
+        assert self.stdout is not None
+        silent = threading.Event()
+
+        def give_up() -> None:
+            silent.set()
+            self.kill()
+
+        timer = threading.Timer(WAIT_S, give_up)
+        timer.start()
+        line = self.stdout.readline()
+        timer.cancel()
+        timer.join()
+        assert not silent.is_set(), f"{self.args!r} said nothing for {WAIT_S:.0f} s"
+        return line
+
+
 class Holdfast:
     """Calls the command. What `start` started and still runs at the end of the test is killed."""
 
     def __init__(self, state: Path) -> None:
         self.state = state
-        self._started: list[subprocess.Popen[bytes]] = []
+        self._started: list[Child] = []
 
     def __call__(
         self,
@@ -87,11 +120,9 @@ class Holdfast:
         )
         return _as_expected(result, arguments, expect)
 
-    def start(
-        self, *arguments: str | Path, environment: dict[str, str] | None = None
-    ) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str | Path, environment: dict[str, str] | None = None) -> Child:
         """Start and do not wait; standard output and error are pipes."""
-        process = subprocess.Popen(
+        process = Child(
             self.argv(*arguments),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -11,11 +11,23 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.command import Holdfast
 
 _OCTAL = re.compile(r"\\([0-7]{3})")  # how the kernel writes spaces in /proc/self/mountinfo
 SEED = int(os.environ.get("HOLDFAST_TEST_SEED") or secrets.randbits(32))
+# How long an example takes says how busy the machine is, and no more. Every run tries the same
+# examples, unless somebody asks for others by a seed.
+settings.register_profile(
+    "holdfast",
+    deadline=None,
+    derandomize="HOLDFAST_TEST_SEED" not in os.environ,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("holdfast")
 
 
 def pytest_report_header() -> str:

@@ -166,8 +166,7 @@ class Certificates:
 def make_context(path: Path) -> ssl.SSLContext:
     """What serves TLS with the chain and key in `path`. Raises UsageError if that cannot be.
 
-    TLS 1.2 with forward secrecy, or 1.3. Loading `path` into it again takes effect at the next
-    connection.
+    TLS 1.2 with forward secrecy, or 1.3. Nothing else is to be loaded into it while it serves.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -179,3 +178,28 @@ def make_context(path: Path) -> ssl.SSLContext:
     except (ssl.SSLError, OSError) as error:
         raise UsageError(f"{path} cannot be served: {error}") from error
     return context
+
+
+class ServedBy:
+    """What a server is given to serve TLS with; `renew` needs no other server.
+
+    Another certificate is another context. OpenSSL frees what a context held as soon as something
+    else is loaded into it, and a connection that takes the old one up in that moment ends the
+    process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Serve what is in `path`. Raises UsageError if that cannot be."""
+        self.context = self._newest = make_context(path)
+        self.context.sni_callback = self._choose
+
+    def renew(self, path: Path) -> None:
+        """Serve what is in `path` from the next connection on; for any thread.
+
+        Raises UsageError if that cannot be; then what was served is served on.
+        """
+        self._newest = make_context(path)
+
+    def _choose(self, connection: ssl.SSLObject, *_: object) -> None:
+        """Called for each connection, whether it names a host or not."""
+        connection.context = self._newest

@@ -64,8 +64,9 @@ class EventLog:
                 queue.put_nowait(happening)
 
     def _reset(self) -> Happening:
+        """It stands for all before it: whoever goes on from there hears of the very next."""
         value = {"kind": "reset", "path": "/api/v1/box", "job": None}
-        return Happening(self._next, "reset", msgspec.json.encode(value))
+        return Happening(self._next - 1, "reset", msgspec.json.encode(value))
 
     @contextmanager
     def listen(self, last: str | None, who: str = "") -> Iterator[asyncio.Queue[Happening]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from appliance.access.access import Access
 from appliance.access.box_names import list_names
-from appliance.access.certificates import Certificates, make_context
+from appliance.access.certificates import Certificates, ServedBy
 from appliance.api.parts import Tls
 from appliance.api.server import PORT, ApiServer, Place
 from appliance.base.clock import Clock
@@ -68,11 +68,11 @@ class BoxServer:
         self._access = await asyncio.to_thread(Access, self._state, self._clock)
         certificates = Certificates(self._state, self._clock, names[0])
         served = await asyncio.to_thread(certificates.ensure, names)
-        context = make_context(served.path)
+        served_by = ServedBy(served.path)
 
         def reload() -> None:
             now = list_names(self._listen.names)
-            context.load_cert_chain(certificates.ensure(now).path)
+            served_by.renew(certificates.ensure(now).path)
 
         self._reload = reload
         self._server = ApiServer(
@@ -85,7 +85,7 @@ class BoxServer:
                 self._listen.addresses,
                 self._listen.port,
                 Tls(certificates, names, reload),
-                context,
+                served_by.context,
             ),
             command=self._command,
             web_folder=_WEB,

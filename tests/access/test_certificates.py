@@ -8,7 +8,7 @@ import ipaddress
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from appliance.access import authority
 from appliance.access.box_names import is_host_name, list_names
 from appliance.access.certificate_check import covers, describe
-from appliance.access.certificates import Certificates, make_context
+from appliance.access.certificates import Certificates, ServedBy, make_context
 from appliance.base.clock import SystemClock
 from appliance.base.errors import IntegrityError, UsageError
 from tests.access.conftest import HandClock
@@ -80,6 +80,57 @@ def test_a_browser_that_trusts_the_authority_trusts_the_box(certificates: Certif
                 "localhost",
                 authority.make_authority("x", NAMES, SystemClock().now()).certificate,
             )
+
+
+def begin(context: ssl.SSLContext) -> tuple[ssl.SSLObject, ssl.SSLObject]:
+    """Both ends of a connection on which nothing was said yet: a client's without a name."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    return anybody.wrap_bio(back, there), context.wrap_bio(there, back, server_side=True)
+
+
+def shake_hands(client: ssl.SSLObject, server: ssl.SSLObject) -> bytes | None:
+    """The certificate that the client is shown."""
+    for _ in range(3):
+        for end in (client, server):
+            with suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    return client.getpeercert(binary_form=True)
+
+
+def der_of(pem: bytes) -> bytes:
+    return x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+
+
+def test_another_certificate_is_served_while_hands_are_shaken(
+    certificates: Certificates, tmp_path: Path, clock: HandClock
+) -> None:
+    """It was loaded into the context that served: one in some hundreds ended the box."""
+    own = certificates.ensure(NAMES).path
+    other = tmp_path / "other.pem"
+    chain, key = brought(clock, NAMES)
+    other.write_bytes(chain + key)
+    served_by = ServedBy(own)
+    assert shake_hands(*begin(served_by.context)) == der_of(own.read_bytes())
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.is_set():
+            for path in (own, other):
+                served_by.renew(path)
+
+    renewing = threading.Thread(target=renew)
+    renewing.start()
+    both = {der_of(path.read_bytes()) for path in (own, other)}
+    seen = [shake_hands(*begin(served_by.context)) for _ in range(150)]
+    over.set()
+    renewing.join()
+    assert set(seen) <= both
+    assert shake_hands(*begin(served_by.context)) == der_of(chain)
+    with pytest.raises(UsageError):
+        served_by.renew(tmp_path / "none.pem")
+    assert shake_hands(*begin(served_by.context)) == der_of(chain)
 
 
 def test_keys_are_readable_to_their_owner_only_and_never_exported(

@@ -21,7 +21,7 @@ from typing import Any
 from tests.command import ROOT
 
 PASSWORD = "correct horse battery staple 9"
-DEADLINE_S = 90.0
+DEADLINE_S = 120.0
 API = "/api/v1"
 
 
@@ -153,8 +153,10 @@ class Client:
         assert response.status == 200, response.read()
         assert response.getheader("Content-Type") == "text/event-stream"
         found: dict[str, str] = {}
+        deadline_s = time.monotonic() + DEADLINE_S
         try:
-            while line := response.readline():
+            while line := response.readline():  # at least that it is still there
+                assert time.monotonic() < deadline_s, f"nobody told what is waited for: {found}"
                 name, _, value = line.decode().rstrip("\n").partition(": ")
                 if name:
                     found[name] = value
@@ -183,6 +185,9 @@ class Box:
             argv, stderr=subprocess.PIPE, text=True, env={**os.environ, **more}
         )
         assert self._process.stderr is not None
+        late = threading.Timer(DEADLINE_S, self._process.kill)
+        late.daemon = True
+        late.start()
         said = []
         for line in self._process.stderr:
             said.append(line)
@@ -191,6 +196,7 @@ class Box:
             if found := re.search(r"setup code ([0-9A-Z-]+):", line):
                 self.code = found[1]
             if line.endswith("ready\n"):
+                late.cancel()
                 self._reader = threading.Thread(target=self._process.stderr.read, daemon=True)
                 self._reader.start()
                 return

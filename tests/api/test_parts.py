@@ -81,6 +81,19 @@ def test_events_that_were_dropped_are_not_passed_over_in_silence() -> None:
         assert b"/last" in queue.get_nowait().data
 
 
+@pytest.mark.parametrize("before", [0, 1, 5])
+def test_who_was_told_to_start_anew_and_lost_the_line_hears_what_came_next(before: int) -> None:
+    log = EventLog(kept=3)
+    for number in range(before):
+        log.publish("box", f"/{number}")
+    with log.listen("another run") as queue:
+        told = log.encode(queue.get_nowait()).split(b"\n")[0].removeprefix(b"id: ").decode()
+    log.publish("box", "/next")
+    with log.listen(told) as queue:
+        assert b"/next" in queue.get_nowait().data
+        assert queue.empty()
+
+
 def test_one_who_opens_pages_without_end_leaves_seats_to_others() -> None:
     log = EventLog()
     with ExitStack() as stack:

@@ -48,9 +48,10 @@ def test_a_killed_box_remembers_sessions_keys_and_jobs(other: Box) -> None:
 
 
 def test_events_go_on_where_the_line_broke(admin: Client) -> None:
+    first, _, _ = next(iter(admin.listen("none")))  # what comes from here on is kept
     job = admin.ask("POST", "/run/collect", {}).json()
     last = None
-    for number, _, data in admin.listen():
+    for number, _, data in admin.listen(first):
         last = number
         if data["kind"] == "job" and data["job"]["id"] == job["id"]:
             break
@@ -75,15 +76,16 @@ def test_a_number_of_another_run_starts_anew(admin: Client, last: str) -> None:
 def test_events_end_with_the_session(box: Box, admin: Client) -> None:
     made = admin.post("/tokens", {"name": "short", "role": "viewer"}, expect=201)
     client = Client(box.port, admin.authority, token=made["secret"])
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     def listen() -> None:
-        for _ in client.listen():
-            pass
+        for _ in client.listen("none"):  # which is told at once that it starts anew
+            begun.set()
         ended.set()
 
     thread = threading.Thread(target=listen, daemon=True)
     thread.start()
+    assert begun.wait(DEADLINE_S)
     assert admin.ask("DELETE", f"/tokens/{made['token']['id']}").status == 200
     assert ended.wait(DEADLINE_S)
     thread.join(DEADLINE_S)

@@ -12,7 +12,7 @@ import pytest
 
 from appliance.base.errors import BusyError, NotFoundError
 from appliance.base.locks import FileLock, lock_descriptor, try_lock_descriptor
-from tests.command import ROOT
+from tests.command import ROOT, Child
 
 HOLD = """
 import sys
@@ -28,14 +28,13 @@ class Holder:
     """Another process that holds the lock until it is let go or killed."""
 
     def __init__(self, path: Path, kind: str = "exclusive") -> None:
-        self.process = subprocess.Popen(
+        self.process = Child(
             [sys.executable, "-c", HOLD, str(path), kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
         )
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == b"held\n"
+        assert self.process.read_line() == b"held\n"
 
     def __enter__(self) -> Holder:
         return self

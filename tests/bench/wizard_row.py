@@ -15,8 +15,9 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+from tests.ports import free_port
 from tests.web.browsing import start_browser
-from tests.web.served_box import CODE, ROOT, free_port
+from tests.web.served_box import CODE, ROOT
 
 TARGET_S = 120.0
 

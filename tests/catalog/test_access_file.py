@@ -12,6 +12,7 @@ import pytest
 
 from appliance.base.errors import HoldfastError, NoSpaceError
 from appliance.catalog.access_file import AccessFile, SettingRow, UserRow
+from tests.command import Child
 
 ANN = UserRow("ann", "admin", "hash", 1.0)
 _WRITER = """
@@ -113,9 +114,8 @@ def test_a_process_that_is_killed_loses_nothing_it_told_of(tmp_path: Path) -> No
 
     argv = [sys.executable, "-c", _WRITER, str(tmp_path)]
     for _ in range(2):
-        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            told = [int(process.stdout.readline()) for _ in range(20)][-1]
+        with Child(argv, stdout=subprocess.PIPE) as process:
+            told = [int(process.read_line()) for _ in range(20)][-1]
             process.send_signal(signal.SIGKILL)
         with Access(tmp_path) as access:
             verdict = access.audit.verify(None)

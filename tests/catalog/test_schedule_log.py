@@ -44,9 +44,8 @@ def test_what_was_put_is_read_after_a_restart(state: Path) -> None:
 
 def test_what_was_acknowledged_survives_kill(state: Path) -> None:
     writer = start_python(WRITER, state)
-    assert writer.stdout is not None
     for _ in range(20):
-        run = int(writer.stdout.readline())
+        run = int(writer.read_line())
     os.kill(writer.pid, signal.SIGKILL)
     rest = writer.communicate()[0].split()
     log = ScheduleLog(state)

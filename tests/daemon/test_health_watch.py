@@ -79,7 +79,7 @@ def test_a_watch_that_ends_is_begun_again_and_said_once(tmp_path: Path) -> None:
 def test_a_watch_that_nobody_listens_to_ends(holdfast: Holdfast) -> None:
     watch = holdfast.start("--json", "health", "--watch")
     assert watch.stdout is not None
-    assert watch.stdout.readline().startswith(b"{")
+    assert watch.read_line().startswith(b"{")
     os.kill(watch.pid, 0)
     watch.stdout.close()  # as when the daemon was killed
     assert watch.wait(PATIENCE_S) != 0

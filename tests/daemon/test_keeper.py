@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from appliance.base.clock import SystemClock
+from appliance.base.clock import SystemClock, local_zone
 from appliance.catalog.catalog import Catalog
 from appliance.catalog.finding_log import FindingLog
 from appliance.catalog.schedule_log import ScheduleLog
@@ -55,12 +55,14 @@ def test_a_slot_that_was_missed_makes_one_backup_without_anybody_asking(
 
 
 def backdate(state: Path, name: str) -> None:
-    """Let the machine have been added, and promised a backup each night, long ago."""
+    """Let the machine have been added, and promised a backup each day, long ago."""
     book = Book(Store(state, load_master_key(state, None)).points)
     record = book.find(name)
     assert record is not None
     book.put(msgspec.structs.replace(record, since="2026-01-01T00:00:00Z"))
-    nightly = msgspec.structs.replace(book.of(name), schedule=(Times(at=("22:00",)),), jitter_s=0)
+    # No other slot comes while this runs.
+    far = f"{SystemClock().now().astimezone(local_zone()) + timedelta(hours=12):%H}:00"
+    nightly = msgspec.structs.replace(book.of(name), schedule=(Times(at=(far,)),), jitter_s=0)
     book.set(nightly, datetime(2026, 1, 1, tzinfo=UTC))
 
 

@@ -45,12 +45,13 @@ def test_a_worker_outlives_its_daemon_and_is_taken_over(box: Box, tmp_path: Path
 
 
 def test_what_ended_while_no_daemon_ran_is_known_afterwards(box: Box, tmp_path: Path) -> None:
-    note = tmp_path / "note"
+    note, until = tmp_path / "note", tmp_path / "until"
     box.start()
-    done = box.submit("act once", seconds=0.5, note=str(note))
-    failed = box.submit("act once", seconds=0.5, code=4)
+    done = box.submit("act once", seconds=600, until=str(until), note=str(note))
+    failed = box.submit("act once", seconds=600, until=str(until), code=4)
     poll(lambda: all(box.ask("get", id=each)["done"] > 0 for each in (done, failed)), "progress")
     box.kill()
+    until.touch()
     rooms = box.state / "run/jobs"
     poll(lambda: all((rooms / str(n) / "outcome").exists() for n in (done, failed)), "outcomes")
     box.start()
@@ -64,12 +65,13 @@ def test_what_ended_while_no_daemon_ran_is_known_afterwards(box: Box, tmp_path: 
 
 def test_a_fall_of_the_box_is_resumed_or_said(box: Box, tmp_path: Path) -> None:
     box.start()
-    notes = [tmp_path / "safe", tmp_path / "once"]
-    safe = box.submit("act", seconds=1.0, note=str(notes[0]))
-    once = box.submit("act once", seconds=1.0, note=str(notes[1]))
-    poll(lambda: all(note.exists() for note in notes), "both at work")
+    notes, until = [tmp_path / "safe", tmp_path / "once"], tmp_path / "until"
+    safe = box.submit("act", seconds=600, until=str(until), note=str(notes[0]))
+    once = box.submit("act once", seconds=600, until=str(until), note=str(notes[1]))
+    poll(lambda: all(has_begun(note) for note in notes), "both at work")
     box.kill()
     fall(box.state)
+    until.touch()
     box.start()
     interrupted = box.wait_for(once)
     assert (interrupted["state"], interrupted["exit_code"]) == ("interrupted", None)
@@ -123,6 +125,11 @@ def test_a_job_that_interrupts_the_box_again_and_again_is_left_alone(
     job = end_of(box, job_id)
     assert job["state"] == "interrupted"
     assert "5 times in a row" in job["error"]
+
+
+def has_begun(note: Path) -> bool:
+    """Whether the note says so: it is there a moment before."""
+    return note.exists() and note.read_text() == "begun\n"
 
 
 def fall(state: Path) -> None:

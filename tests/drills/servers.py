@@ -13,16 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-DEADLINE_S = 60.0
-HOST = "127.0.0.1"
+from tests.ports import HOST, free_port
+
+DEADLINE_S = 120.0
 PASSWORD = "drill's \\ own"
-
-
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def await_port(port: int, server: subprocess.Popen[bytes], log: Path) -> None:

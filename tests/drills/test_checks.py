@@ -30,14 +30,8 @@ from appliance.drills.plan import (
 from appliance.drills.vm import Vm
 from appliance.recovery.runtime import Runtime
 from tests.clocks import HandClock
-from tests.drills.servers import (
-    HOST,
-    PASSWORD,
-    free_port,
-    serve_mariadb,
-    serve_postgresql,
-    serve_ssh,
-)
+from tests.drills.servers import PASSWORD, serve_mariadb, serve_postgresql, serve_ssh
+from tests.ports import HOST, free_port
 
 
 class AliveVm(Vm):

@@ -12,7 +12,7 @@ import pytest
 from appliance.formats.drill import CheckResult, DrillRecord
 from tests.drills.conftest import Rehearsal
 from tests.drills.linux_guest import build_disk, build_initrd
-from tests.drills.servers import HOST
+from tests.ports import HOST
 
 # A busy machine emulates slowly.
 LONG = "timeout_s = 600"

@@ -12,7 +12,8 @@ import pytest
 from appliance.base.errors import AccessError, BusyError, HoldfastError, UsageError
 from appliance.drills.name_updates import Found, look_up, point_back, point_elsewhere
 from appliance.drills.plan import DnsUpdate
-from tests.drills.servers import HOST, free_port, serve_names
+from tests.drills.servers import serve_names
+from tests.ports import HOST, free_port
 
 OLD = Found(("198.51.100.7", "198.51.100.8"), 300)
 NEW = Found(("192.0.2.11",), 60)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 from copy import copy
@@ -19,7 +18,7 @@ from appliance.store.layout import Layout
 from appliance.store.records import Records
 from appliance.store.timekeeping import Timekeeper
 from tests.clocks import HandClock
-from tests.command import Holdfast, HoldfastHere
+from tests.command import ROOT, Holdfast, HoldfastHere
 from tests.conftest import SEED
 from tests.e2e.faulty_source import serve_faulty, wait_for
 from tests.images import MIB, mixed_image, write_image
@@ -294,13 +293,17 @@ def test_a_first_full_that_was_killed_is_resumed_after_a_collection(
     tmp_path: Path, holdfast: Holdfast, seed: int
 ) -> None:
     holdfast("init", "--recovery-out", tmp_path / "key", expect=0)
-    threads = max(2, os.cpu_count() or 1)  # each has a container of 32 MiB of its own
-    image = random.Random(seed).randbytes((32 * threads + 64) * MIB)
+    image = random.Random(seed).randbytes(128 * MIB)
     path, gate = tmp_path / "image.raw", tmp_path / "gate"
     path.write_bytes(image)
     containers = holdfast.state / "store" / "containers"
+    # Each thread fills a container of 32 MiB of its own: two do, of however many processors.
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text("import os\nos.cpu_count = lambda: 2\n")
+    two = {"PYTHONPATH": f"{site}:{ROOT}"}
     with serve_faulty(tmp_path / "slow", path, f"{len(image) - MIB}@{gate}") as source:
-        process = holdfast.start("backup", source, "--machine", "m")
+        process = holdfast.start("backup", source, "--machine", "m", environment=two)
         wait_for(lambda: bool(list(containers.glob("*/*"))), "nothing was ever sealed")
         process.kill()
         gate.touch()  # a process that waits for an answer of FUSE does not die before it has it

@@ -8,7 +8,6 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import pytest
 
@@ -16,7 +15,7 @@ from appliance.base.process import find_program
 from appliance.health.kernel_tree import KernelTree
 from appliance.health.power import Power, look_at_power
 from appliance.recovery.runtime import poll
-from tests.command import Holdfast
+from tests.command import Child, Holdfast
 
 NUT = Path("/lib/nut")
 PATIENCE_S = 120
@@ -104,18 +103,17 @@ def test_the_power_goes_and_comes_back(nut: Nut, holdfast: Holdfast) -> None:
 def test_the_watch_tells_that_the_line_is_gone_and_back(nut: Nut, holdfast: Holdfast) -> None:
     assert poll(lambda: [ups.is_on_battery for ups in nut.look().supplies] == [False], PATIENCE_S)
     watch = holdfast.start("--json", "health", "--watch")
-    assert watch.stdout is not None
-    assert '"power.ups"' not in watch.stdout.readline().decode()  # what stands at first
+    assert '"power.ups"' not in watch.read_line().decode()  # what stands at first
     nut.say(ON_BATTERY)
-    rack = tell_next(watch.stdout, "came")
+    rack = tell_next(watch, "came")
     assert (rack["subject"], rack["severity"]) == ("ups rack", "warning")
     nut.say(ON_LINE)
-    assert tell_next(watch.stdout, "went")["subject"] == "ups rack"
+    assert tell_next(watch, "went")["subject"] == "ups rack"
 
 
-def tell_next(lines: IO[bytes], what: str) -> dict[str, str]:
-    """What the watch says next of a line that is gone; the test's own timeout ends the wait."""
-    for line in lines:
+def tell_next(watch: Child, what: str) -> dict[str, str]:
+    """What the watch says next of a line that is gone."""
+    while line := watch.read_line():
         said: list[dict[str, str]] = json.loads(line)[what]
         for finding in said:
             if finding["rule"] == "power.ups":

@@ -23,8 +23,7 @@ def test_a_point_is_pulled_onto_an_empty_disk_and_boots(
     holdfast("init", "--recovery-out", tmp_path / "recovery.txt", expect=0)
     holdfast("backup", tmp_path / "disk", "--machine", "web1", expect=0)
     server = holdfast.start("--json", "nbd", "web1@latest", "--listen", "127.0.0.1:0")
-    assert server.stdout is not None
-    (address,) = json.loads(server.stdout.readline())["addresses"]
+    (address,) = json.loads(server.read_line())["addresses"]
     port = address.removeprefix("nbd://127.0.0.1:").removesuffix("/disk0")
     empty = tmp_path / "empty"
     with empty.open("wb") as file:

@@ -15,6 +15,7 @@ from appliance.base.errors import HoldfastError
 from appliance.sources.nbd import NbdAddress, NbdClient
 from tests.command import Holdfast
 from tests.images import MIB, mixed_image
+from tests.ports import free_port
 
 SIZE = 40 * MIB + 512
 
@@ -33,8 +34,7 @@ class Served:
 
     def serve(self, *more: str | Path) -> str:
         server = self.holdfast.start("--json", "nbd", "web1@latest", *more)
-        assert server.stdout is not None
-        answer: dict[str, Any] = json.loads(server.stdout.readline())
+        answer: dict[str, Any] = json.loads(server.read_line())
         (address,) = answer["addresses"]
         assert isinstance(address, str)
         return address
@@ -159,12 +159,11 @@ def test_what_cannot_be_served_is_said_at_once(web1: Served, tmp_path: Path) -> 
 def test_a_served_point_is_written_to_an_overlay_that_stays(
     web1: Served, certificates: Path
 ) -> None:
-    listen = ("--listen", "127.0.0.1:10999", "--tls-certificates", certificates)
+    listen = ("--listen", f"127.0.0.1:{free_port()}", "--tls-certificates", certificates)
     words = ("--json", "nbd", "web1@latest", "--writable", "--name", "outside")
     for turn, more in enumerate((("--socket", web1.folder / "w.sock"), listen)):
         server = web1.holdfast.start(*words, *more)
-        assert server.stdout is not None
-        (served,) = json.loads(server.stdout.readline())["addresses"]
+        (served,) = json.loads(server.read_line())["addresses"]
         address = NbdAddress.parse(f"{served}{f'?tls-certificates={certificates}' * turn}")
         assert address is not None
         with NbdClient(address) as client:
@@ -190,8 +189,7 @@ def test_a_served_point_is_written_to_an_overlay_that_stays(
 def test_a_killed_writable_server_leaves_its_overlay(web1: Served) -> None:
     words = ("--json", "nbd", "web1@latest", "--writable", "--name", "killed")
     server = web1.holdfast.start(*words)
-    assert server.stdout is not None
-    (served,) = json.loads(server.stdout.readline())["addresses"]
+    (served,) = json.loads(server.read_line())["addresses"]
     server.kill()
     server.wait()
     (vm,) = web1.holdfast("--json", "vms", expect=0).json()["vms"]

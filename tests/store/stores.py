@@ -21,7 +21,7 @@ from appliance.store.chunk_index import ChunkIndex
 from appliance.store.ingest import Ingest
 from appliance.store.layout import Layout
 from appliance.store.store import Store
-from tests.command import ROOT
+from tests.command import ROOT, Child
 
 KEYS = MasterKey(bytes(range(32)), bytes(range(16)))
 TIME = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
@@ -92,9 +92,9 @@ def manifest_of(
     return Manifest(machine, time, (disk,), 1, 2, 3, 1.5, None, "holdfast test")
 
 
-def start_python(code: str, *arguments: object) -> subprocess.Popen[bytes]:
+def start_python(code: str, *arguments: object) -> Child:
     """Another process that can import everything; its standard streams are pipes."""
-    return subprocess.Popen(
+    return Child(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

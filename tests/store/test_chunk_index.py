@@ -418,8 +418,7 @@ def test_processes_that_add_at_once_lose_nothing(layout: Layout) -> None:
     fill(layout)
     started = [start_python(ADD, layout.state, 1000 + 100 * i, each) for i in range(processes)]
     for process in started:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"loaded\n"
+        assert process.read_line() == b"loaded\n"
     for process in started:
         assert process.stdin is not None
         process.stdin.write(b"go\n")

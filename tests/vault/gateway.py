@@ -22,6 +22,7 @@ from pathlib import Path
 
 from appliance.formats.vault_credentials import Credentials
 from appliance.vault.address import S3Address, parse_address
+from tests.ports import free_ports
 
 # A busy machine must not fail a test; a quiet one needs a few seconds.
 START_S = 180.0
@@ -242,17 +243,6 @@ class Gateway:
             assert self._processes[name].poll() is None, f"{what} ended: {said}"
             assert time.monotonic() < deadline_s, f"{what} does not start: {said}"
             time.sleep(0.1)
-
-
-def free_ports(count: int) -> list[int]:
-    """So many ports of loopback that nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        ports = []
-        for _ in range(count):
-            taken = stack.enter_context(socket.socket())
-            taken.bind(("127.0.0.1", 0))
-            ports.append(int(taken.getsockname()[1]))
-        return ports
 
 
 @contextlib.contextmanager
