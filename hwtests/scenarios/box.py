@@ -40,33 +40,31 @@ def forecast(guest: Guest) -> str:
     return str(found[0]["summary"])
 
 
+def _map(guest: Guest, name: str, table: str) -> str:
+    """A device of the device mapper; gives its node. Nobody makes those in /dev/mapper there."""
+    succeed(guest.run("dmsetup", "create", name, "--table", table))
+    argv = ["dmsetup", "info", "--columns", "--noheadings", "-o", "blkdevname", name]
+    return f"/dev/{succeed(guest.run(*argv)).out.strip()}"
+
+
 @contextmanager
 def _thin_volume(guest: Guest) -> Iterator[str]:
     """A thin volume in a pool of 48 MiB, larger than that; gives its device node."""
     guest.load("dm-thin-pool")
     (name,) = guest.disks("filled", 1)
-    device, made = f"/dev/{name}", []
+    device = f"/dev/{name}"
     succeed(guest.run("dd", "if=/dev/zero", f"of={device}", "bs=1M", "count=4", "conv=fsync"))
     try:
-        for target, table in (
-            ("meta", f"0 8192 linear {device} 0"),
-            ("room", f"0 {_ROOM_SECTORS} linear {device} 8192"),
-            # Blocks of 64 KiB; what finds no room fails at once.
-            (
-                "pool",
-                f"0 {_ROOM_SECTORS} thin-pool /dev/mapper/meta /dev/mapper/room 128 0"
-                " 1 error_if_no_space",
-            ),
-            ("thin", f"0 {4 * _ROOM_SECTORS} thin /dev/mapper/pool 0"),
-        ):
-            if target == "thin":
-                succeed(guest.run("dmsetup", "message", "/dev/mapper/pool", "0", "create_thin 0"))
-            succeed(guest.run("dmsetup", "create", target, "--table", table))
-            made.append(target)
-        yield "/dev/mapper/thin"
+        meta = _map(guest, "meta", f"0 8192 linear {device} 0")
+        room = _map(guest, "room", f"0 {_ROOM_SECTORS} linear {device} 8192")
+        # Blocks of 64 KiB; what finds no room fails at once.
+        table = f"0 {_ROOM_SECTORS} thin-pool {meta} {room} 128 0 1 error_if_no_space"
+        pool = _map(guest, "pool", table)
+        succeed(guest.run("dmsetup", "message", "pool", "0", "create_thin 0"))
+        yield _map(guest, "thin", f"0 {4 * _ROOM_SECTORS} thin {pool} 0")
     finally:
-        for target in reversed(made):
-            succeed(guest.run("dmsetup", "remove", "--retry", target))
+        for made in ("thin", "pool", "room", "meta"):
+            guest.run("dmsetup", "remove", "--retry", made)
 
 
 def thin_pool(guest: Guest) -> str:
