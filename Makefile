@@ -25,6 +25,8 @@ PACKAGES += curl iproute2 knot mariadb-client-core mariadb-server-core openssh-c
 PACKAGES += nut-client nut-server poppler-utils
 # What would run the daemon reads its unit.
 PACKAGES += systemd
+# The host's own settings are tried on real services of systemd, on a bus of their own.
+PACKAGES += dbus-daemon
 # The page: tests look at it in Debian's browser, in both languages. Who has npm knows a registry.
 PACKAGES += chromium fonts-wqy-microhei $(if $(or $(npm_config_registry),$(NPM_CONFIG_REGISTRY),$(shell command -v npm)),,npm)
 # What the bench is measured beside.

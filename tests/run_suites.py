@@ -57,6 +57,7 @@ SUITES = (
             "tests/backup",
             "tests/retention",
             "tests/cli",
+            "tests/host",
             "tests/image",
             "tests/test_architecture.py",
             "tests/test_tidy.py",

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 import socket
 
 import psutil
 
-_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+from appliance.formats.host_names import is_host_name
+
 _NAMES_MAX = 100
-
-
-def is_host_name(name: str) -> bool:
-    """Whether `name`, in lower case, can be a host's."""
-    labels = name.split(".")
-    return len(name) <= 253 and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
 
 
 def list_names(more: tuple[str, ...] = ()) -> list[str]:

@@ -15,6 +15,9 @@ from appliance.health.inventory import Inventory
 from appliance.health.kernel_tree import KernelTree
 from appliance.health.timekeeping import read_clock
 from appliance.health.udev import read_properties
+from appliance.host.host import Host
+from appliance.host.ports import Ports
+from appliance.host.timing import find_server_obstacle
 
 _LOCAL = ("127.", "::1", "fe80:", "169.254.")
 
@@ -26,8 +29,8 @@ def find_facts(
     store = state / "store"
     return {
         "admin": lambda: _simple(has_admin(), "admin", "make the first administrator"),
-        "time": _look_at_time,
-        "network": _look_at_network,
+        "time": lambda: _look_at_time(Host()),
+        "network": lambda: _look_at_network(Host()),
         "disks": lambda: look_at_disks(Inventory(KernelTree(), read_properties), os.geteuid() == 0),
         "store": lambda: _look_at_store(state, store),
         "vault": lambda: _needs_store(
@@ -50,10 +53,18 @@ def _needs_store(store: Path, is_done: bool, reason: str, text: str) -> Fact:
     return _simple(is_done, reason, text)
 
 
-def _look_at_time() -> Fact:
+def _look_at_time(host: Host) -> Fact:
     is_right = read_clock().is_synchronised
     if is_right:
         return Fact(True, True, "synchronised", "the clock follows a time server")
+    obstacle = find_server_obstacle(host)
+    if obstacle is None:
+        return Fact(
+            False,
+            True,
+            "can-follow",
+            "the clock follows no time server yet: 'holdfast box time --server HOST'",
+        )
     if is_right is None:
         return Fact(
             False,
@@ -61,21 +72,26 @@ def _look_at_time() -> Fact:
             "unknown",
             "no time service of this host can be asked: compare the clock yourself",
         )
-    return Fact(
-        False,
-        False,
-        "not-synchronised",
-        "the clock is free: 'timedatectl set-ntp true' on the host",
-    )
+    return Fact(False, False, "not-synchronised", f"the clock is free; {obstacle.text}")
 
 
-def _look_at_network() -> Fact:
+def _look_at_network(host: Host) -> Fact:
     names = list_names()
     reached = [name for name in names if name[:1].isdigit() or ":" in name]
     reached = [address for address in reached if not address.startswith(_LOCAL)]
+    can = Ports(host).find_obstacle() is None
+    if reached and can:
+        return Fact(True, True, "has-address", f"{reached[0]}; 'holdfast box network' sets another")
     if reached:
         return Fact(
             True, False, "host-sets-addresses", f"{reached[0]}; addresses are set by the host"
+        )
+    if can:
+        return Fact(
+            False,
+            True,
+            "no-address-yet",
+            "no address for others: 'holdfast box network PORT --dhcp', or --address",
         )
     return Fact(
         False, False, "no-address", "this host has no address for others: set one on the host"

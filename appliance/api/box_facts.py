@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from appliance import __version__
 from appliance.api.machine_lists import MachineLists
 from appliance.api.snapshots import Snapshots
-from appliance.api.v1.box import Box, DisksCard, DrillCard, Sentence, SpaceCard, VaultCard
+from appliance.api.v1.box import (
+    AddressTrial,
+    Box,
+    DisksCard,
+    DrillCard,
+    Sentence,
+    SpaceCard,
+    VaultCard,
+)
 from appliance.base.clock import Clock
 from appliance.formats.names import format_time
+from appliance.host.trial import Trials
 
 Json = dict[str, Any]
 _STATES = ("protected", "late", "failed", "new", "paused", "retired")
@@ -22,7 +32,7 @@ class BoxFacts:
 
     def __init__(
         self,
-        name: str,
+        name: Callable[[], str],
         clock: Clock,
         machines: MachineLists,
         snapshots: Snapshots,
@@ -30,6 +40,7 @@ class BoxFacts:
         count_jobs: Callable[[], Awaitable[Mapping[str, int]]],
         has_store: Callable[[], bool],
         is_unlocked: Callable[[], bool],
+        trial: Callable[[], AddressTrial | None],
     ) -> None:
         self._name = name
         self._clock = clock
@@ -38,6 +49,7 @@ class BoxFacts:
         self._count_jobs = count_jobs
         self._has_store = has_store
         self._is_unlocked = is_unlocked
+        self._trial = trial
 
     async def describe(self) -> Box:
         """The box now."""
@@ -51,7 +63,7 @@ class BoxFacts:
         disks = Counter(one["verdict"] for one in self._snapshots.known("disks", "disks")["items"])
         status = self._snapshots.get("status")
         return Box(
-            name=self._name,
+            name=self._name(),
             version=__version__,
             time=format_time(self._clock.now().replace(microsecond=0)),
             is_set_up=is_set_up,
@@ -68,6 +80,7 @@ class BoxFacts:
             findings={name: severities[name] for name in ("critical", "warning", "notice")},
             jobs={"queued": 0, "running": 0, **await self._count_jobs()},
             last_drill=describe_drill(self._snapshots.known("drill list", "drills")["items"]),
+            address_trial=self._trial(),
             as_of=status.as_of,
         )
 
@@ -97,6 +110,15 @@ def say(machines: Sequence[Json], counts: Mapping[str, int], vault: VaultCard) -
     else:
         code = "waiting" if counts["new"] else "protected"
     return Sentence(code=code, args=args)
+
+
+def describe_trial(trials: Trials, clock: Clock) -> AddressTrial | None:
+    """Looks at one file that lies in memory."""
+    trial = trials.current()
+    if trial is None or not trial.port:
+        return None
+    ends = clock.now() + timedelta(seconds=trials.left_s(trial))
+    return AddressTrial(port=trial.port, ends_at=format_time(ends.replace(microsecond=0)))
 
 
 def describe_space(status: Json) -> SpaceCard:

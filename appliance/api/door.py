@@ -46,9 +46,9 @@ class Door:
     """Lets requests in."""
 
     def __init__(self, gate: Gate, names: Collection[str]) -> None:
-        """`names`: what the box is called, beside its addresses."""
+        """`names`: what the box is called, beside its addresses; it may change under us."""
         self._gate = gate
-        self._names = frozenset(name.lower().rstrip(".") for name in names) | {"localhost"}
+        self._names = names
 
     async def admit(self, request: web.Request, route: Route, *, is_idle: bool = False) -> Caller:
         """The caller, allowed to use `route`. Raises AccessError.
@@ -81,7 +81,7 @@ class Door:
                 # Whoever logs in has none yet, and would get one.
                 has_cookie="Authorization" not in headers,
             ),
-            self._names,
+            {*(name.lower().rstrip(".") for name in self._names), "localhost"},
         )
 
     def _check_caller(self, request: web.Request, route: Route, caller: Caller) -> None:

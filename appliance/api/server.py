@@ -20,7 +20,7 @@ from aiohttp import web
 from appliance.access.access import Access
 from appliance.api.answers import Answers
 from appliance.api.app import make_app
-from appliance.api.box_facts import BoxFacts
+from appliance.api.box_facts import BoxFacts, describe_trial
 from appliance.api.door import Door
 from appliance.api.events import EventLog
 from appliance.api.job_view import show_job
@@ -34,6 +34,8 @@ from appliance.api.workers import Workers
 from appliance.base.clock import Clock
 from appliance.base.errors import HoldfastError
 from appliance.catalog import answer_file, listing
+from appliance.host.host import Host
+from appliance.host.trial import Trials
 from appliance.jobs.jobs import Jobs
 from appliance.jobs.secrets import SecretFiles
 
@@ -141,14 +143,16 @@ class ApiServer:
             file.close()
 
     def _make_app(self) -> web.Application:
+        trials = Trials(Host(), self._clock)
         facts = BoxFacts(
-            self._place.name,
+            lambda: self._place.tls.names[0],
             self._clock,
             self._machines,
             self.snapshots,
             count_jobs=self._jobs.counts,
             has_store=lambda: self._store_stands[0],
             is_unlocked=lambda: not self._store_stands[1],
+            trial=lambda: describe_trial(trials, self._clock),
         )
         parts = Parts(
             name=self._place.name,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from appliance.cli import (
     access_options,
+    box_options,
     browse_options,
     daemon_options,
     drill_options,
@@ -235,6 +236,7 @@ COMMANDS: dict[str, _Command] = {
         "how this box is, for support, without secrets",
         access_options.add_bundle,
     ),
+    "box": _Command("box", "box", "name, time and addresses of the host", box_options.add_box),
     "audit": _Command("users", "audit", "who did what", access_options.add_audit),
     "init": _Command("keys", "init", "make the store and its keys", _init),
     "unlock": _Command("keys", "unlock", "keep the key in memory until reboot", _unlock),

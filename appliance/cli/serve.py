@@ -12,6 +12,9 @@ from appliance.daemon.box import EVERYWHERE, BoxServer, Listen
 from appliance.daemon.daemon import Daemon, Part
 from appliance.daemon.health_watch import HealthWatch
 from appliance.daemon.keeper import Keeper
+from appliance.daemon.trial_watch import TrialWatch
+from appliance.host.host import Host
+from appliance.host.trial import Trials
 from appliance.jobs.jobs import Jobs
 
 
@@ -40,7 +43,8 @@ def serve(session: Session, options: argparse.Namespace) -> int:
                 keeper.tell_at_once()
 
         watch = HealthWatch(session.command("--json"), say, tell)
-        return [server, keeper, watch]
+        trials = TrialWatch(Trials(Host(), session.clock), say)
+        return [server, keeper, watch, trials]
 
     Daemon(
         session.state,

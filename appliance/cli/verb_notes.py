@@ -54,6 +54,13 @@ NOTES: dict[str, VerbNote] = {
     "init": VerbNote(is_secretive=True, writes=("recovery_out",)),
     "unlock": _SECRETIVE,
     "lock": VerbNote(),
+    "box show": _look("admin"),
+    "box name": VerbNote(is_prompt=True, is_confirmed=True),
+    "box time": VerbNote(is_prompt=True, is_confirmed=True),
+    # Who may take the box off the network may also end what protects it.
+    "box network": VerbNote(is_confirmed=True, group="network"),
+    "box keep": VerbNote(is_prompt=True),
+    "box undo": VerbNote(is_prompt=True),
     "key list": _look("admin"),
     "key add": _NEW_KEY,
     "key rotate": VerbNote(is_secretive=True, is_destructive=True),

@@ -25,7 +25,7 @@ from appliance.keys import keyring
 from appliance.store.store import Store
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - a box is there to be reached
-_LOOK_AT_CERTIFICATE_S = 60.0
+_LOOK_AT_CERTIFICATE_S = 10.0  # who tries new addresses of the box has a minute
 _SEAL_EVERY_S = 60.0
 _WEB = Path(__file__).parent.parent / "web"
 
@@ -72,6 +72,8 @@ class BoxServer:
 
         def reload() -> None:
             now = list_names(self._listen.names)
+            # A page that is open under a name of before goes on.
+            names[:] = dict.fromkeys([*now, *names])
             served_by.renew(certificates.ensure(now).path)
 
         self._reload = reload

@@ -107,6 +107,8 @@ class VerbTraits:
         is_destructive: takes something away that does not come back by itself.
         destructive_with: the parameters that make it so, where it is not always.
         is_quick: answers within a moment, changes nothing, and needs no job.
+        is_prompt: changes something within a moment, and somebody waits: it is no job, so that none
+            that runs holds it up.
         is_secretive: what it says holds a key: it is never a job, and nothing of it is kept.
         is_endless: serves until it is told to stop.
         is_repeatable: doing it twice, or again after it was killed, does no harm.
@@ -131,6 +133,7 @@ class VerbTraits:
     destructive_with: tuple[str, ...] = ()
     output: Output = "json"
     is_quick: bool = False
+    is_prompt: bool = False
     is_secretive: bool = False
     is_endless: bool = False
     is_repeatable: bool = False
@@ -161,7 +164,7 @@ class Verb(VerbTraits):
     @property
     def is_job(self) -> bool:
         """Whether it can run by itself, with nobody at its standard input and output."""
-        return self.output == "json" and not self.is_secretive
+        return self.output == "json" and not (self.is_secretive or self.is_prompt)
 
     def argv(self, arguments: Mapping[str, object]) -> list[str]:
         """The words of the command line. Raises UsageError naming the argument that is wrong.

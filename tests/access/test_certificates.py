@@ -22,11 +22,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from appliance.access import authority
-from appliance.access.box_names import is_host_name, list_names
+from appliance.access.box_names import list_names
 from appliance.access.certificate_check import covers, describe
 from appliance.access.certificates import Certificates, ServedBy, make_context
 from appliance.base.clock import SystemClock
 from appliance.base.errors import IntegrityError, UsageError
+from appliance.formats.host_names import is_host_name
 from tests.access.conftest import HandClock
 
 NAMES = ["box1", "box1.branch.example", "localhost", "127.0.0.1", "2001:db8::1"]

@@ -5,8 +5,15 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
+from datetime import timedelta
+from pathlib import Path
 from urllib.parse import quote
 
+from appliance.base.clock import SystemClock
+from appliance.catalog.catalog import Catalog
+from appliance.catalog.measurements import Measurements
+from appliance.formats.names import format_time
+from appliance.vault.line_history import WHAT, name_line
 from tests.api.box import Box, Client
 from tests.api.conftest import FILE_TEXT, HOSTILE
 
@@ -226,3 +233,27 @@ def test_what_was_done_is_in_the_audit_log_without_secrets(admin: Client) -> Non
     assert {line["who"] for line in lines if line["action"] == "backup"} == {"ann"}
     older = admin.get(f"/audit?limit=1&after={lines[0]['number']}")["items"]
     assert older == lines[1:2]
+
+
+def test_the_line_to_a_vault_is_told_as_it_was_written_down(
+    box: Box, admin: Client, tmp_path: Path
+) -> None:
+    now = SystemClock().now().replace(microsecond=0)
+    times = [now - timedelta(minutes=minutes) for minutes in (300, 90, 60, 30)]
+    with Catalog(box.state / "catalog.db") as catalog:
+        for time, rate in zip(times, (7.0, 5_000_000.0, 2_500_000.0, 0.0), strict=True):
+            Measurements(catalog).note(name_line("line"), WHAT, time, rate)
+    assert admin.get("/vaults/line/line", expect=404)["code"] == "not-found"
+    admin.run("vault/add", {"url": f"file://{tmp_path / 'vault'}", "name": "line"})
+    try:
+        admin.wait_for("/vaults", lambda page: any(one["name"] == "line" for one in page["items"]))
+        rates = admin.get("/vaults/line/line?hours=2")["items"]
+        # What went out when the two hours began holds until the next rate.
+        assert [one["bytes_per_s"] for one in rates[:4]] == [7.0, 5_000_000.0, 2_500_000.0, 0.0]
+        assert [one["time"] for one in rates[1:4]] == [format_time(time) for time in times[1:]]
+        whole = admin.get("/vaults/line/line")["items"]
+        assert whole[0] == {"time": format_time(times[0]), "bytes_per_s": 7.0}
+        assert admin.get("/vaults/line/line?hours=0", expect=422)["code"] == "usage"
+        assert admin.get("/vaults/other/line", expect=404)["code"] == "not-found"
+    finally:
+        admin.run("vault/remove", {"name": "line"})

@@ -12,12 +12,14 @@ from playwright.sync_api import Browser, Page, expect
 
 from appliance.health.plans import Plan, Step
 from tests.notices.servers import MailServer
+from tests.vault.gateway import BOX, running_gateway
 from tests.web.browsing import PHONE, Watched, open_page
 from tests.web.made_up import disk, job, known, make_up
 from tests.web.served_box import PASSWORD, USER, ServedBox
 
 TABS_MAX = 60
 AT_DISKS = json.dumps({"isActive": True, "way": "new", "step": "disks"})
+AT_VAULT = json.dumps({"isActive": True, "way": "new", "step": "vault"})
 
 
 def tab_to(page: Page, selector: str) -> None:
@@ -190,6 +192,40 @@ def answer_plan(disks: list[dict[str, Any]]) -> dict[str, Any]:
 def agree_to_array(page: Page) -> None:
     page.get_by_role("button", name="Make the array").click()
     page.get_by_role("dialog").get_by_role("button", name="Make the array").click()
+
+
+def test_a_bucket_is_tried_with_what_was_typed_and_added_when_it_answers(
+    browser: Browser, box: ServedBox, tmp_path: Path
+) -> None:
+    with running_gateway(tmp_path) as gateway, open_page(browser, box) as watched:
+        page = watched.page
+        page.evaluate("(step) => localStorage.setItem('holdfast.setup', step)", AT_VAULT)
+        watched.reload()
+        secret = page.get_by_label("Secret key")
+        for label, text in (
+            ("Address of the service", gateway.endpoint),
+            ("Bucket", "offsite"),
+            ("Access key", BOX.access_key),
+            ("What to call it", "bucket"),
+            ("Days during which nothing can be deleted", "1"),
+        ):
+            page.get_by_label(label, exact=True).fill(text)
+        secret.fill("not the secret of this account")
+        try_it = page.get_by_role("button", name="Try it and add it")
+        try_it.click()
+        expect(page.get_by_role("alert")).to_contain_text("credentials")
+        expect(page.get_by_label("Bucket", exact=True)).to_have_value("offsite")
+        assert not watched.violations()
+        assert "not the secret" not in page.evaluate("() => JSON.stringify(sessionStorage)")
+        secret.fill(BOX.secret_key)
+        try_it.click()
+        expect(page.get_by_text("The vault was written to and read from")).to_be_visible()
+        assert not watched.violations()
+        listed = {one["name"]: one for one in box.run("vault status")["result"]["vaults"]}
+        assert listed["bucket"]["lock_days"] == 1
+        assert listed["bucket"]["lock_proven_at"]
+        assert BOX.secret_key not in json.dumps(listed)
+        box.run("vault remove", name="bucket")
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -59,6 +59,13 @@ class DrillCard(msgspec.Struct, kw_only=True):
     rto_s: float | None
 
 
+class AddressTrial(msgspec.Struct, kw_only=True):
+    """Other addresses that a port has until then, unless `box keep` is run."""
+
+    port: str
+    ends_at: Time
+
+
 class Box(msgspec.Struct, kw_only=True):
     """The box. Counts of `machines` are by state, of `findings` by severity, of `jobs` by state."""
 
@@ -75,6 +82,7 @@ class Box(msgspec.Struct, kw_only=True):
     findings: dict[str, Count]
     jobs: dict[str, Count]
     last_drill: DrillCard | None
+    address_trial: AddressTrial | None
     as_of: Time | None
 
 

@@ -18,8 +18,8 @@ export const ROUTES = [
   { path: "/jobs", nav: "jobs", words: ["jobs"], load: () => import("./pages/jobs.js") },
   { path: "/jobs/:id", nav: "jobs", words: ["jobs"], load: () => import("./pages/job.js") },
   { path: "/findings", nav: "findings", words: ["findings", "rules"], load: () => import("./pages/findings.js") },
-  { path: "/settings", nav: "settings", words: ["settings", "notices"], load: () => import("./pages/settings.js") },
-  { path: "/settings/:tab", nav: "settings", words: ["settings", "notices"], load: () => import("./pages/settings.js") },
+  { path: "/settings", nav: "settings", words: ["settings", "notices", "host"], load: () => import("./pages/settings.js") },
+  { path: "/settings/:tab", nav: "settings", words: ["settings", "notices", "host"], load: () => import("./pages/settings.js") },
 ];
 
 // The navigation, from top to bottom. `icon` is a name of components/icon.js.

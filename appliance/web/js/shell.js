@@ -11,6 +11,7 @@ import { THEMES, setTheme, theme } from "./theme.js";
 import { useResource } from "./resource.js";
 import { classes, html, useEffect, useRef, useState } from "./view.js";
 import { Button } from "./components/button.js";
+import { AddressTrial } from "./components/address_trial.js";
 import { Confirmation } from "./components/dialog.js";
 import { Icon } from "./components/icon.js";
 import { Interruption, NewPassword, SignIn } from "./components/signin.js";
@@ -37,7 +38,7 @@ export function Shell() {
 function Wizard() {
   const [page, setPage] = useState(null);
   useEffect(() => {
-    Promise.all([import("./pages/setup.js"), loadWords("setup", "notices")])
+    Promise.all([import("./pages/setup.js"), loadWords("setup", "notices", "host")])
       .then(([module]) => setPage(() => module.default));
   }, []);
   return page && html`<${page} /><${Toasts} /><${Confirmation} /><${Interruption} />`;
@@ -56,6 +57,7 @@ function Frame() {
       <${Side} here=${here} isOpen=${isMenuOpen} onMenu=${() => setMenuOpen(!isMenuOpen)} />
       <main ref=${main} tabindex="-1" data-page=${here?.address}>
         <${LineNotice} />
+        <${AddressTrial} />
         <${Current} here=${here} />
       </main>
     </div>

@@ -9,6 +9,7 @@ import { Account } from "./settings/account.js";
 import { AuditLog } from "./settings/audit.js";
 import { Box } from "./settings/box.js";
 import { Certificates } from "./settings/certificates.js";
+import { Host } from "./settings/host.js";
 import { Notices } from "./settings/notices.js";
 import { Support } from "./settings/support.js";
 import { Tokens } from "./settings/tokens.js";
@@ -22,6 +23,7 @@ const TABS = [
   { id: "certificates", role: "admin", part: Certificates },
   { id: "notices", role: "admin", part: Notices },
   { id: "box", role: "viewer", part: Box },
+  { id: "host", role: "admin", part: Host },
   { id: "support", role: "admin", part: Support },
   { id: "audit", role: "admin", part: AuditLog },
 ];

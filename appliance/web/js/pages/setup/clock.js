@@ -4,6 +4,7 @@ import { get } from "../../api.js";
 import { duration, moment, t } from "../../i18n.js";
 import { useResource } from "../../resource.js";
 import { html, useEffect, useState } from "../../view.js";
+import { TimeCard, useHost } from "../../components/host_settings.js";
 import { State } from "../../components/state.js";
 import { Loading, Notice } from "../../components/trouble.js";
 import { HostWord } from "./host.js";
@@ -13,6 +14,7 @@ const FINE_S = 30;
 
 export function Clock({ next, back }) {
   const box = useResource("/box");
+  const host = useHost();
   const [differenceS, setDifference] = useState(null);
   useEffect(() => {
     const began = Date.now();
@@ -29,6 +31,7 @@ export function Clock({ next, back }) {
         label=${isFine ? t("setup.clock_fine") : t("setup.clock_differs", { time: duration(Math.abs(differenceS)) })} /></p>`}
       ${differenceS !== null && !isFine && html`<${Notice} tone="warn"><p>${t("setup.clock_fix")}</p><//>`}
       <${HostWord} name="time" />
+      <${Loading} resource=${host}>${host.data && html`<${TimeCard} host=${host.data} reload=${host.reload} isFirst />`}<//>
       <p class="note">${t("setup.clock_host")}</p>
     <//>
   <//>`;

@@ -1,0 +1,1 @@
+"""What the operating system has to be told of the box: its name, its time, its addresses."""

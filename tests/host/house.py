@@ -1,0 +1,217 @@
+"""A host of its own in namespaces: real networkd, timedated and hostnamed on a private bus.
+
+    python -m tests.host.house FOLDER
+
+is its first process: it runs commands of the box and restarts the services when it is told to on
+its standard input, and everything ends with it. It has a port `eth0` with a cable to `far0`, and a
+private /etc, /run and host name. What is missing is systemd itself: services that timedated would
+start are not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.command import call_main
+
+ROOT = Path(__file__).resolve().parents[2]
+DEADLINE_S = 60.0
+FIRST = "10.9.0.5"
+"""What eth0 has at first, by a file of whoever installed the host."""
+FILES = {
+    "10-lan.network": f"[Match]\nName=eth0\n\n[Network]\nAddress={FIRST}/24\nGateway=10.9.0.1\n"
+    "LinkLocalAddressing=no\n",
+    # The other end of the cable gives addresses to who asks.
+    "10-far.network": "[Match]\nName=far0\n\n[Network]\nAddress=10.9.0.1/24\nDHCPServer=yes\n"
+    "LinkLocalAddressing=no\n\n[DHCPServer]\nPoolOffset=100\nPoolSize=1\n",
+}
+_BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><listen>unix:path=/run/dbus/system_bus_socket</listen><servicedir>{folder}</servicedir>
+<auth>EXTERNAL</auth><policy context="default"><allow user="*"/><allow own="*"/>
+<allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/></policy></busconfig>
+"""
+_SERVICE = (
+    "[D-BUS Service]\nName=org.freedesktop.{word}1\nExec=/lib/systemd/systemd-{word}d\nUser=root\n"
+)
+_SPACES = ("--mount", "--net", "--uts", "--pid")
+
+
+class House:
+    """The host, seen from outside."""
+
+    def __init__(self, folder: Path) -> None:
+        words = ["unshare", *_SPACES, "--fork", "--kill-child", "--mount-proc", sys.executable]
+        self._process = subprocess.Popen(
+            [*words, "-m", "tests.host.house", str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        self._listen()
+        self._first = psutil.Process(self._process.pid).children()[0].pid
+
+    def _listen(self) -> Any:
+        assert self._process.stdout is not None
+        said = self._process.stdout.readline()
+        assert said, "the host has ended: what it said is above"
+        return json.loads(said)
+
+    def _tell(self, words: Sequence[str]) -> Any:
+        assert self._process.stdin is not None
+        print(json.dumps(words), file=self._process.stdin, flush=True)
+        return self._listen()
+
+    def restart(self) -> None:
+        """As if it had been switched off and on: /run is empty, networkd reads its files."""
+        self._tell([])
+
+    def call(self, *words: str | Path) -> tuple[int, str, str]:
+        """The command, in the first process: exit code, standard output, standard error."""
+        code, out, err = self._tell([str(word) for word in words])
+        return code, out, err
+
+    def argv(self, *words: str) -> list[str]:
+        """What runs `words` inside."""
+        return ["nsenter", f"--target={self._first}", *_SPACES, "--", *words]
+
+    def run(self, *words: str) -> str:
+        """What `words` say inside; they have to go well."""
+        done = subprocess.run(
+            self.argv(*words), capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        )
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def addresses(self) -> set[str]:
+        """Those of eth0."""
+        links = json.loads(self.run("ip", "-json", "-4", "address", "show", "eth0"))
+        return {one["local"] for link in links for one in link.get("addr_info", ())}
+
+    def close(self) -> None:
+        """End it and all that runs inside."""
+        self._process.kill()
+        self._process.communicate()
+
+
+@contextlib.contextmanager
+def running_house(folder: Path) -> Iterator[House]:
+    """A host for the block."""
+    house = House(folder)
+    try:
+        yield house
+    finally:
+        house.close()
+
+
+def wait_for(is_so: Callable[[], bool], what: str) -> None:
+    """Until it is, or fail."""
+    deadline_s = time.monotonic() + DEADLINE_S
+    while not is_so():
+        assert time.monotonic() < deadline_s, what
+        time.sleep(0.05)
+
+
+# ---- inside -------------------------------------------------------------------------------------
+
+
+def _call(*words: str) -> None:
+    subprocess.run(words, check=True)
+
+
+class _Inside:
+    """The services of the host."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._services: list[subprocess.Popen[bytes]] = []
+
+    def furnish(self) -> None:
+        """Private /etc, /run and /sys, and a port with a cable."""
+        _call("mount", "--make-rprivate", "/")
+        etc = self._folder / "etc"
+        shutil.copytree("/etc", etc, symlinks=True, ignore_dangling_symlinks=True)
+        _call("mount", "--bind", str(etc), "/etc")
+        _call("mount", "-t", "sysfs", "-o", "ro", "sysfs", "/sys")
+        networks = Path("/etc/systemd/network")
+        shutil.rmtree(networks, ignore_errors=True)
+        networks.mkdir(parents=True)
+        for name, text in FILES.items():
+            (networks / name).write_text(text)
+        _call("ip", "link", "set", "lo", "up")
+
+    def start(self) -> None:
+        """As a host that was switched on."""
+        _call("mount", "-t", "tmpfs", "tmpfs", "/run")
+        _call("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "far0")
+        for name in ("dbus", "systemd/system", "systemd/network"):
+            Path("/run", name).mkdir(parents=True)
+        for name in ("netif", "netif/links", "netif/leases", "netif/lldp"):
+            place = Path("/run/systemd", name)
+            place.mkdir()
+            shutil.chown(place, "systemd-network", "systemd-network")
+        bus = self._folder / "bus.conf"
+        bus.write_text(_BUS.format(folder=self._folder))
+        for word in ("timedate", "hostname"):
+            (self._folder / f"{word}.service").write_text(_SERVICE.format(word=word))
+        self._begin("dbus-daemon", f"--config-file={bus}", "--nofork", "--nopidfile")
+        wait_for(Path("/run/dbus/system_bus_socket").exists, "no bus")
+        self._begin("/lib/systemd/systemd-networkd")
+        wait_for(self._has_begun, "networkd does not configure eth0")
+
+    def stop(self) -> None:
+        """As a host whose power goes."""
+        for service in self._services:
+            service.kill()
+            service.wait()
+        self._services.clear()
+        _call("umount", "--lazy", "/run")
+        _call("ip", "link", "delete", "eth0")
+
+    def _begin(self, *words: str) -> None:
+        with (self._folder / "said.log").open("ab") as said:
+            self._services.append(
+                subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+            )
+
+    def _has_begun(self) -> bool:
+        done = subprocess.run(
+            ["networkctl", "--json=short", "list"], capture_output=True, check=False
+        )
+        if done.returncode != 0:
+            return False
+        links = {one["Name"]: one for one in json.loads(done.stdout)["Interfaces"]}
+        return "NetworkFile" in links["eth0"]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Live until standard input ends."""
+    inside = _Inside(Path(arguments[0]))
+    inside.furnish()
+    inside.start()
+    print("true", flush=True)
+    for line in sys.stdin:
+        words = json.loads(line)
+        if words:
+            code, out, err = call_main(words)
+            print(json.dumps([code, out.decode(), err.decode()]), flush=True)
+        else:
+            inside.stop()
+            inside.start()
+            print("true", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
