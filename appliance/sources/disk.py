@@ -42,7 +42,8 @@ class DiskSource:
                 self.is_inconsistent = _is_mounted_read_write(status.st_rdev)
                 if self.is_inconsistent and not allow_inconsistent:
                     raise BusyError(
-                        f"{shown} is mounted read-write: unmount it, or say --allow-inconsistent"
+                        f"{shown} is mounted read-write: unmount it, or say --allow-inconsistent",
+                        code="source-mounted",
                     )
             self.size_bytes = os.lseek(self._descriptor, 0, os.SEEK_END)
             self._has_hole_map = self.kind == "image"
@@ -86,7 +87,8 @@ class DiskSource:
             got = os.preadv(self._descriptor, [out[done:]], offset + done)
             if got == 0:
                 raise HoldfastError(
-                    f"{self.path} became smaller while it was read: back it up again"
+                    f"{self.path} became smaller while it was read: back it up again",
+                    code="source-shrank",
                 )
             done += got
 
@@ -128,7 +130,7 @@ def _kind(status: os.stat_result, shown: str) -> Literal["image", "block"]:
         return "image"
     if stat.S_ISBLK(status.st_mode):
         return "block"
-    raise UsageError(f"{shown} is neither a raw disk image nor a block device")
+    raise UsageError(f"{shown} is neither a raw disk image nor a block device", code="no-disk")
 
 
 def is_mounted(device_number: int) -> bool:
