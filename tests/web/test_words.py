@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from appliance.cli.verbs import build_verbs
+from appliance.drills.plan import AnyCheck
 from tests.api.codes import list_codes, list_phases
 
 WEB = Path(__file__).resolve().parents[2] / "appliance/web"
@@ -135,12 +136,35 @@ def test_what_every_finding_means_is_said_in_the_other_language() -> None:
     rules = named_rules()
     assert len(rules) > 50
     wanted = {f"rule.{rule}.{part}" for rule in rules for part in ("what", "then", "do")}
-    assert not set(said) - wanted, "no finding has these rules"
+    rule_words = {key for key in said if key.startswith("rule.")}
+    assert not rule_words - wanted, "no finding has these rules"
     # One that is younger than its translation is shown in the box's own words: never many.
     assert len(wanted - set(said)) < len(rules) // 4, wanted - set(said)
     assert not {key for key, text in said.items() if not is_chinese(text)}
     for page in OF_THE_BOX:
         assert json.loads((WEB / "i18n/en" / page).read_text("utf-8")) == {}
+
+
+# Names of the kernel's and of programs: alike in all languages.
+STANDARD_NAMES = {
+    *("NTPSynchronized", "array_state", "bitmap", "cache_type of the disk", "carrier"),
+    *("device/state", "mismatch_cnt", "queue/write_cache", "upsc"),
+}
+
+
+def test_what_was_measured_is_named_in_the_other_language() -> None:
+    said = json.loads((WEB / "i18n/zh/rules.json").read_text("utf-8"))
+    texts = [path.read_text("utf-8") for path in WEB.parent.rglob("*.py")]
+    names = {name for text in texts for name in re.findall(r"\bEvidence\(\s*\"([^\"]+)\"", text)}
+    assert len(names) > 20
+    wanted = {f"evidence.{name.replace(' ', '_')}" for name in names - STANDARD_NAMES}
+    assert {key for key in said if key.startswith("evidence.")} == wanted
+
+
+def test_every_check_of_a_drill_has_a_name() -> None:
+    kinds = {str(kind.__struct_config__.tag) for kind in get_args(AnyCheck)}
+    prefix = "drills.check."
+    assert {key.removeprefix(prefix) for key in ENGLISH if key.startswith(prefix)} == kinds
 
 
 def test_every_verb_that_becomes_a_job_has_a_name() -> None:

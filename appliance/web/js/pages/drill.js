@@ -75,7 +75,7 @@ function Checks({ checks }) {
   return html`<ul class="rows">
     ${checks.map((check) => html`<li key=${check.title}>
       <${State} name=${check.passed ? "passed" : "failed"} />
-      <div class="row-text"><strong lang="en">${check.title}</strong><span class="note" lang="en">${check.detail}</span></div>
+      <div class="row-text"><strong>${t(`drills.check.${check.kind}`)}</strong><span class="note" lang="en">${[check.title, check.detail].filter(Boolean).join(" · ")}</span></div>
       <span class="digits">${duration(check.at_s)}</span>
     </li>`)}
   </ul>`;
