@@ -140,7 +140,8 @@ class SetupSteps:
                 "nobody has shown that the recovery key is at hand",
                 (),
                 "if this box is lost and the key is too, nothing can be restored",
-                "type it once: 'holdfast key check'; if it is lost, 'holdfast key rotate recovery'",
+                "type it once, in the page's Settings or by 'holdfast key check'; if it is lost, "
+                "'holdfast key rotate recovery'",
                 measure=float(max(0, days)),
             )
         ]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.base.durable import named_os_errors
-from appliance.base.errors import BusyError, HoldfastError, UsageError
+from appliance.base.errors import BusyError, HoldfastError, NotFoundError, UsageError
 from appliance.base.text import printable
 
 SECTOR_BYTES = 512
@@ -32,9 +32,12 @@ class DiskSource:
         self.path = path
         self.label = str(path.absolute())
         shown = printable(str(path))
-        with named_os_errors(f"source {shown}"):
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            status = os.fstat(self._descriptor)
+        try:
+            with named_os_errors(f"source {shown}"):
+                self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                status = os.fstat(self._descriptor)
+        except NotFoundError as error:
+            raise NotFoundError(str(error), code="no-source") from error
         try:
             self.kind: Literal["image", "block"] = _kind(status, shown)
             self.is_inconsistent = False

@@ -45,9 +45,9 @@ function OfMachine({ machine, drill }) {
     <${Checks} checks=${machine.checks} />
     <div class="pictures">
       ${pictures.map((one) => html`<figure key=${one.name}>
-        <img loading="lazy" alt=${t("drills.picture", { machine: machine.name })}
+        <img loading="lazy" alt=""
           src=${at`/api/v1/drills/${drill}/screens/${one.name.split("/").at(-1)}`} />
-        <figcaption class="note">${one.name}</figcaption>
+        <figcaption class="note">${t("drills.picture", { machine: machine.name })}</figcaption>
       </figure>`)}
     </div>
   <//>`;
