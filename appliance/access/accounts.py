@@ -50,7 +50,9 @@ class Accounts:
         """One user. Raises NotFoundError."""
         row = self._file.users.get(name)
         if row is None:
-            raise NotFoundError(f"no user '{name}': 'holdfast users list' shows them")
+            raise NotFoundError(
+                f"no user '{name}': 'holdfast users list' shows them", code="no-user"
+            )
         return row
 
     def has_admin(self) -> bool:
@@ -65,7 +67,8 @@ class Accounts:
         """
         if not _NAME.fullmatch(name) or name in _RESERVED:
             raise UsageError(
-                "a user's name begins with a letter and has up to 32 of a-z, 0-9, '.', '_', '-'"
+                "a user's name begins with a letter and has up to 32 of a-z, 0-9, '.', '_', '-'",
+                code="bad-user-name",
             )
         parse_role(role, PEOPLE)
         initial = None if password is not None else make_password()
@@ -74,7 +77,7 @@ class Accounts:
             name, role, stored, self._clock.now().timestamp(), is_initial=int(initial is not None)
         )
         if not self._file.users.add(row):
-            raise UsageError(f"there is a user '{name}' already")
+            raise UsageError(f"there is a user '{name}' already", code="user-exists")
         return initial
 
     def set_role(self, name: str, role: str) -> None:
@@ -121,9 +124,9 @@ class Accounts:
         with self._attempts.trying(name, session):
             if not self._passwords.matches(user.password, old):
                 self._attempts.fail(name, session)
-                raise UsageError("the old password is wrong")
+                raise UsageError("the old password is wrong", code="wrong-password")
         if old == new:
-            raise UsageError("the new password is the old one")
+            raise UsageError("the new password is the old one", code="same-password")
         stored = self._passwords.hash(new, name)
         with self._file.transaction():
             self._file.users.change(name, password=stored, is_initial=0)
@@ -136,7 +139,9 @@ class Accounts:
             if row.name != user.name
         ]
         if user.role == ADMIN and not user.is_disabled and not others:
-            raise UsageError(f"{user.name} is the last administrator: make another one first")
+            raise UsageError(
+                f"{user.name} is the last administrator: make another one first", code="last-admin"
+            )
 
 
 def make_password() -> str:

@@ -43,7 +43,9 @@ class Approvals:
         To turn it off is destructive itself: the caller's route asks `check` with it first.
         """
         if is_required and len(self._file.users.where(role=ADMIN, is_disabled=0)) < 2:
-            raise UsageError("make a second administrator first: nobody could agree")
+            raise UsageError(
+                "make a second administrator first: nobody could agree", code="needs-second-admin"
+            )
         self._file.set_setting(_SETTING, "yes" if is_required else "")
         self._audit.note(
             caller.name,
@@ -107,7 +109,7 @@ class Approvals:
             if not caller.session and not caller.is_present:
                 raise Forbidden("a token cannot agree: somebody who is logged in has to")
             if row.asked_by == caller.name:
-                raise Forbidden("somebody else has to agree")
+                raise Forbidden("somebody else has to agree", code="own-request")
             self._file.approvals.change(
                 request,
                 decided_by=caller.name,

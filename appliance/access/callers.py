@@ -111,7 +111,7 @@ class Caller:
     def require(self, role: str) -> None:
         """Raises Forbidden unless this caller may do what needs `role`."""
         if self.has_initial_password:
-            raise Forbidden("choose a password of your own first")
+            raise Forbidden("choose a password of your own first", code="initial-password")
         if not self.may(role):
             raise Forbidden(f"{self.name} is {self.role}, and this needs {role}")
 

@@ -116,9 +116,11 @@ def _read_key(data: bytes) -> Key:
     try:
         key = load_pem_private_key(data, None)
     except TypeError as error:
-        raise UsageError("the key has a password: take it off first, 'openssl pkey'") from error
+        raise UsageError(
+            "the key has a password: take it off first, 'openssl pkey'", code="key-has-password"
+        ) from error
     except ValueError as error:
-        raise UsageError("this is no private key in PEM") from error
+        raise UsageError("this is no private key in PEM", code="no-private-key") from error
     if not isinstance(key, Key):
         raise UsageError("the key is none of RSA, ECDSA and Ed25519")
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size < _RSA_MIN_BITS:
@@ -131,7 +133,9 @@ def _find_leaf(chain: list[x509.Certificate], key: Key) -> x509.Certificate:
     for certificate in chain:
         if _public_bytes(certificate.public_key()) == wanted:
             return certificate
-    raise UsageError("the key does not belong to the certificate: upload the pair")
+    raise UsageError(
+        "the key does not belong to the certificate: upload the pair", code="key-of-another"
+    )
 
 
 def _public_bytes(key: object) -> bytes:
@@ -148,13 +152,18 @@ def _order(leaf: x509.Certificate, chain: list[x509.Certificate]) -> list[x509.C
         issuer = next((one for one in left if is_issued(ordered[-1], one)), None)
         if issuer is None:
             stray = left[0].subject.rfc4514_string()
-            raise UsageError(f"the chain is broken: nothing here was issued by {stray}")
+            raise UsageError(
+                f"the chain is broken: nothing here was issued by {stray}", code="chain-broken"
+            )
         left.remove(issuer)
         ordered.append(issuer)
     last = ordered[-1]
     if len(ordered) == 1 and last.issuer != last.subject:
         issuer_name = last.issuer.rfc4514_string()
-        raise UsageError(f"the certificate of its issuer {issuer_name} is missing: add the chain")
+        raise UsageError(
+            f"the certificate of its issuer {issuer_name} is missing: add the chain",
+            code="chain-incomplete",
+        )
     return ordered
 
 
@@ -169,16 +178,21 @@ def is_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 def _check_leaf(leaf: x509.Certificate, names: Collection[str], now: datetime) -> None:
     if now > leaf.not_valid_after_utc:
-        raise UsageError(f"the certificate expired on {leaf.not_valid_after_utc:%Y-%m-%d}")
+        raise UsageError(
+            f"the certificate expired on {leaf.not_valid_after_utc:%Y-%m-%d}",
+            code="certificate-expired",
+        )
     try:
         purposes = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
         purposes = None
     if purposes is not None and ExtendedKeyUsageOID.SERVER_AUTH not in purposes:
-        raise UsageError("the certificate is not made for servers")
+        raise UsageError("the certificate is not made for servers", code="certificate-not-server")
     offered = names_of(leaf)
     if not offered:
-        raise UsageError("the certificate names no host (subject alternative names)")
+        raise UsageError(
+            "the certificate names no host (subject alternative names)", code="certificate-no-name"
+        )
     if not any(covers(pattern, name) for pattern in offered for name in names):
         raise UsageError(
             f"the certificate is for {', '.join(offered[:5])}, and this box is "

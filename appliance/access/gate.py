@@ -30,7 +30,6 @@ from appliance.base.clock import Clock
 from appliance.catalog.access_file import AccessFile, SessionRow, UserRow
 
 PRESENCE = "presence"
-_WRONG = "the name, the password or the code is wrong"
 _BEARER = "Bearer "
 
 
@@ -217,7 +216,7 @@ class Gate:
         # What is no user's name may be a password in the wrong field: it is not written down.
         who = name if user is not None else ""
         self._refuse(who, action, facts.address, "blocked for a while" if is_blocked else "wrong")
-        return Unauthenticated(_WRONG)
+        return Unauthenticated("the name, the password or the code is wrong", code="wrong-login")
 
     def _refuse(self, who: str, action: str, address: str, why: str) -> None:
         self._audit.note(who, action, outcome=REFUSED, detail=why, address=address)

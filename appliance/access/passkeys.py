@@ -122,7 +122,9 @@ class Passkeys:
                 require_user_verification=True,
             )
         except _MALFORMED as error:
-            raise UsageError("the device's answer does not fit: begin again") from error
+            raise UsageError(
+                "the device's answer does not fit: begin again", code="passkey-misfit"
+            ) from error
         self._tickets.use(asked.ticket)
         row = PasskeyRow(
             bytes_to_base64url(made.credential_id),
@@ -133,7 +135,7 @@ class Passkeys:
             self._clock.now().timestamp(),
         )
         if not self._file.passkeys.add(row):
-            raise UsageError("this passkey is known already")
+            raise UsageError("this passkey is known already", code="passkey-known")
         self._audit.note(user.name, "passkey add", detail=row.label)
         return row
 
@@ -199,7 +201,10 @@ class Passkeys:
     def _name_of(self, host: str) -> str:
         parts = split_host(host)
         if parts is None or not is_host_of_passkeys(parts[0]):
-            raise UsageError("passkeys work by name only: open this page by a name of the box")
+            raise UsageError(
+                "passkeys work by name only: open this page by a name of the box",
+                code="passkey-by-name",
+            )
         return parts[0]
 
     def _challenge(self, user: str, host: str) -> tuple[str, bytes]:

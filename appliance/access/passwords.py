@@ -46,14 +46,21 @@ class Passwords:
         """The hash of a new password of `user`. Raises UsageError if it is too weak."""
         text = unicodedata.normalize("NFKC", password)
         if len(text) < PASSWORD_MIN:
-            raise UsageError(f"the password is too short: at least {PASSWORD_MIN} characters")
+            raise UsageError(
+                f"the password is too short: at least {PASSWORD_MIN} characters",
+                code="password-short",
+            )
         if len(text.encode()) > PASSWORD_MAX_BYTES:
-            raise UsageError(f"the password is longer than {PASSWORD_MAX_BYTES} bytes")
+            raise UsageError(
+                f"the password is longer than {PASSWORD_MAX_BYTES} bytes", code="password-long"
+            )
         bare = text.casefold()
         for easy in (user.casefold(), "holdfast", "password"):
             bare = bare.replace(easy, "")
         if len(set(bare)) < PASSWORD_MIN // 3:
-            raise UsageError("the password is easy to guess: a few random words are better")
+            raise UsageError(
+                "the password is easy to guess: a few random words are better", code="password-easy"
+            )
         with _turn(self._seats, 0.0), _turn(self._turns, _WAIT_S):
             return self._hasher.hash(text)
 

@@ -71,7 +71,10 @@ class SecondFactor:
                 raise UsageError("begin with a new code for the authenticator first")
             step = self._matching_step(row.totp_pending, code)
             if step is None:
-                raise UsageError("the code is wrong: is the time of the phone and the box right?")
+                raise UsageError(
+                    "the code is wrong: is the time of the phone and the box right?",
+                    code="wrong-code",
+                )
             self._file.users.change(
                 user.name, totp_secret=row.totp_pending, totp_pending="", totp_step=step
             )

@@ -103,7 +103,7 @@ class SetupSteps:
         """Go on without a step, durably. Raises UsageError for one that is needed."""
         self._check(name)
         if name in _NEEDED:
-            raise UsageError(f"the step '{name}' cannot be skipped")
+            raise UsageError(f"the step '{name}' cannot be skipped", code="step-needed")
         self._file.set_setting(_SKIPPED, json.dumps(sorted(self._skipped() | {name})))
 
     def reopen(self, name: str) -> None:
@@ -117,7 +117,9 @@ class SetupSteps:
         Raises AccessError if it does not open the store. The text is kept nowhere.
         """
         if not self._proves(text):
-            raise AccessError("this is not the recovery key: compare it with the paper")
+            raise AccessError(
+                "this is not the recovery key: compare it with the paper", code="wrong-recovery-key"
+            )
         self.note_key_proven()
 
     def note_key_proven(self) -> None:
@@ -138,7 +140,8 @@ class SetupSteps:
                 "nobody has shown that the recovery key is at hand",
                 (),
                 "if this box is lost and the key is too, nothing can be restored",
-                "type it once: 'holdfast key check'; if it is lost, 'holdfast key rotate recovery'",
+                "type it once, in the page's Settings or by 'holdfast key check'; if it is lost, "
+                "'holdfast key rotate recovery'",
                 measure=float(max(0, days)),
             )
         ]

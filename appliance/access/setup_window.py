@@ -80,15 +80,18 @@ class SetupWindow:
         """
         self._attempts.check(SETUP, address)
         if self.state == "done":
-            raise Forbidden("this box is set up: log in")
+            raise Forbidden("this box is set up: log in", code="set-up")
         if self.state == "closed":
             raise Forbidden(
-                "the setup window is closed: restart the box, or run 'holdfast setup code' there"
+                "the setup window is closed: restart the box, or run 'holdfast setup code' there",
+                code="setup-closed",
             )
         if not self._codes.use(SETUP, "", code, stays=True):
             self._attempts.fail(SETUP, address)
             self._audit.note("", "setup", outcome=REFUSED, detail="wrong", address=address)
-            raise Unauthenticated("this is not the code that the box shows")
+            raise Unauthenticated(
+                "this is not the code that the box shows", code="wrong-setup-code"
+            )
         self._audit.note(SETUP, "setup", address=address)
         return self._sessions.begin(_NOBODY, address=address, browser=browser)
 
@@ -105,9 +108,9 @@ class SetupWindow:
         self.prove_owner(caller, recovery_key)
         with self._file.transaction():
             if self._accounts.has_admin():
-                raise Forbidden("this box is set up: log in")
+                raise Forbidden("this box is set up: log in", code="set-up")
             if self._file.users.get(name) is not None:
-                raise UsageError(f"there is a user '{name}' already")
+                raise UsageError(f"there is a user '{name}' already", code="user-exists")
             self._accounts.add(name, ADMIN, password)
             self._codes.close(SETUP)
             self._sessions.end_all(_NOBODY)
@@ -128,9 +131,15 @@ class SetupWindow:
                 self._audit.note(caller.name, "setup", detail="recovery key: the log begins anew")
                 return
             self._attempts.fail(SETUP, caller.address)
+            self._refuse(caller, "with a wrong recovery key")
+            raise Forbidden(
+                "this is not the recovery key of this box: compare it with the paper",
+                code="wrong-recovery-key",
+            )
         self._refuse(caller, "without the recovery key")
         raise Forbidden(
-            "this box had an administrator before: its recovery key is needed to make one"
+            "this box had an administrator before: its recovery key is needed to make one",
+            code="needs-recovery-key",
         )
 
     def _refuse(self, caller: Caller, why: str) -> None:

@@ -87,7 +87,7 @@ class Tickets:
         if not is_one or urlsafe_b64encode(body).decode() != ticket:
             raise UsageError("this is no ticket: begin again")
         if until_s <= self._clock.now().timestamp():
-            raise UsageError("that took too long: begin again")
+            raise UsageError("that took too long: begin again", code="too-slow")
         return body
 
     def _secret(self, body: bytes, purpose: str) -> bytes:

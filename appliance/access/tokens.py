@@ -69,7 +69,10 @@ class Tokens:
         Raises UsageError for a wish that makes no sense, or one beyond the owner's own role.
         """
         if not _NAME.fullmatch(name):
-            raise UsageError("a token's name has 1 to 64 letters, digits, spaces, '.', '_' or '-'")
+            raise UsageError(
+                "a token's name has 1 to 64 letters, digits, spaces, '.', '_' or '-'",
+                code="bad-token-name",
+            )
         parse_role(role)
         if (role == AGENT) != (machine is not None):
             raise UsageError("a token of an agent names its machine, and no other does")

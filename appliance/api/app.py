@@ -186,6 +186,5 @@ class _Refused(HoldfastError):
     """A request that is no request."""
 
     def __init__(self, status: int, code: str, text: str) -> None:
-        super().__init__(text)
+        super().__init__(text, code=code)
         self.status = status
-        self.code = code

@@ -137,7 +137,9 @@ class MachineLists:
         for row in await self.all():
             if row["name"] == name:
                 return row
-        raise NotFoundError("there is no such machine: 'holdfast points' lists them")
+        raise NotFoundError(
+            "there is no such machine: 'holdfast points' lists them", code="no-machine"
+        )
 
     async def points(
         self, machine: str, after: str | None, limit: int, since: str | None, until: str | None
@@ -156,7 +158,9 @@ class MachineLists:
         """One point. Raises NotFoundError."""
         found = await asyncio.to_thread(self._listing.point, machine, time)
         if found is None:
-            raise NotFoundError("there is no such point: 'holdfast points' lists what there is")
+            raise NotFoundError(
+                "there is no such point: 'holdfast points' lists what there is", code="no-point"
+            )
         return found
 
 

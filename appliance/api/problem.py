@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 from typing import Any
 
@@ -51,7 +50,7 @@ def describe_error(error: errors.HoldfastError) -> web.Response:
     retry_after_s = getattr(error, "retry_after_s", None)
     return describe(
         status_of(error),
-        getattr(error, "code", "") or _kebab(type(error).__name__),
+        error.code,
         str(error),
         retry_after_s=retry_after_s,
         approval=getattr(error, "approval", None),
@@ -71,8 +70,3 @@ def describe(status: int, code: str, detail: str = "", **more: Any) -> web.Respo
         content_type=CONTENT_TYPE,
         headers=headers,
     )
-
-
-def _kebab(name: str) -> str:
-    """`NeedsCode` -> `needs-code`, `NotFoundError` -> `not-found`."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name.removesuffix("Error")).lower() or "failed"

@@ -39,7 +39,9 @@ class Screen:
                 host, _, port = self.place.rpartition(":")
                 return await asyncio.open_connection(host.strip("[]"), int(port))
         except (OSError, ValueError, TimeoutError) as error:
-            raise HoldfastError("the screen does not answer: does the VM still run?") from error
+            raise HoldfastError(
+                "the screen does not answer: does the VM still run?", code="screen-silent"
+            ) from error
 
 
 class Screens:
@@ -55,7 +57,7 @@ class Screens:
     def _find(self, name: str) -> Screen:
         note = read_vm(find_folder(self._runtime, name))
         if note.guest is None:
-            raise BusyError(f"VM '{name}' does not run: start it first")
+            raise BusyError(f"VM '{name}' does not run: start it first", code="vm-stopped")
         return Screen(note.guest.vnc, note.guest.vnc_password)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -51,6 +52,7 @@ _ERRORS: Mapping[int, type[HoldfastError]] = {
     8: AccessError,
 }
 _GOOD = (0, 3)
+_SAID = re.compile(r"holdfast: \[([a-z0-9-]{1,40})\] (.*)", re.DOTALL)
 Argv = Callable[[Sequence[str]], list[str]]
 
 
@@ -91,7 +93,8 @@ class Workers:
         return {
             "verb": verb.name,
             "exit_code": code,
-            "error": None if code in _GOOD else said,
+            "error": None if code in _GOOD else split_error(said)[1],
+            "error_code": None if code in _GOOD else split_error(said)[0],
             "result": _parse(out) if out else None,
         }
 
@@ -206,7 +209,14 @@ async def _seat(seats: asyncio.Semaphore) -> AsyncIterator[None]:
 
 def error_of(code: int, said: str) -> HoldfastError:
     """The error that a command ended with, out of its exit code and its last words."""
-    return _ERRORS.get(code, HoldfastError)(said.removeprefix("holdfast: ") or f"exit code {code}")
+    name, text = split_error(said)
+    return _ERRORS.get(code, HoldfastError)(text or f"exit code {code}", code=name or "")
+
+
+def split_error(said: str) -> tuple[str | None, str]:
+    """The code and the line of an error, as the console writes both for programs."""
+    found = _SAID.fullmatch(said)
+    return (found[1], found[2]) if found else (None, said.removeprefix("holdfast: "))
 
 
 def _parse(out: bytes) -> dict[str, Any]:

@@ -10,17 +10,34 @@
     +-- Cancelled            exit 130 or 143, by signal
 
 Exit 0 is success and exit 3 is success with named gaps; neither is an error.
-Messages are one line, name the thing, and end with the way out where there is one.
+Messages are one line, name the thing, and end with the way out where there is one. Beside the line
+an error has a code, which never changes and is what pages know it by: that of its class, or a
+closer one that whoever raises it gives.
 Low rows raise; only the command line turns an error into an exit code (`appliance.cli.exit_codes`).
 """
 
 from __future__ import annotations
 
+import re
 import signal
 
 
 class HoldfastError(Exception):
-    """Something failed. The text is one line meant for a person."""
+    """Something failed. The text is one line meant for a person, `code` a word for programs."""
+
+    def __init__(self, text: str = "", *, code: str = "") -> None:
+        super().__init__(text)
+        self.code = code or code_of(type(self))
+
+
+def code_of(kind: type[HoldfastError]) -> str:
+    """The code of a class.
+
+    >>> code_of(NotFoundError), code_of(HoldfastError)
+    ('not-found', 'failed')
+    """
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__.strip("_").removesuffix("Error"))
+    return "failed" if kind is HoldfastError else name.lower()
 
 
 class UsageError(HoldfastError):

@@ -27,6 +27,7 @@ RESOURCES: tuple[Resource, ...] = get_args(Resource)
 class Snapshot:
     """Where an operation stands. `total` is None while nobody knows it.
 
+    `phase` is one of the few that the program names, `about` what it is about: a point, a VM.
     `spent_ns` is the time that its threads together spent on each resource since it began.
     """
 
@@ -36,6 +37,12 @@ class Snapshot:
     unit: Unit
     elapsed_s: float
     spent_ns: Mapping[Resource, int] = field(default_factory=dict)
+    about: str = ""
+
+    @property
+    def title(self) -> str:
+        """The phase with what it is about, for people."""
+        return f"{self.phase} {self.about}".rstrip()
 
     @property
     def rate_per_s(self) -> float:
@@ -68,7 +75,7 @@ class Progress:
     def __init__(self, listener: Callable[[Snapshot], None] | None = None) -> None:
         self._listener = listener
         self._lock = threading.Lock()
-        self._phase = ""
+        self._phase = self._about = ""
         self._done = 0
         self._total: int | None = None
         self._unit: Unit = "bytes"
@@ -76,11 +83,17 @@ class Progress:
         self._cancelled_by: int | None = None
         self._spent_ns: dict[Resource, int] = {}
 
-    def phase(self, name: str, total: int | None = None, unit: Unit = "bytes") -> None:
-        """Begin phase `name`. Raises Cancelled if asked to stop."""
+    def phase(
+        self, name: str, total: int | None = None, unit: Unit = "bytes", *, about: str = ""
+    ) -> None:
+        """Begin phase `name`. Raises Cancelled if asked to stop.
+
+        `name` is a constant of the program: pages know it in other languages, and a test holds
+        both together. What differs from one to the next is `about`.
+        """
         self.check()
         with self._lock:
-            self._phase, self._total, self._unit = name, total, unit
+            self._phase, self._about, self._total, self._unit = name, about, total, unit
             self._done, self._began_s = 0, time.monotonic()
         self._tell()
 
@@ -119,7 +132,10 @@ class Progress:
         with self._lock:
             elapsed_s = time.monotonic() - self._began_s
             spent_ns = dict(self._spent_ns)
-            return Snapshot(self._phase, self._done, self._total, self._unit, elapsed_s, spent_ns)
+            return Snapshot(
+                *(self._phase, self._done, self._total, self._unit, elapsed_s, spent_ns),
+                about=self._about,
+            )
 
     def _tell(self) -> None:
         if self._listener is not None:

@@ -204,7 +204,7 @@ class ZipStream:
         elif node.is_file:
             self._add_content(info, entry, node)
         else:
-            raise UsageError(f"is a {node.kind}, which has no place in a zip")
+            raise UsageError(f"is a {node.kind}, which has no place in a zip", code="not-in-zip")
         return node.size_bytes if node.is_file else 0
 
     def _add_content(self, info: zipfile.ZipInfo, entry: Entry, node: Node) -> None:

@@ -140,11 +140,17 @@ class Tree:
             for volume in self.volumes:
                 if volume.name == parts[0].removeprefix(SIGN):
                     if not volume.is_open:
-                        raise NotFoundError(f"/{parts[0]} cannot be looked into: {volume.obstacle}")
+                        raise NotFoundError(
+                            f"/{parts[0]} cannot be looked into: {volume.obstacle}",
+                            code="no-filesystem",
+                        )
                     return volume, f"/{parts[0]}", "/".join(parts[1:])
         if self.root is None:
             known = ", ".join(f"{volume.name}: {volume.obstacle}" for volume in self.volumes)
-            raise NotFoundError(f"there is no filesystem that can be read ({known or 'no disks'})")
+            raise NotFoundError(
+                f"there is no filesystem that can be read ({known or 'no disks'})",
+                code="no-filesystem",
+            )
         return self.root, "", "/".join(parts)
 
     def list(self, entry: Entry, *, is_brief: bool = False) -> Iterator[Entry]:

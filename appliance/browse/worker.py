@@ -142,7 +142,10 @@ class Worker:
     def _filesystem(self, volume: int) -> Filesystem:
         filesystem = self._found[volume].filesystem
         if filesystem is None:
-            raise NotFoundError(f"{self._found[volume].name} has no filesystem that can be read")
+            raise NotFoundError(
+                f"{self._found[volume].name} has no filesystem that can be read",
+                code="no-filesystem",
+            )
         return filesystem
 
     def _located(self, volume: int, extents: list[Any]) -> list[list[int]]:
@@ -206,10 +209,12 @@ def _resolve(filesystem: Filesystem, path: bytes, is_followed: bool) -> tuple[in
                 numbers.pop()
             continue
         if not filesystem.node(numbers[-1]).is_directory:
-            raise NotFoundError(f"/{text_of(b'/'.join(names))} is no directory")
+            raise NotFoundError(f"/{text_of(b'/'.join(names))} is no directory", code="no-file")
         number = find_entry(filesystem, numbers[-1], part)
         if number is None:
-            raise NotFoundError(f"there is no /{text_of(b'/'.join([*names, part]))}")
+            raise NotFoundError(
+                f"there is no /{text_of(b'/'.join([*names, part]))}", code="no-file"
+            )
         if filesystem.node(number).is_link and (waiting or is_followed):
             links += 1
             if links > _LINKS_MAX:

@@ -50,7 +50,8 @@ create table if not exists jobs (
     error text,
     progress text,
     retry_of integer,
-    retried_as integer
+    retried_as integer,
+    error_code text
 );
 create index if not exists jobs_state on jobs (state);
 create index if not exists jobs_verb_state on jobs (verb, state);
@@ -71,7 +72,7 @@ create table if not exists log_lines (
 _COLUMNS = (
     "id, verb, arguments, machine, state, priority, asked_by, asked_at, directory, attempt,"
     " is_cancelled, is_resumable, started_at, ended_at, exit_code, error, progress,"
-    " retry_of, retried_as"
+    " retry_of, retried_as, error_code"
 )
 
 
@@ -82,6 +83,7 @@ class JobProgress:
     Attributes:
         eta_s: seconds until the phase ends, if that can be told.
         bottleneck: per cent of its time that went into `source`, `cpu`, `disk` and `line`.
+        about: what the phase is about, such as a point.
     """
 
     phase: str = ""
@@ -91,6 +93,7 @@ class JobProgress:
     rate_per_s: float = 0.0
     eta_s: float | None = None
     bottleneck: Mapping[str, int] | None = None
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ class Job:
         attempt: 1, and one more each time that it was begun again after an interruption.
         is_cancelled: somebody asked it to stop.
         is_resumable: it was interrupted, and is to be begun again.
+        error_code: what kind of error it was; None where nobody could tell.
         result: what the verb gave as JSON.
         shown: what it gave as text.
     """
@@ -125,6 +129,7 @@ class Job:
     progress: JobProgress = field(default_factory=JobProgress)
     retry_of: int | None = None
     retried_as: int | None = None
+    error_code: str | None = None
     result: Any = None
     shown: str | None = None
 
@@ -155,6 +160,7 @@ class Ending:
     shown: str = ""
     is_resumable: bool = False
     lines: Sequence[tuple[int, str]] = ()
+    error_code: str | None = None
 
 
 class JobTable:
@@ -191,6 +197,7 @@ class JobTable:
             )
         try:
             connection.executescript(f"{_SCHEMA} pragma user_version = {_SCHEMA_VERSION};")
+            _add_column(connection)
         except sqlite3.DatabaseError:
             connection.close()
             raise
@@ -273,10 +280,11 @@ class JobTable:
         def work(database: sqlite3.Connection) -> Job:
             database.execute(
                 "update jobs set state = ?, ended_at = ?, exit_code = ?, error = ?, progress = ?,"
-                " is_resumable = ? where id = ?",
+                " is_resumable = ?, error_code = ? where id = ?",
                 (
                     *(ending.state, ending.at, ending.exit_code, ending.error),
-                    *(json.dumps(vars(ending.progress)), ending.is_resumable, job_id),
+                    *(json.dumps(vars(ending.progress)), ending.is_resumable),
+                    *(ending.error_code, job_id),
                 ),
             )
             database.execute(
@@ -396,6 +404,12 @@ class JobTable:
     def _read(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
         with self._read_lock, _named_errors(self._path):
             return work(self._reader)
+
+
+def _add_column(database: sqlite3.Connection) -> None:
+    """What earlier versions did not keep. They read a table that has it all the same."""
+    if "error_code" not in {row["name"] for row in database.execute("pragma table_info(jobs)")}:
+        database.execute("alter table jobs add column error_code text")
 
 
 def _same(known: Job, asked: Job) -> Job:

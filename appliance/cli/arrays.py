@@ -91,7 +91,7 @@ def wait_for(session: Session, tree: KernelTree, name: str) -> None:
         if activity is not None:
             if activity.action != phase:
                 phase, permille = activity.action, 0
-                progress.phase(f"{name}: {phase}", 1000, "items")
+                progress.phase("working on the array", 1000, "items", about=f"{name}: {phase}")
             done = round(activity.done * 1000)
             progress.advance(max(done - permille, 0))
             permille = max(done, permille)

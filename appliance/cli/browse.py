@@ -52,7 +52,7 @@ def ls(session: Session, options: argparse.Namespace) -> int:
         troubles: list[Entry] = []
         assert found.node is not None
         if found.node.is_directory and not options.directory:
-            session.console.progress.phase(f"listing {printable(path)}", unit="items")
+            session.console.progress.phase("listing", unit="items", about=printable(path))
             entries = []
             for entry in islice(tree.list(found), options.limit):
                 (entries if entry.name else troubles).append(entry)
@@ -128,7 +128,7 @@ def cat(session: Session, options: argparse.Namespace) -> int:
         if not entry.node.is_file:
             raise UsageError(f"{path} is a {entry.node.kind}, not a file")
         sys.stdout.flush()
-        session.console.progress.phase(f"reading {printable(path)}", total=entry.node.size_bytes)
+        session.console.progress.phase("reading", entry.node.size_bytes, about=printable(path))
         stream_content(tree, entry, sys.stdout.fileno(), session.console.progress.advance)
     return DONE
 

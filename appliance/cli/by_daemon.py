@@ -132,7 +132,10 @@ class _Following:
             rate = job["rate_per_s"]
             elapsed_s = job["done"] / rate if rate else 0.0
             self._console.show(
-                Snapshot(job["phase"], job["done"], job["total"], job["unit"], elapsed_s)
+                Snapshot(
+                    *(job["phase"], job["done"], job["total"], job["unit"], elapsed_s),
+                    about=job["about"],
+                )
             )
 
     def _pass_on_cancellation(self) -> None:

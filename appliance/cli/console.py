@@ -74,10 +74,12 @@ class Console:
             text = self._reporter.note(text)
         print(text, file=sys.stderr, flush=True)
 
-    def fail(self, error: str) -> None:
-        """Why the command ends without having done what it should."""
+    def fail(self, error: str, code: str) -> None:
+        """Why the command ends without having done what it should; programs get the code too."""
         if self._reporter is not None:
-            self._reporter.fail(error)
+            self._reporter.fail(error, code)
+        elif self.is_json:
+            error = f"[{code}] {error}"
         self.note(f"holdfast: {error}")
 
     def note_bottleneck(self) -> None:
@@ -105,15 +107,15 @@ class Console:
 
     def _show_alone(self, snapshot: Snapshot) -> None:
         now_s = self._clock.monotonic_s()
-        is_new = snapshot.phase != self._phase
+        is_new = snapshot.title != self._phase
         every_s = _REDRAW_S if sys.stderr.isatty() else _LINE_EVERY_S
         if not is_new and now_s - self._drawn_s < every_s:
             return
         if is_new and not sys.stderr.isatty():
             # The first line of a phase comes only if the phase takes long.
-            self._phase, self._drawn_s = snapshot.phase, now_s
+            self._phase, self._drawn_s = snapshot.title, now_s
             return
-        self._phase, self._drawn_s = snapshot.phase, now_s
+        self._phase, self._drawn_s = snapshot.title, now_s
         if sys.stderr.isatty():
             self._draw(snapshot, is_new=is_new)
         else:
@@ -134,7 +136,7 @@ def _make_bar(snapshot: Snapshot) -> tqdm[Never]:
 
     is_bytes = snapshot.unit == "bytes"
     return tqdm(
-        desc=snapshot.phase,
+        desc=snapshot.title,
         total=snapshot.total,
         unit="B" if is_bytes else "",
         unit_scale=is_bytes,
@@ -154,7 +156,7 @@ def describe(snapshot: Snapshot) -> str:
     """A progress line for logs."""
     if snapshot.unit == "items":
         total = f" of {snapshot.total}" if snapshot.total else ""
-        return f"{snapshot.phase}: {snapshot.done}{total}, {duration(snapshot.elapsed_s)}"
+        return f"{snapshot.title}: {snapshot.done}{total}, {duration(snapshot.elapsed_s)}"
     total = f" of {size(snapshot.total)}" if snapshot.total else ""
     rate = size(snapshot.rate_per_s)
-    return f"{snapshot.phase}: {size(snapshot.done)}{total}, {rate}/s"
+    return f"{snapshot.title}: {size(snapshot.done)}{total}, {rate}/s"

@@ -21,7 +21,9 @@ def export(session: Session, options: argparse.Namespace) -> int:
     if image_format not in FORMATS:
         raise UsageError(f"which format? say --format, one of {', '.join(FORMATS)}")
     if target.resolve().is_relative_to(session.state.resolve()):
-        raise UsageError(f"{target} lies in the state directory: choose a target elsewhere")
+        raise UsageError(
+            f"{target} lies in the state directory: choose a target elsewhere", code="target-inside"
+        )
     store, console = session.store, session.console
     name = store.points.resolve(options.point)
     with store.lease("reader") as lease:

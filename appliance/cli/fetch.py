@@ -29,7 +29,9 @@ def get(session: Session, options: argparse.Namespace) -> int:
         return _stream(session, options, name)
     target = Path(options.target).absolute()
     if target.resolve().is_relative_to(session.state.resolve()):
-        raise UsageError(f"{target} lies in the state directory: choose a target elsewhere")
+        raise UsageError(
+            f"{target} lies in the state directory: choose a target elsewhere", code="target-inside"
+        )
     console = session.console
     with open_tree(session, name) as tree, Folder.open(target) as folder:
         fetch = Fetch(

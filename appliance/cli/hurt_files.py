@@ -22,7 +22,7 @@ def name_files(session: Session, hurts: Iterable[Hurt]) -> dict[str, Owners]:
     found: dict[str, Owners] = {}
     newest = sorted(hurts, key=lambda hurt: hurt.point.time, reverse=True)[:_POINTS_MAX]
     for hurt in newest:
-        session.console.progress.phase(f"looking for files of {hurt.point}")
+        session.console.progress.phase("looking for files of", about=str(hurt.point))
         try:
             with open_tree(session, hurt.point) as tree:
                 owners = find_owners(tree, hurt.ranges, entries_max=_ENTRIES_MAX)

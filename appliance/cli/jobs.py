@@ -93,7 +93,7 @@ def _line(job: dict[str, Any]) -> str:
 def _standing(job: dict[str, Any]) -> str:
     show = size if job["unit"] == "bytes" else str
     total = f" of {show(job['total'])}" if job["total"] else ""
-    return f"{job['phase']}, {show(job['done'])}{total}"
+    return f"{job['phase']} {job['about']}".rstrip() + f", {show(job['done'])}{total}"
 
 
 def _show(session: Session, options: argparse.Namespace, ask: Ask) -> None:

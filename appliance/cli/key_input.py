@@ -23,7 +23,7 @@ def read_recovery_key(paths: Sequence[Path]) -> bytes:
     if len(texts) == 1 and not is_share(texts[0]):
         return parse_recovery_key(texts[0])
     if len(texts) == 1:
-        raise UsageError(f"{paths[0]} is one share of a recovery key: give two")
+        raise UsageError(f"{paths[0]} is one share of a recovery key: give two", code="one-share")
     if len(texts) > 2:
         raise UsageError("give one recovery key, or two shares of it")
     return join_shares(*(_parse_share(path, text) for path, text in zip(paths, texts, strict=True)))
@@ -33,7 +33,7 @@ def _parse_share(path: Path, text: str) -> KeyShare:
     try:
         return parse_share(text)
     except HoldfastError as error:
-        raise type(error)(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}", code=error.code) from None
 
 
 def type_recovery_key(console: Console) -> bytes:

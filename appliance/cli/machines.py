@@ -119,7 +119,9 @@ def _show(session: Session, name: str) -> int:
         newest = NewestPoints(session.store, catalog)
         row = _row(session, book, newest, name, _read_answers(session))
     if not row["points"] and book.find(name) is None:
-        raise NotFoundError(f"there is no machine {name}: 'holdfast machines list' lists them")
+        raise NotFoundError(
+            f"there is no machine {name}: 'holdfast machines list' lists them", code="no-machine"
+        )
     kept = session.store.points.policies.of(name)
     value = policy_json(session, name, kept, book.of(name))
     sources = "; ".join(row["sources"]) or "none: somebody else backs it up"
@@ -137,7 +139,10 @@ def _add(session: Session, name: str, options: argparse.Namespace) -> int:
     book, now = open_book(session), session.clock.now()
     before = book.find(name)
     if before is not None and before.state == "retired":
-        raise UsageError(f"{name} is retired: 'holdfast machines resume' brings it back first")
+        raise UsageError(
+            f"{name} is retired: 'holdfast machines resume' brings it back first",
+            code="machine-retired",
+        )
     record = MachineRecord(
         machine=name,
         state="active" if before is None else before.state,
@@ -180,7 +185,9 @@ def _rename(session: Session, name: str, new: str) -> int:
 
 def _require(session: Session, book: Book, name: str) -> None:
     if book.find(name) is None and not session.store.points.all_files(name):
-        raise NotFoundError(f"there is no machine {name}: 'holdfast machines list' lists them")
+        raise NotFoundError(
+            f"there is no machine {name}: 'holdfast machines list' lists them", code="no-machine"
+        )
 
 
 def _set_state(session: Session, name: str, action: str) -> int:

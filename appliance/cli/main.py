@@ -67,7 +67,7 @@ def _main(arguments: Sequence[str] | None, reporter: Reporter | None) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except HoldfastError as error:
-        console.fail(printable(str(error)))
+        console.fail(printable(str(error)), error.code)
         return exit_code(error)
     except Exception as error:
         if os.environ.get("HOLDFAST_DEBUG"):
@@ -75,7 +75,8 @@ def _main(arguments: Sequence[str] | None, reporter: Reporter | None) -> int:
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         console.fail(
             f"unexpected failure, please report it ({printable(what)}); "
-            "HOLDFAST_DEBUG=1 shows where"
+            "HOLDFAST_DEBUG=1 shows where",
+            "unexpected",
         )
         return FAILED
 

@@ -66,7 +66,7 @@ def nbd(session: Session, options: argparse.Namespace) -> int:
             value = {"point": str(name), "addresses": addresses}
             console.result(value, "\n".join(addresses))
             console.note(f"{name} is served, read-only, until Ctrl-C")
-            console.progress.phase(f"serving {name}")
+            console.progress.phase("serving", about=str(name))
             try:
                 NbdServer(disks, tls).serve(listener, console.progress)
             except Cancelled:

@@ -73,7 +73,8 @@ def _take_remembered(session: Session, options: argparse.Namespace) -> None:
     if record is None or not record.sources:
         name = printable(options.machine)
         raise UsageError(
-            f"{name} has no sources: name them, or 'holdfast machines add {name} SOURCE...' once"
+            f"{name} has no sources: name them, or 'holdfast machines add {name} SOURCE...' once",
+            code="no-sources",
         )
     options.sources = [Path(source) for source in record.sources]
     options.allow_inconsistent = options.allow_inconsistent or record.allow_inconsistent

@@ -63,4 +63,6 @@ def restore(session: Session, options: argparse.Namespace) -> int:
 
 def _refuse_own_state(path: Path, state: Path) -> None:
     if path.resolve().is_relative_to(state.resolve()):
-        raise UsageError(f"{path} lies in the state directory: choose a target elsewhere")
+        raise UsageError(
+            f"{path} lies in the state directory: choose a target elsewhere", code="target-inside"
+        )

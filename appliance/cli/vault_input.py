@@ -24,6 +24,7 @@ def find_credentials(address: Address, path: Path | None) -> Credentials | None:
     if found is None:
         raise UsageError(
             "an s3:// vault needs credentials: give --credentials-file F, or set "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            code="needs-credentials",
         )
     return found

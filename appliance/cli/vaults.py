@@ -91,7 +91,9 @@ async def add_vault(
     """Make a vault of `address` and keep it; durable on return, and nothing is kept on failure."""
     registry = Registry(session.store)
     if check_vault_name(name) in registry.names():
-        raise UsageError(f"there is a vault '{name}' already: choose another --name")
+        raise UsageError(
+            f"there is a vault '{name}' already: choose another --name", code="vault-exists"
+        )
     registry.remove(name)  # what a killed attempt left
     registry.put(VaultSettings(name, str(address), bytes(VAULT_ID_BYTES), lock_days))
     try:
@@ -112,7 +114,10 @@ async def _begin(connection: Connection, *, is_taking_over: bool) -> VaultSettin
     if connection.settings.lock_days:
         verdict = await probe_lock(connection.bucket)
         if not verdict.holds:
-            raise UsageError(f"locks do not hold here, so --lock is refused: {verdict.reason}")
+            raise UsageError(
+                f"locks do not hold here, so --lock is refused: {verdict.reason}",
+                code="lock-does-not-hold",
+            )
         connection.ledger.set_note("lock_proof", format_time(connection.now()))
     try:
         contents = await connection.open()

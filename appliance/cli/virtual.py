@@ -144,7 +144,7 @@ def _resume_vms(session: Session, options: argparse.Namespace) -> int:
     wanted = [vm.name for vm in listed if vm.state == "stopped" and vm.is_wanted]
     resumed, failed = [], []
     for name in wanted if options.name is None else [options.name]:
-        console.progress.phase(f"resuming {name}")
+        console.progress.phase("resuming", about=name)
         try:
             booting.resume(runtime, name, serve_argv(session), console.progress)
         except Cancelled:
@@ -171,7 +171,7 @@ def stop(session: Session, options: argparse.Namespace) -> int:
     """End a VM; what it wrote is kept unless it is discarded."""
     if options.grace < 0:
         raise UsageError("--grace is in seconds and not less than 0")
-    session.console.progress.phase(f"stopping {options.name}")
+    session.console.progress.phase("stopping", about=options.name)
     stopped = machines.stop(
         Runtime(session.state), options.name, discard=options.discard, grace_s=options.grace
     )
@@ -214,7 +214,8 @@ def refuse_if_booted(session: Session, name: PointName) -> None:
     using = machines.vms_using(Runtime(session.state), str(name))
     if using:
         raise BusyError(
-            f"{name} is needed by VM '{using[0]}': 'holdfast stop {using[0]} --discard' first"
+            f"{name} is needed by VM '{using[0]}': 'holdfast stop {using[0]} --discard' first",
+            code="point-in-use",
         )
 
 

@@ -43,7 +43,7 @@ def back_up_vm(session: Session, name: str, machine: str | None) -> tuple[Backup
             stack.enter_context(lock_vm(runtime, name))
         own = parse_machine_name(machine or PointName.parse(note.point).machine)
         lease = stack.enter_context(writer_lease(session.store.layout))
-        session.console.progress.phase("holding the VM's disks")
+        session.console.progress.phase("holding the disks")
         moment = stack.enter_context(moment_of(folder, note, serve_argv(session)))
         result = _back_up(session, lease, note, moment, own)
         stack.close()

@@ -38,7 +38,8 @@ def check_room(plan: Plan, free_mib: int) -> None:
     if needed > free_mib:
         raise HoldfastError(
             f"{size(max(free_mib, 0) << 20)} of memory are free for VMs and plan '{plan.name}' "
-            f"needs {size(needed << 20)}: give its machines a smaller memory_mib, or stop a VM"
+            f"needs {size(needed << 20)}: give its machines a smaller memory_mib, or stop a VM",
+            code="no-memory",
         )
 
 

@@ -130,7 +130,7 @@ class Failovers:
     def _go_on(
         self, note: FailoverNote, hands: Hands, journal: Journal, progress: Progress
     ) -> FailoverNote:
-        progress.phase(f"failover {note.id}", len(note.steps), "items")
+        progress.phase("failover", len(note.steps), "items", about=note.id)
         for number, step in enumerate(note.steps):
             progress.advance(1)
             if step.is_done:

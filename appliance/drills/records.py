@@ -74,7 +74,9 @@ class DrillRecords:
             )
         data = self._records.read(_place(drill))
         if data is None:
-            raise NotFoundError(f"there is no drill {drill}: 'holdfast drill list' lists them")
+            raise NotFoundError(
+                f"there is no drill {drill}: 'holdfast drill list' lists them", code="no-drill"
+            )
         record = decode_drill(data)
         if record.id != drill:
             raise IntegrityError(f"drill {drill}: its record is that of another drill")

@@ -99,7 +99,7 @@ class _Drill:
     def run(self) -> None:
         """Recover all groups; leaves no VM, also when cancelled."""
         self.journal.say(f"drill {self.folder.name} of plan '{self.plan.name}' begins")
-        self.progress.phase(f"drill of {self.plan.name}", len(self.plan.machines), "items")
+        self.progress.phase("drill of", len(self.plan.machines), "items", about=self.plan.name)
         groups = list(self.plan.groups())
         try:
             for place, group in enumerate(groups):

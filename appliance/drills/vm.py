@@ -41,8 +41,10 @@ class _Relay(Progress):
         self._parent = parent
         self._began = began
 
-    def phase(self, name: str, total: int | None = None, unit: Unit = "bytes") -> None:
-        super().phase(name, total, unit)
+    def phase(
+        self, name: str, total: int | None = None, unit: Unit = "bytes", *, about: str = ""
+    ) -> None:
+        super().phase(name, total, unit, about=about)
         self._began(name)
 
     def check(self) -> None:
@@ -79,7 +81,7 @@ class Vm:
     def _guest(self) -> Guest:
         guest = read_vm(self.folder).guest
         if guest is None:
-            raise HoldfastError(f"VM '{self.name}' does not run")
+            raise HoldfastError(f"VM '{self.name}' does not run", code="vm-stopped")
         return guest
 
     def start(self, point: str, hardware: HardwareChoice, progress: Progress) -> Started:

@@ -41,7 +41,10 @@ def parse_machine_name(text: str) -> str:
         or not _is_alphanumeric(name[0])
         or name.endswith(" ")
     ):
-        raise UsageError(f"machine name '{_shown(text)}' is not allowed: a name is {_RULE}")
+        raise UsageError(
+            f"machine name '{_shown(text)}' is not allowed: a name is {_RULE}",
+            code="bad-machine-name",
+        )
     return name
 
 

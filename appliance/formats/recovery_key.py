@@ -109,12 +109,16 @@ def _parse_base32(text: str) -> bytes:
     compact = _compact(text)
     if _BASE32.fullmatch(compact) is None:
         raise UsageError(
-            f"not a recovery key: it has {WORDS} words, or 'base32:' and 56 characters A-Z and 2-7"
+            f"not a recovery key: it has {WORDS} words, or 'base32:' and 56 characters A-Z and 2-7",
+            code="no-recovery-key",
         )
     whole = base64.b32decode(compact)
     key, check = whole[:KEY_BYTES], whole[KEY_BYTES:]
     if not hmac.compare_digest(check, _check_bytes(key)):
-        raise AccessError("the recovery key's checksum does not match: compare it with the paper")
+        raise AccessError(
+            "the recovery key's checksum does not match: compare it with the paper",
+            code="recovery-key-mistyped",
+        )
     return key
 
 
@@ -123,12 +127,15 @@ def _parse_rows(lines: list[str]) -> bytes:
     for line in lines:
         words += _parse_row(line.split(), len(words))
     if len(words) != WORDS:
-        raise UsageError(f"a recovery key has {WORDS} words, this has {len(words)}")
+        raise UsageError(
+            f"a recovery key has {WORDS} words, this has {len(words)}", code="recovery-key-mistyped"
+        )
     try:
         return bytes(_dictionary().to_entropy(words))
     except (ValueError, LookupError):
         raise AccessError(
-            "the words of the recovery key do not belong together: compare them with the paper"
+            "the words of the recovery key do not belong together: compare them with the paper",
+            code="recovery-key-mistyped",
         ) from None
 
 
@@ -138,17 +145,23 @@ def _parse_row(tokens: list[str], words_before: int) -> list[str]:
     number = tokens.pop(0).rstrip(".:)") if tokens[0][0].isdigit() else None
     digits = tokens.pop() if tokens and tokens[-1].isdigit() else None
     if number is not None and number != str(row):
-        raise UsageError(f"row {row} of the recovery key is missing: found '{printable(number)}'")
+        raise UsageError(
+            f"row {row} of the recovery key is missing: found '{printable(number)}'",
+            code="recovery-key-mistyped",
+        )
     for place, word in enumerate(tokens, words_before):
         if word not in _known_words():
             raise UsageError(
                 f"row {place // WORDS_IN_ROW + 1}: '{printable(word[:40])}' is not a word of "
-                f"recovery keys{_suggest_words(word[:40])}"
+                f"recovery keys{_suggest_words(word[:40])}",
+                code="recovery-key-mistyped",
             )
     if (number or digits) and len(tokens) != WORDS_IN_ROW:
-        raise UsageError(f"row {row}: {len(tokens)} words, not {WORDS_IN_ROW}")
+        raise UsageError(
+            f"row {row}: {len(tokens)} words, not {WORDS_IN_ROW}", code="recovery-key-mistyped"
+        )
     if digits is not None and digits != f"{_check_digits(tokens):02}":
-        raise AccessError(f"row {row}: check digits do not match")
+        raise AccessError(f"row {row}: check digits do not match", code="recovery-key-mistyped")
     return tokens
 
 

@@ -84,7 +84,7 @@ class Plan:
         if self.refusals:
             raise UsageError(self.refusals[0])
         for step in self.steps:
-            progress.phase(step.text, None, "items")
+            progress.phase("carrying out", None, "items", about=step.text)
             if step.file is not None:
                 with named_os_errors(step.file):
                     step.file.write_text(step.value)

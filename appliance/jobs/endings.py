@@ -43,10 +43,12 @@ def judge(
             return judge_interrupted(job, verb, lines=lines, at=at)
         state = "cancelled"
     result, shown, error = outcome.result, outcome.shown, outcome.error
+    error_code = outcome.error_code
     if verb.private and result is not None:
         result, shown = json.dumps(_without(json.loads(result), verb.private)), ""
     if result is not None and len(result) > RESULT_MAX_BYTES:
         result, error = None, error or "its result is too long to be kept"
+        error_code = error_code or "result-too-long"
     if state == "failed" and error is None:
         error = _last(lines)
     return Ending(
@@ -58,6 +60,7 @@ def judge(
         result=result,
         shown=shown,
         lines=_kept(lines),
+        error_code=error_code if state != "cancelled" else None,
     )
 
 
@@ -75,26 +78,33 @@ def _judge_dead(
         return Ending("cancelled", at, exit_code, None, job.progress, lines=_kept(lines))
     if code is None or is_stopping:
         return judge_interrupted(job, verb, lines=lines, at=at)
+    error_code = None
     if code < 0:
-        why = f"its process was ended by signal {signal.Signals(-code).name}"
+        why, error_code = f"its process was ended by signal {signal.Signals(-code).name}", "killed"
         if -code == signal.SIGKILL:
             why += ": out of memory? 'holdfast health' and the kernel's log may tell"
     else:
         why = _last(lines) or f"its process ended with {code}"
-    return Ending("failed", at, exit_code, why, job.progress, lines=_kept(lines))
+    return Ending(
+        *("failed", at, exit_code, why, job.progress), lines=_kept(lines), error_code=error_code
+    )
 
 
 def judge_interrupted(job: Job, verb: Verb, *, lines: Sequence[LogLine], at: str) -> Ending:
     """The end of a job whose worker, or the whole box, went down in the middle of it."""
     state: State = "cancelled" if job.is_cancelled else "interrupted"
     is_resumable = state == "interrupted" and verb.is_repeatable and job.attempt < RESUMED_MAX
-    error = None
+    error = error_code = None
     if state == "interrupted" and not is_resumable:
+        error_code = "interrupted-often" if verb.is_repeatable else "interrupted"
         error = f"was interrupted: 'holdfast jobs retry {job.id}' does it again"
         if verb.is_repeatable:
             error = f"was interrupted {job.attempt} times in a row: see its log, then {error}"
     return Ending(
-        state, at, None, error, job.progress, is_resumable=is_resumable, lines=_kept(lines)
+        *(state, at, None, error, job.progress),
+        is_resumable=is_resumable,
+        lines=_kept(lines),
+        error_code=error_code,
     )
 
 

@@ -188,9 +188,13 @@ class Jobs:
 
     def _check_open(self) -> None:
         if not self._is_open:
-            raise BusyError("the daemon is stopping: ask again when it has started")
+            raise BusyError(
+                "the daemon is stopping: ask again when it has started", code="stopping"
+            )
         if len(self._queue) >= QUEUE_MAX:
-            raise BusyError(f"{QUEUE_MAX} jobs wait already: 'holdfast jobs list' shows them")
+            raise BusyError(
+                f"{QUEUE_MAX} jobs wait already: 'holdfast jobs list' shows them", code="queue-full"
+            )
 
     def _enter(self, job: Job) -> Job:
         if job.state == "queued" and job.id not in self._runs:
@@ -204,7 +208,9 @@ class Jobs:
         """One job with its result. Raises NotFoundError."""
         job = await self._read(self._table.find, job_id)
         if job is None:
-            raise NotFoundError(f"job {job_id}: there is none: 'holdfast jobs list' lists them")
+            raise NotFoundError(
+                f"job {job_id}: there is none: 'holdfast jobs list' lists them", code="no-job"
+            )
         return self._live(job)
 
     async def list(
@@ -256,7 +262,7 @@ class Jobs:
         """Ask a job to stop. Raises NotFoundError, UsageError if it is over."""
         job = await self.get(job_id)
         if job.has_ended:
-            raise UsageError(f"job {job_id} is over: {job.state}")
+            raise UsageError(f"job {job_id} is over: {job.state}", code="job-over")
         job = await self._write(self._table.ask_to_stop, job_id)
         run = self._runs.get(job_id)
         if run is None:
@@ -284,12 +290,14 @@ class Jobs:
         """Do again what a job did. Raises UsageError while it is not over."""
         job = await self.get(job_id)
         if not job.has_ended:
-            raise UsageError(f"job {job_id} is not over yet")
+            raise UsageError(f"job {job_id} is not over yet", code="job-runs")
         if job.retried_as is not None:
             return await self.get(job.retried_as)
         verb = self.verbs.get(job.verb)
         if any(map(self._secrets.holds, _values(verb, job.arguments))):
-            raise UsageError(f"job {job_id} had a secret, which was not kept: ask anew")
+            raise UsageError(
+                f"job {job_id} had a secret, which was not kept: ask anew", code="job-had-secret"
+            )
         self._check_open()
         again = replace(self._again(job), asked_by=asked_by, attempt=1)
         return self._enter(await self._write(self._table.add, again))

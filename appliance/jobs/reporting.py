@@ -38,10 +38,11 @@ class Reporter:
         self._room = room
         self._clock = clock
         self._guard = threading.Lock()
-        self._phase: str | None = None
+        self._phase: str | None = None  # with what it is about
         self._told_s = 0.0
         self._outcome = Outcome(1)
         self._error: str | None = None
+        self._error_code: str | None = None
         os.set_inheritable(lock, False)
         os.truncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
@@ -66,9 +67,9 @@ class Reporter:
         """Tell where the work stands, now and then."""
         with self._guard:
             now_s = self._clock.monotonic_s()
-            if snapshot.phase == self._phase and now_s - self._told_s < _EVERY_S:
+            if snapshot.title == self._phase and now_s - self._told_s < _EVERY_S:
                 return
-            self._phase, self._told_s = snapshot.phase, now_s
+            self._phase, self._told_s = snapshot.title, now_s
             line = json.dumps(describe(snapshot)) + "\n"
             with contextlib.suppress(BlockingIOError):  # nobody reads: the next one tells more
                 os.write(self._pipe, line.encode())
@@ -78,9 +79,9 @@ class Reporter:
         now = format_time(self._clock.now().replace(microsecond=0))
         return "\n".join(f"{now} {line}" for line in text.splitlines())
 
-    def fail(self, error: str) -> None:
-        """Why it will end badly."""
-        self._error = error
+    def fail(self, error: str, code: str | None) -> None:
+        """Why it will end badly; `code` as in the error tree."""
+        self._error, self._error_code = error, code
 
     def result(self, value: dict[str, Any], shown: str) -> None:
         """What it gives."""
@@ -90,7 +91,10 @@ class Reporter:
         """Leave how it ended; durable on return. The last thing that a worker does."""
         with contextlib.suppress(HoldfastError):  # the exit code still says it
             self._room.write_outcome(
-                Outcome(exit_code, self._error, self._outcome.result, self._outcome.shown)
+                Outcome(
+                    *(exit_code, self._error, self._outcome.result, self._outcome.shown),
+                    error_code=self._error_code,
+                )
             )
 
 
@@ -98,6 +102,7 @@ def describe(snapshot: Snapshot) -> dict[str, Any]:
     """The members of a job that tell where it stands."""
     return {
         "phase": snapshot.phase,
+        "about": snapshot.about,
         "done": snapshot.done,
         "total": snapshot.total,
         "unit": snapshot.unit,

@@ -41,12 +41,16 @@ class LogLine:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a worker ended. `result` is JSON text, `shown` what people are shown."""
+    """How a worker ended. `result` is JSON text, `shown` what people are shown.
+
+    `error_code` is that of the error tree; None where a worker of before left it.
+    """
 
     exit_code: int
     error: str | None = None
     result: str | None = None
     shown: str = ""
+    error_code: str | None = None
 
 
 class Workroom:
@@ -106,9 +110,10 @@ class Workroom:
         try:
             value = json.loads((self.path / "outcome").read_bytes())
             return Outcome(
-                int(value["exit_code"]), value["error"], value["result"], str(value["shown"])
+                *(int(value["exit_code"]), value["error"], value["result"], str(value["shown"])),
+                error_code=value.get("error_code"),
             )
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 
     def read_log(self, after: int = 0, limit: int = 1000) -> list[LogLine]:

@@ -33,7 +33,7 @@ def stretch_passphrase(passphrase: str, salt: bytes, cost: ScryptCost) -> bytes:
     from Crypto.Protocol.KDF import scrypt  # noqa: PLC0415
 
     if not passphrase:
-        raise UsageError("the passphrase is empty")
+        raise UsageError("the passphrase is empty", code="no-passphrase")
     try:
         secret = unicodedata.normalize("NFC", passphrase).encode()
     except UnicodeEncodeError:

@@ -52,7 +52,7 @@ def read_descriptor(state: Path) -> StoreDescriptor:
     """
     data = read_key_file(_descriptor_path(state))
     if data is None:
-        raise NotFoundError(f"no store in {state}: run 'holdfast init'")
+        raise NotFoundError(f"no store in {state}: run 'holdfast init'", code="no-store")
     return decode_descriptor(data)
 
 
@@ -137,8 +137,11 @@ def load_master_key(state: Path, passphrase: str | None) -> MasterKey:
     if master is not None:
         return master
     if any(file.wrap and file.wrap.kind == PASSPHRASE for file in read_wrap_files(state)):
-        raise AccessError("the box is locked: run 'holdfast unlock'")
-    raise AccessError(f"{box_key_path(state)} is missing and no passphrase was set: put it back")
+        raise AccessError("the box is locked: run 'holdfast unlock'", code="store-locked")
+    raise AccessError(
+        f"{box_key_path(state)} is missing and no passphrase was set: put it back",
+        code="box-key-missing",
+    )
 
 
 def open_with_recovery_key(state: Path, key: bytes) -> tuple[MasterKey, Wrap]:

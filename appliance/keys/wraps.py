@@ -17,11 +17,6 @@ SCRYPT_COST = ScryptCost(n=2**16, r=8, p=1)
 
 _SALT_BYTES = 32
 _INFO = b"holdfast wrap v1"
-_WRONG = {
-    RECOVERY: "the recovery key does not open this store: is it the key of another one?",
-    BOX: "the box key does not open this store: put the right box.key back",
-    PASSPHRASE: "the passphrase does not open this store: try again",
-}
 
 
 def wrap_with_key(master: MasterKey, kind: str, key: bytes) -> Wrap:
@@ -45,13 +40,29 @@ def open_wrap(wrap: Wrap, secret: bytes | str, store_id: bytes) -> MasterKey:
     """
     if isinstance(secret, str):
         if wrap.scrypt is None:
-            raise AccessError(_WRONG[PASSPHRASE])
+            raise _wrong(PASSPHRASE)
         secret = cipher.stretch_passphrase(secret, wrap.salt, wrap.scrypt)
     wrapping_key = _wrapping_key(wrap.kind, wrap.salt, secret)
     try:
         return MasterKey(cipher.unseal(wrapping_key, wrap.sealed, _INFO + store_id), store_id)
     except IntegrityError:
-        raise AccessError(_WRONG[wrap.kind]) from None
+        raise _wrong(wrap.kind) from None
+
+
+def _wrong(kind: str) -> AccessError:
+    if kind == RECOVERY:
+        return AccessError(
+            "the recovery key does not open this store: is it the key of another one?",
+            code="wrong-recovery-key",
+        )
+    if kind == BOX:
+        return AccessError(
+            "the box key does not open this store: put the right box.key back",
+            code="wrong-box-key",
+        )
+    return AccessError(
+        "the passphrase does not open this store: try again", code="wrong-passphrase"
+    )
 
 
 def _seal(master: MasterKey, kind: str, salt: bytes, secret: bytes) -> bytes:

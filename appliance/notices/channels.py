@@ -37,7 +37,10 @@ class Channels:
         """One channel. Raises NotFoundError, or IntegrityError for a damaged record."""
         data = self._records.read(self._place(name))
         if data is None:
-            raise NotFoundError(f"there is no channel '{name}': 'holdfast notices list' lists them")
+            raise NotFoundError(
+                f"there is no channel '{name}': 'holdfast notices list' lists them",
+                code="no-channel",
+            )
         channel = decode_channel(data)
         if channel.name != name:
             raise IntegrityError(f"the record of channel '{name}' is another channel's")
@@ -52,11 +55,14 @@ class Channels:
     def remove(self, name: str) -> None:
         """Forget a channel, damaged or not, durably on return. Raises NotFoundError."""
         if name not in self.names():
-            raise NotFoundError(f"there is no channel '{name}': 'holdfast notices list' lists them")
+            raise NotFoundError(
+                f"there is no channel '{name}': 'holdfast notices list' lists them",
+                code="no-channel",
+            )
         self._records.remove(self._place(name))
 
     @staticmethod
     def _place(name: str) -> str:
         if not name.replace("-", "").isalnum() or not name.isascii():
-            raise UsageError(f"a channel's name is {NAME_RULE}")
+            raise UsageError(f"a channel's name is {NAME_RULE}", code="bad-channel-name")
         return f"{_FOLDER}/{name}{_SUFFIX}"

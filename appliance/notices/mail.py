@@ -42,7 +42,9 @@ def send_mail(channel: MailChannel, body: Mapping[str, Any], number: str, now: d
     except (smtplib.SMTPException, OSError, ValueError) as error:
         raise HoldfastError(f"{channel.host}: {_explain(error)}") from error
     if refused:
-        raise HoldfastError(f"{channel.host} refused {', '.join(sorted(refused))}")
+        raise HoldfastError(
+            f"{channel.host} refused {', '.join(sorted(refused))}", code="mail-refused"
+        )
     return f"{channel.host} took it for {len(channel.recipients)} recipients"
 
 

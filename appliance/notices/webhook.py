@@ -90,7 +90,8 @@ def choose_address(texts: list[str], *, allow_private: bool) -> str:
         if not allow_private and is_inside(address):
             raise HoldfastError(
                 f"{address} is an address of the inside: an admin may add the channel again "
-                "with --allow-private"
+                "with --allow-private",
+                code="private-address",
             )
     return str(addresses[0])
 
@@ -117,9 +118,9 @@ def _post(
     with connection.getresponse() as answer:
         said = f"{answer.status} {printable(answer.reason)[:100]}"
     if 300 <= answer.status < 400:
-        raise HoldfastError(f"it said {said}: redirects are not followed")
+        raise HoldfastError(f"it said {said}: redirects are not followed", code="webhook-refused")
     if not 200 <= answer.status < 300:
-        raise HoldfastError(f"it said {said}")
+        raise HoldfastError(f"it said {said}", code="webhook-refused")
     return said
 
 

@@ -116,7 +116,7 @@ class Book:
         if found is None:
             found = MachineRecord(machine=machine, since=since)
         if found.state == state:
-            raise UsageError(f"{machine} is {state} already")
+            raise UsageError(f"{machine} is {state} already", code="machine-state")
         record = msgspec.structs.replace(found, state=state, since=since)
         self.put(record)
         return record
@@ -134,7 +134,9 @@ class Book:
             or self._points.all_files(new)
             or self._points.policies.find(new) is not None
         ):
-            raise UsageError(f"there is a machine '{new}' already: choose another name")
+            raise UsageError(
+                f"there is a machine '{new}' already: choose another name", code="machine-exists"
+            )
         found = self.find(machine)
         since = format_time(now.replace(microsecond=0))
         if found is None:

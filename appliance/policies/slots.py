@@ -56,7 +56,9 @@ def check_schedule(schedule: Sequence[Slots], blackout: Sequence[str] = ()) -> N
     found = list(list_slots(schedule, monday, monday + timedelta(days=8), UTC))
     gaps = (later - earlier for earlier, later in pairwise(found))
     if min(gaps, default=CLOSEST) < CLOSEST:
-        raise UsageError("the slots are less than five minutes apart: give fewer")
+        raise UsageError(
+            "the slots are less than five minutes apart: give fewer", code="bad-schedule"
+        )
     windows = [Window.parse(text) for text in blackout]
     if windows and next_closing(windows, monday, UTC) >= monday + timedelta(days=7):
         raise UsageError("the blackout leaves no time of the week: give shorter ones")
@@ -67,14 +69,15 @@ def _check_expression(expression: str) -> None:
     if len(expression.split()) != 5:
         raise UsageError(
             f"'{shown}' is no schedule: cron has five fields, as '0 22 * * 1-5' for 22:00 from "
-            "Monday to Friday"
+            "Monday to Friday",
+            code="bad-schedule",
         )
     try:
         first = next_slot([Cron(expression)], datetime(2026, 1, 1, tzinfo=UTC), UTC)
     except CronSimError as error:
-        raise UsageError(f"'{shown}' is no schedule: {error}") from error
+        raise UsageError(f"'{shown}' is no schedule: {error}", code="bad-schedule") from error
     if first is None:
-        raise UsageError(f"'{shown}' never comes")
+        raise UsageError(f"'{shown}' never comes", code="bad-schedule")
 
 
 def next_slot(schedule: Sequence[Slots], after: datetime, zone: tzinfo) -> datetime | None:

@@ -53,7 +53,9 @@ def parse_slots(text: str) -> Slots:
             return msgspec.convert(value, type=Hourly)
     except msgspec.ValidationError:
         pass
-    raise UsageError(f"'{printable(text[:80])}' is no schedule: write {EXAMPLES}")
+    raise UsageError(
+        f"'{printable(text[:80])}' is no schedule: write {EXAMPLES}", code="bad-schedule"
+    )
 
 
 def spell_slots(slots: Slots) -> str:

@@ -128,7 +128,7 @@ def _wait(
 ) -> VmNote:
     """Wait until the guest is ready, on TCG if KVM turns out not to run it."""
     assert note.guest is not None
-    progress.phase(order.wait.phase)
+    order.wait.tell(progress)
     try:
         wait_until_ready(
             note.name, folder, note.guest, order.wait, order.timeout_s, progress=progress

@@ -83,7 +83,9 @@ def export_disk(
     if image_format not in FORMATS:
         raise UsageError(f"'{image_format}' is no format: {', '.join(FORMATS)}")
     if target.exists() and (not force or not target.is_file()):
-        raise UsageError(f"{shown} exists already: say --force to replace a file")
+        raise UsageError(
+            f"{shown} exists already: say --force to replace a file", code="target-has-data"
+        )
     qemu_img = process.find_program("qemu-img", "qemu-utils")
     temporary = target.parent / f"{durable.TEMPORARY_PREFIX}{secrets.token_hex(8)}"
     witness = _Witness(disk)

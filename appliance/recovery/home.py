@@ -51,7 +51,7 @@ class LocalHome:
         if not is_new and not is_block and not path.is_file():
             raise UsageError(f"{shown} is neither an image nor a block device")
         if is_block and is_mounted(path.stat().st_rdev):
-            raise BusyError(f"{shown} is mounted: unmount it first")
+            raise BusyError(f"{shown} is mounted: unmount it first", code="target-mounted")
         if not is_new and not force:
             raise UsageError(
                 f"{shown} is there already: say --force if what differs on it may be overwritten"
@@ -69,7 +69,8 @@ class LocalHome:
         room_bytes = os.lseek(self._descriptor, 0, os.SEEK_END)
         if is_block and room_bytes < size_bytes:
             raise UsageError(
-                f"{shown} has {size(room_bytes)} and the disk {size(size_bytes)}: choose a larger"
+                f"{shown} has {size(room_bytes)} and the disk {size(size_bytes)}: choose a larger",
+                code="target-small",
             )
         if room_bytes < size_bytes:
             with named_os_errors(shown):

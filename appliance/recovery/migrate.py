@@ -71,7 +71,10 @@ def migrate(
         if note.moved and all(note.moved):
             return Migrated(name, tuple(targets), 0)
         if note.guest is None or not note.guest.qemu.is_alive():
-            raise HoldfastError(f"VM '{name}' does not run: 'holdfast boot' or 'vms resume' first")
+            raise HoldfastError(
+                f"VM '{name}' does not run: 'holdfast boot' or 'vms resume' first",
+                code="vm-stopped",
+            )
         check_place(folder, note)
         with Monitor(folder) as monitor:
             sizes = _measure(monitor)

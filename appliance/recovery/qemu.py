@@ -69,7 +69,7 @@ def _provide_uefi(folder: Path) -> None:
     variables = folder / UEFI_VARIABLES
     if not variables.exists():
         if not UEFI_VARIABLES_TEMPLATE.exists():
-            raise HoldfastError("this disk boots by UEFI: apt-get install ovmf")
+            raise HoldfastError("this disk boots by UEFI: apt-get install ovmf", code="no-uefi")
         durable.write_file(variables, UEFI_VARIABLES_TEMPLATE.read_bytes())
 
 

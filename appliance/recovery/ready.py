@@ -59,10 +59,12 @@ class Wait:
             raise UsageError(f"'{text}' is nothing to wait for: login, tcp:PORT or none")
         return cls("tcp", int(port[1]))
 
-    @property
-    def phase(self) -> str:
-        """What a progress bar says meanwhile."""
-        return "waiting for the login prompt" if self.kind == "login" else f"waiting for {self}"
+    def tell(self, progress: Progress) -> None:
+        """Say what is waited for. Raises Cancelled if asked to stop."""
+        if self.kind == "login":
+            progress.phase("waiting for the login prompt")
+        else:
+            progress.phase("waiting for", about=str(self))
 
     def __str__(self) -> str:
         return self.kind if self.port is None else f"{self.kind}:{self.port}"
@@ -104,7 +106,8 @@ def wait_until_ready(
     if not poll(is_ready, timeout_s, interval_s=_TURN_S, clock=clock, progress=progress):
         raise HoldfastError(
             f"VM '{name}' was not ready ({wait}) within {timeout_s:.0f} s: it stays running, see "
-            f"{folder / SERIAL_LOG}, and 'holdfast stop' ends it"
+            f"{folder / SERIAL_LOG}, and 'holdfast stop' ends it",
+            code="vm-not-ready",
         )
 
 
@@ -119,7 +122,8 @@ def _check_run_state(name: str, state: str) -> None:
         raise AcceleratorFailedError(f"VM '{name}' stopped with an internal error of KVM")
     if state == "io-error":
         raise NoSpaceError(
-            f"VM '{name}' is paused because the disk under its overlay is full: free space"
+            f"VM '{name}' is paused because the disk under its overlay is full: free space",
+            code="vm-disk-full",
         )
 
 

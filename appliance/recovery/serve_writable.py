@@ -83,7 +83,7 @@ def serve_writable(
         open_vm(runtime, folder, note, order, start, serve_argv=serve_argv, progress=progress)
         try:
             began([disk_export_name(disk) for disk in range(read_vm(folder).disks)])
-            progress.phase(f"serving {name}")
+            progress.phase("serving", about=name)
             while daemons[0].is_alive():
                 poll(lambda: False, _TURN_S, progress=progress)
         finally:

@@ -161,14 +161,17 @@ def open_target(path: Path, size_bytes: int, *, force: bool) -> Target:
     elif stat.S_ISBLK(status.st_mode):
         room_bytes = _device_size(path)
         if is_mounted(status.st_rdev):
-            raise BusyError(f"{shown} is mounted: unmount it first")
+            raise BusyError(f"{shown} is mounted: unmount it first", code="target-mounted")
     else:
-        raise UsageError(f"{shown} is neither a file nor a device")
+        raise UsageError(f"{shown} is neither a file nor a device", code="no-target")
     if not force:
-        raise UsageError(f"{shown} holds data already: say --force to overwrite it")
+        raise UsageError(
+            f"{shown} holds data already: say --force to overwrite it", code="target-has-data"
+        )
     if room_bytes < size_bytes:
         raise UsageError(
-            f"{shown} has {size(room_bytes)} and the disk {size(size_bytes)}: choose a larger one"
+            f"{shown} has {size(room_bytes)} and the disk {size(size_bytes)}: choose a larger one",
+            code="target-small",
         )
     return OverwriteTarget(path, size_bytes)
 

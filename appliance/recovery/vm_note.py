@@ -170,7 +170,8 @@ def parse_vm_name(text: str) -> str:
     parts = [part for part in re.split("[@:]", text) if part]
     if not parts or text[0] in "@:":
         raise UsageError(
-            f"VM name '{printable(text)}' is not allowed: begin with a letter or digit"
+            f"VM name '{printable(text)}' is not allowed: begin with a letter or digit",
+            code="bad-vm-name",
         )
     # A point's name has parts such as `30` and `00Z`, each of which is a machine name by itself.
     for part in parts:
@@ -182,7 +183,7 @@ def find_folder(runtime: Runtime, name: str) -> Path:
     """The folder of an existing VM. Raises UsageError for no name, NotFoundError for no VM."""
     folder = runtime.vms / parse_vm_name(name)
     if not (folder / NOTE).exists():
-        raise NotFoundError(f"there is no VM '{name}': 'holdfast vms' lists them")
+        raise NotFoundError(f"there is no VM '{name}': 'holdfast vms' lists them", code="no-vm")
     return folder
 
 

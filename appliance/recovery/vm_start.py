@@ -67,7 +67,8 @@ def check_memory(memory_mib: int) -> None:
     if available_bytes < needed_bytes:
         raise HoldfastError(
             f"{size(available_bytes)} of memory are free and the VM needs {size(needed_bytes)}: "
-            "give a smaller --memory or stop another VM"
+            "give a smaller --memory or stop another VM",
+            code="no-memory",
         )
 
 
@@ -80,12 +81,16 @@ def find_kept(folder: Path, order: BootOrder) -> VmNote | None:
     if note.point != order.point:
         raise BusyError(
             f"VM '{note.name}' belongs to {note.point}: 'holdfast stop {note.name} --discard' "
-            "removes it, or choose another --name"
+            "removes it, or choose another --name",
+            code="vm-name-taken",
         )
     if note.state == "stopped":
         return note
     if is_whole(folder, note):
-        raise BusyError(f"VM '{note.name}' runs already: 'holdfast vms' shows where it is reached")
+        raise BusyError(
+            f"VM '{note.name}' runs already: 'holdfast vms' shows where it is reached",
+            code="vm-runs",
+        )
     return settle(folder, note)
 
 

@@ -107,7 +107,7 @@ def screenshot(runtime: Runtime, name: str, target: Path) -> tuple[int, int]:
     folder = find_folder(runtime, name)
     guest = read_vm(folder).guest
     if guest is None or not guest.qemu.is_alive():
-        raise HoldfastError(f"VM '{name}' does not run: boot it first")
+        raise HoldfastError(f"VM '{name}' does not run: boot it first", code="vm-stopped")
     return qemu.take_screenshot(folder, target)
 
 
@@ -120,7 +120,10 @@ def continue_vm(runtime: Runtime, name: str, overlay_limit_bytes: int | None) ->
     folder = find_folder(runtime, name)
     note = read_vm(folder)
     if not _runs(note):
-        raise HoldfastError(f"VM '{name}' does not run: 'holdfast boot' or 'vms resume' starts it")
+        raise HoldfastError(
+            f"VM '{name}' does not run: 'holdfast boot' or 'vms resume' starts it",
+            code="vm-stopped",
+        )
     check_place(folder, note)
     with lock_vm(runtime, name), Monitor(folder) as monitor:
         if overlay_limit_bytes is not None and note.needs_point:
@@ -136,7 +139,8 @@ def continue_vm(runtime: Runtime, name: str, overlay_limit_bytes: int | None) ->
     if state == "io-error":
         raise NoSpaceError(
             f"VM '{name}' was paused again, its disk or overlay is full: free space, or give a "
-            "larger --overlay-limit"
+            "larger --overlay-limit",
+            code="vm-disk-full",
         )
     return state
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.base.durable import named_os_errors
-from appliance.base.errors import BusyError, HoldfastError, UsageError
+from appliance.base.errors import BusyError, HoldfastError, NotFoundError, UsageError
 from appliance.base.text import printable
 
 SECTOR_BYTES = 512
@@ -32,9 +32,12 @@ class DiskSource:
         self.path = path
         self.label = str(path.absolute())
         shown = printable(str(path))
-        with named_os_errors(f"source {shown}"):
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            status = os.fstat(self._descriptor)
+        try:
+            with named_os_errors(f"source {shown}"):
+                self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                status = os.fstat(self._descriptor)
+        except NotFoundError as error:
+            raise NotFoundError(str(error), code="no-source") from error
         try:
             self.kind: Literal["image", "block"] = _kind(status, shown)
             self.is_inconsistent = False
@@ -42,7 +45,8 @@ class DiskSource:
                 self.is_inconsistent = _is_mounted_read_write(status.st_rdev)
                 if self.is_inconsistent and not allow_inconsistent:
                     raise BusyError(
-                        f"{shown} is mounted read-write: unmount it, or say --allow-inconsistent"
+                        f"{shown} is mounted read-write: unmount it, or say --allow-inconsistent",
+                        code="source-mounted",
                     )
             self.size_bytes = os.lseek(self._descriptor, 0, os.SEEK_END)
             self._has_hole_map = self.kind == "image"
@@ -86,7 +90,8 @@ class DiskSource:
             got = os.preadv(self._descriptor, [out[done:]], offset + done)
             if got == 0:
                 raise HoldfastError(
-                    f"{self.path} became smaller while it was read: back it up again"
+                    f"{self.path} became smaller while it was read: back it up again",
+                    code="source-shrank",
                 )
             done += got
 
@@ -128,7 +133,7 @@ def _kind(status: os.stat_result, shown: str) -> Literal["image", "block"]:
         return "image"
     if stat.S_ISBLK(status.st_mode):
         return "block"
-    raise UsageError(f"{shown} is neither a raw disk image nor a block device")
+    raise UsageError(f"{shown} is neither a raw disk image nor a block device", code="no-disk")
 
 
 def is_mounted(device_number: int) -> bool:

@@ -56,7 +56,9 @@ class Holds:
         """Raise BusyError if something holds the point."""
         shield = self.shield(label)
         if shield is not None:
-            raise BusyError(f"{name} is {shield}: 'holdfast release {name}' first")
+            raise BusyError(
+                f"{name} is {shield}: 'holdfast release {name}' first", code="point-held"
+            )
 
     def put(self, label: str, name: PointName, reason: str, until: datetime | None) -> Hold:
         """Hold a point, durably on return, in place of a hold it may have had.

@@ -196,7 +196,8 @@ class Points:
                     return manifest.name
         then = "" if as_of is None else f" at {format_time(as_of)} or before"
         raise NotFoundError(
-            f"machine {machine} has no complete point{then}: 'holdfast points' lists what there is"
+            f"machine {machine} has no complete point{then}: 'holdfast points' lists what there is",
+            code="no-point",
         )
 
     def resolve(self, text: str, as_of: datetime | None = None) -> PointName:
@@ -287,7 +288,8 @@ class Points:
         with commit_lock(self._layout):
             if not self.trashed(file).exists():
                 raise NotFoundError(
-                    f"{name} is not in the trash: 'holdfast points --trash' lists what is"
+                    f"{name} is not in the trash: 'holdfast points --trash' lists what is",
+                    code="no-point",
                 )
             self.trash.refuse_if_over(file.label, name)
             path = self._layout.points / file.key
@@ -308,7 +310,9 @@ class Points:
 
     def _refuse_if_missing(self, name: PointName) -> None:
         if not self.exists(name):
-            raise NotFoundError(f"there is no point {name}: 'holdfast points' lists what there is")
+            raise NotFoundError(
+                f"there is no point {name}: 'holdfast points' lists what there is", code="no-point"
+            )
 
     def trashed(self, file: PointFile) -> Path:
         """Where a forgotten point lies until collection."""

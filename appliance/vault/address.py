@@ -85,7 +85,9 @@ def parse_address(url: str) -> Address:
         parts = urlsplit(url)
         has_login = "@" in parts.netloc
     except ValueError:
-        raise UsageError(f"the vault's URL is none: expected {_EXAMPLE}") from None
+        raise UsageError(
+            f"the vault's URL is none: expected {_EXAMPLE}", code="bad-vault-address"
+        ) from None
     if has_login:
         raise UsageError("a URL must not contain keys: give them with --credentials-file")
     if parts.fragment or "#" in url:
@@ -94,7 +96,9 @@ def parse_address(url: str) -> Address:
         return _parse_directory(parts.netloc, parts.path, "?" in url)
     if parts.scheme == "s3":
         return _parse_s3(parts.netloc, parts.path, parts.query)
-    raise UsageError(f"{parts.scheme or 'nothing'}:// is no vault: expected {_EXAMPLE}")
+    raise UsageError(
+        f"{parts.scheme or 'nothing'}:// is no vault: expected {_EXAMPLE}", code="bad-vault-address"
+    )
 
 
 def check_lock(address: Address, days: int, *, is_confirmed: bool) -> None:
@@ -103,16 +107,21 @@ def check_lock(address: Address, days: int, *, is_confirmed: bool) -> None:
     Raises UsageError, also when a person has to confirm and has not.
     """
     if isinstance(address, DirectoryAddress):
-        raise UsageError("a directory cannot lock objects: leave out --lock")
+        raise UsageError(
+            "a directory cannot lock objects: leave out --lock", code="place-without-lock"
+        )
     provider = address.provider
     if not provider.lock:
-        raise UsageError(f"{provider.name} has no S3 object lock: leave out --lock")
+        raise UsageError(
+            f"{provider.name} has no S3 object lock: leave out --lock", code="place-without-lock"
+        )
     if not 1 <= days <= LOCK_DAYS_MAX:
         raise UsageError(f"--lock takes 1 to {LOCK_DAYS_MAX} days")
     if days > LOCK_DAYS_FREE and not is_confirmed:
         raise UsageError(
             f"--lock {days}: nobody, not even the provider, can delete anything for {days} days "
-            "after it was uploaded, and you pay for all of it: confirm that"
+            "after it was uploaded, and you pay for all of it: confirm that",
+            code="long-lock",
         )
 
 
@@ -134,7 +143,9 @@ def is_loopback(host: str) -> bool:
 
 def _parse_directory(host: str, path_text: str, has_query: bool) -> DirectoryAddress:
     if host:
-        raise UsageError(f"file://{host}: write file:///DIR with three slashes")
+        raise UsageError(
+            f"file://{host}: write file:///DIR with three slashes", code="bad-vault-address"
+        )
     if has_query:
         raise UsageError("file:///DIR takes no parameters")
     try:
@@ -143,14 +154,18 @@ def _parse_directory(host: str, path_text: str, has_query: bool) -> DirectoryAdd
         raise UsageError("file:///DIR: the path is not UTF-8") from None
     names = text.split("/")[1:]
     if "\0" in text or ".." in names or not set(names) - {"", "."}:
-        raise UsageError("file:///DIR needs the absolute path of a directory, without '..'")
+        raise UsageError(
+            "file:///DIR needs the absolute path of a directory, without '..'",
+            code="bad-vault-address",
+        )
     return DirectoryAddress(Path("/", *names))
 
 
 def _parse_s3(bucket: str, path: str, query: str) -> S3Address:
     if not _BUCKET.fullmatch(bucket) or ".." in bucket or _is_address(bucket):
         raise UsageError(
-            f"{bucket[:80]!r} is no name of a bucket: 3 to 63 of a-z, 0-9, '-' and '.'"
+            f"{bucket[:80]!r} is no name of a bucket: 3 to 63 of a-z, 0-9, '-' and '.'",
+            code="bad-bucket-name",
         )
     prefix = path.strip("/")
     if prefix and not is_name(prefix):
@@ -197,18 +212,23 @@ def _parse_endpoint(text: str) -> str:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise UsageError("endpoint= is no URL: expected https://HOST[:PORT]") from None
+        raise UsageError(
+            "endpoint= is no URL: expected https://HOST[:PORT]", code="bad-vault-address"
+        ) from None
     if parts.username is not None or parts.password is not None:
         raise UsageError("endpoint= must not contain keys: give them with --credentials-file")
     if parts.path.strip("/") or parts.query or parts.fragment or parts.scheme not in _SCHEMES:
-        raise UsageError("endpoint= is https://HOST[:PORT] and nothing more")
+        raise UsageError(
+            "endpoint= is https://HOST[:PORT] and nothing more", code="bad-vault-address"
+        )
     if not (_HOST.fullmatch(host) or _is_address(host)):
-        raise UsageError("endpoint= names no host")
+        raise UsageError("endpoint= names no host", code="bad-vault-address")
     if _is_address(host) and is_forbidden(host):
         raise UsageError(f"endpoint={host} is an address that no vault can have")
     if parts.scheme == "http" and not is_loopback(host):
         raise UsageError(
-            f"http://{host}: anybody on the way could read and change it: use https://"
+            f"http://{host}: anybody on the way could read and change it: use https://",
+            code="insecure-address",
         )
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}" + (f":{port}" if port is not None else "")

@@ -213,6 +213,7 @@ class Connection:
             "last",
             {
                 "ended": format_time(self.now()),
+                "kind": "waits" if waits else "gaps" if done.findings else "whole",
                 "outcome": waits or ("see below" if done.findings else "all that was due is there"),
                 "findings": done.findings,
             },

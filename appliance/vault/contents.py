@@ -215,7 +215,9 @@ async def open_contents(bucket: Bucket, *, public_key: bytes | None = None) -> C
     try:
         return Contents(bucket, await read_sound(bucket, VAULT_KEY, check))
     except MissingObjectError as error:
-        raise NotFoundError("there is no vault: it holds no vault.json") from error
+        raise NotFoundError(
+            "there is no vault: it holds no vault.json", code="no-vault-there"
+        ) from error
 
 
 async def read_sound(bucket: Bucket, key: str, check: Callable[[bytes], _Value]) -> _Value:

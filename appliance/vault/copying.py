@@ -99,7 +99,7 @@ class Adoption:
         ledger.note_listed(kind, batch, 1)
 
     async def _copy_kind(self, kind: str, ledger: VaultLedger) -> None:
-        self._progress.phase(f"copying {kind}", unit="items")
+        self._progress.phase("copying", unit="items", about=kind)
 
         async def copy(info: ObjectInfo) -> None:
             key = parse_object_key(info.name)
@@ -180,9 +180,8 @@ class Mirror:
     async def _copy_point(self, machine: str, time: str, bill_name: bytes) -> None:
         bill = await self._source.read_bill(bill_name)
         missing = [need for need in bill.needs if not self._has(need.name)]
-        self._progress.phase(
-            f"copying {machine}/{time}", total=sum(need.size_bytes for need in missing)
-        )
+        total = sum(need.size_bytes for need in missing)
+        self._progress.phase("copying", total, about=f"{machine}/{time}")
 
         async def copy(need: Need) -> None:
             await self._copy_object(HashedKey(need.kind, need.name))

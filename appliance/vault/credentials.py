@@ -96,7 +96,8 @@ class KeptCredentials:
         data = self._records.read(place)
         if data is None:
             raise NotFoundError(
-                f"the box has no credentials for vault {vault}: 'holdfast vault set-credentials'"
+                f"the box has no credentials for vault {vault}: 'holdfast vault set-credentials'",
+                code="needs-credentials",
             )
         return decode_credentials(data)
 
@@ -115,5 +116,8 @@ class KeptCredentials:
     @staticmethod
     def _place(vault: str) -> str:
         if not _VAULT_NAME.fullmatch(vault):
-            raise UsageError(f"{vault[:40]!r}: a vault's name is 1 to 32 of a-z, 0-9 and '-'")
+            raise UsageError(
+                f"{vault[:40]!r}: a vault's name is 1 to 32 of a-z, 0-9 and '-'",
+                code="bad-vault-name",
+            )
         return f"{FOLDER}/{vault}.credentials"

@@ -78,7 +78,9 @@ class Opening:
         """
         found = await self._contents.newest_box_head()
         if found is None:
-            raise NotFoundError("the vault holds nothing yet: no sync has come to its end")
+            raise NotFoundError(
+                "the vault holds nothing yet: no sync has come to its end", code="vault-empty"
+            )
         if expected is not None and found[0].counter < expected:
             raise IntegrityError(
                 f"the vault's newest state is number {found[0].counter} of "
@@ -114,7 +116,10 @@ class Opening:
             if public_key(master) != self._contents.seal.public_key:
                 raise IntegrityError("vault.json was signed by somebody else: do not trust it")
             return master, wraps
-        raise AccessError("the recovery key does not open this vault: is it of another store?")
+        raise AccessError(
+            "the recovery key does not open this vault: is it of another store?",
+            code="wrong-recovery-key",
+        )
 
     async def write(
         self,
@@ -220,4 +225,6 @@ class Opening:
 def refuse_old_store(state: Path) -> None:
     """Raise UsageError unless a vault can be opened here."""
     if (state / "store" / "store.json").exists():
-        raise UsageError(f"{state} holds a store already: choose another --state")
+        raise UsageError(
+            f"{state} holds a store already: choose another --state", code="store-exists"
+        )

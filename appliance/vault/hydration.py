@@ -54,7 +54,7 @@ class Hydration:
 
         Raises HoldfastError when the vault cannot be reached, NoSpaceError, Cancelled.
         """
-        self._progress.phase(f"pulling {manifest.name}")
+        self._progress.phase("pulling", about=str(manifest.name))
         self._deltas.clear()
         self._index = None
         pulled = Pulled()

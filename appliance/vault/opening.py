@@ -45,12 +45,17 @@ async def open_bucket(
     clock = clock or SystemClock()
     if isinstance(address, DirectoryAddress):
         if with_lock:
-            raise UsageError("a directory cannot lock objects: leave out --lock")
+            raise UsageError(
+                "a directory cannot lock objects: leave out --lock", code="place-without-lock"
+            )
         if create:
             durable.make_directory(address.path)
         return DirectoryBucket(address.path, clock)
     if credentials is None:
-        raise UsageError("an s3:// vault needs credentials: give them with --credentials-file")
+        raise UsageError(
+            "an s3:// vault needs credentials: give them with --credentials-file",
+            code="needs-credentials",
+        )
     calls = S3Calls(address, credentials, clock=clock, throttle=throttle, patience=patience)
     await calls.open()
     try:
@@ -60,7 +65,8 @@ async def open_bucket(
         if with_lock and not abilities.has_lock:
             raise UsageError(
                 f"bucket {address.bucket} was made without object lock, which cannot be switched "
-                "on later: name a new bucket, or leave out --lock"
+                "on later: name a new bucket, or leave out --lock",
+                code="bucket-without-lock",
             )
     except BaseException:
         await calls.close()

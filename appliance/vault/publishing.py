@@ -89,7 +89,8 @@ class Publisher:
                 f"another box owns vault '{self.name}' since "
                 f"{owner.taken:%Y-%m-%d %H:%M} UTC (epoch {owner.epoch}): this box uploads nothing "
                 "there any more; if it is the one to go on: 'holdfast vault remove' and "
-                "'holdfast vault add URL --take-over'"
+                "'holdfast vault add URL --take-over'",
+                code="vault-of-another",
             )
         self._ledger.set_note(_OWNER, seen)
 

@@ -62,7 +62,9 @@ class Registry:
             name = names[0]
         data = self._records.read(self._place(name, _SETTINGS))
         if data is None:
-            raise NotFoundError(f"there is no vault '{name}': 'holdfast vault status' lists them")
+            raise NotFoundError(
+                f"there is no vault '{name}': 'holdfast vault status' lists them", code="no-vault"
+            )
         settings = decode_settings(data)
         if settings.name != name:
             raise IntegrityError(f"the record of vault '{name}' is another vault's")

@@ -260,7 +260,7 @@ class S3Calls:
             except TransientError as error:
                 if attempt >= self.patience.attempts:
                     tried = f" (tried {attempt} times)" if attempt > 1 else ""
-                    raise type(error)(f"{error}{tried}") from error
+                    raise type(error)(f"{error}{tried}", code=error.code) from error
             await asyncio.sleep(self.patience.pause_s(attempt))
             attempt += 1
 

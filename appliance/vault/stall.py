@@ -83,7 +83,7 @@ class Stall:
         self._told = stalled
         keep_stall(self._ledger, stalled)
         with suppress(Cancelled):  # whoever waits is told of that elsewhere
-            self._progress.phase(say_stall(stalled))
+            self._progress.phase("waiting", about=_describe(stalled))
 
     def _end(self, kind: str) -> None:
         """A request of this kind got through."""
@@ -94,7 +94,7 @@ class Stall:
         keep_stall(self._ledger, None)
         if before is not None:
             with suppress(Cancelled):
-                self._progress.phase(before.phase, before.total, before.unit)
+                self._progress.phase(before.phase, before.total, before.unit, about=before.about)
                 self._progress.advance(before.done)
 
 
@@ -126,7 +126,11 @@ def note_failure(
 
 def say_stall(stalled: Stalled) -> str:
     """In one line."""
-    return f"waiting since {stalled.since.astimezone():%Y-%m-%d %H:%M:%S}: {stalled.reason}"
+    return f"waiting {_describe(stalled)}"
+
+
+def _describe(stalled: Stalled) -> str:
+    return f"since {stalled.since.astimezone():%Y-%m-%d %H:%M:%S}: {stalled.reason}"
 
 
 def judge_stall(vault: str, stalled: Stalled | None, now: datetime) -> Iterator[Finding]:

@@ -131,8 +131,9 @@ class Survey:
             self._publisher.adopt_box_head(newest)
             return
         raise AccessError(
-            "somebody else with this box's identity writes to the vault (a copy of this box?): "
-            "on the one that is to go on: 'holdfast vault remove', 'holdfast vault add --take-over'"
+            "somebody else with this box's identity writes to the vault (a copy of this box?): on "
+            "the one that is to go on: 'holdfast vault remove', 'holdfast vault add --take-over'",
+            code="vault-of-a-copy",
         )
 
     async def _adopted(self) -> list[str]:

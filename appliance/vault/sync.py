@@ -262,7 +262,7 @@ class Sync:
             if not missing:
                 return needs
             self._total_bytes += sum(held.size_bytes for held in missing)
-            self._progress.phase(f"uploading {manifest.name}", total=self._total_bytes)
+            self._progress.phase("uploading", self._total_bytes, about=str(manifest.name))
             self._progress.advance(self._uploader.sent.bytes)
             try:
                 await for_each(missing, self._uploader.send_container)
@@ -281,7 +281,7 @@ class Sync:
             return
         async with self._deltas.turn:
             _, missing = await self._look(manifest)
-            self._progress.phase(f"looking what resembles {manifest.name}")
+            self._progress.phase("looking what resembles", about=str(manifest.name))
             await self._deltas.send(missing)
 
     async def _look(self, manifest: Manifest) -> tuple[Needs, list[Held]]:

@@ -117,9 +117,11 @@ def test_lost_users_never_reopen_setup_to_strangers(
     ) as access:
         assert access.setup.needs_recovery_key, how
         caller = enter(access, open_window(access))
-        for given in (None, "", "another key"):
-            with pytest.raises(Forbidden, match="recovery key"):
+        missing, wrong = ("needs-recovery-key", "is needed"), ("wrong-recovery-key", "is not the")
+        for given, (code, line) in ((None, missing), ("", missing), ("another key", wrong)):
+            with pytest.raises(Forbidden, match=line) as refused:
                 access.setup.make_admin(caller, "eve", PASSWORD, recovery_key=given)
+            assert refused.value.code == code
         assert not access.accounts.list()
         access.setup.make_admin(caller, "ann", PASSWORD, recovery_key="the key")
         log_in(access, "ann")

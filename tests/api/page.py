@@ -7,6 +7,7 @@ from typing import Any, get_args, get_origin
 from appliance.api.route import Route
 from appliance.api.routes import list_routes
 from appliance.cli.verbs import build_verbs
+from tests.api.codes import list_codes
 from tests.command import ROOT
 
 PAGE = ROOT / "docs" / "API.md"
@@ -14,7 +15,7 @@ MARK = "<!-- written by: python -m tests.api.page -->\n"
 
 
 def render_tables() -> str:
-    """The tables of routes and of verbs."""
+    """The tables of routes, of verbs and of codes."""
     routes = list_routes(build_verbs())
     lines = ["| | route | who | body | answer |", "|---|---|---|---|---|"]
     lines += [_row(route) for route in routes if route.verb is None]
@@ -23,6 +24,8 @@ def render_tables() -> str:
         if route.verb is not None:
             path = route.path.removeprefix("/run/")
             lines.append(f"| {path} | {_who(route)} | {_how(route)} |")
+    lines += ["", "## Codes of errors", "", "| code | the line beside it, or what it means |"]
+    lines += ["|---|---|", *(f"| {code} | {line} |" for code, line in list_codes().items())]
     return "\n".join(lines) + "\n"
 
 

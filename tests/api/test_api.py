@@ -197,6 +197,13 @@ def test_a_finding_that_is_not_there_is_not_acknowledged(admin: Client) -> None:
     job = admin.ask("POST", "/findings/nothing/acknowledge").json()
     assert job["state"] == "failed"
     assert "no finding" in job["error"]
+    assert job["error_code"] == "not-found"
+
+
+def test_what_answers_at_once_has_the_code_of_its_error_beside_the_line(admin: Client) -> None:
+    ran = admin.ask("POST", "/run/machines/show", {"name": "nobody"}).json()
+    assert (ran["exit_code"], ran["error_code"]) == (5, "no-machine")
+    assert ran["error"].startswith("there is no machine nobody")
 
 
 def test_other_pages_cannot_use_the_browser(box: Box, admin: Client) -> None:

@@ -98,6 +98,23 @@ def test_what_is_kept_comes_back_and_a_key_is_one_request(table: JobTable, tmp_p
     again.close()
 
 
+def test_a_table_of_before_learns_to_keep_codes_and_the_version_before_still_reads_it(
+    table: JobTable, tmp_path: Path
+) -> None:
+    kept = table.add(job())
+    table.close()
+    with sqlite3.connect(tmp_path / "jobs.sqlite") as database:
+        database.execute("alter table jobs drop column error_code")
+    database.close()
+    again = JobTable(tmp_path / "jobs.sqlite")
+    ending = Ending("failed", AT, 8, "wrong", JobProgress(), error_code="wrong-passphrase")
+    assert again.end(kept.id, ending).error_code == "wrong-passphrase"
+    again.close()
+    with sqlite3.connect(tmp_path / "jobs.sqlite") as database:
+        assert database.execute("pragma user_version").fetchone() == (1,)
+    database.close()
+
+
 def test_old_records_go_and_what_is_not_over_stays(table: JobTable, tmp_path: Path) -> None:
     kept = table.add(job())
     fill(tmp_path / "jobs.sqlite", 5000)

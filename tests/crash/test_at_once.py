@@ -8,7 +8,7 @@ from pathlib import Path
 
 from appliance.backup.disks import DiskBackup
 from appliance.base.clock import SystemClock
-from appliance.base.progress import Progress
+from appliance.base.progress import Progress, Unit
 from appliance.formats.point import Manifest
 from appliance.keys import keyring
 from appliance.sources.disk import DiskSource
@@ -98,8 +98,10 @@ class PausedBeforeCommit(Progress):
         self._meanwhile = meanwhile
         self._go_on = go_on
 
-    def phase(self, name: str, total: int | None = None, unit: object = "bytes") -> None:
-        super().phase(name, total)
+    def phase(
+        self, name: str, total: int | None = None, unit: Unit = "bytes", *, about: str = ""
+    ) -> None:
+        super().phase(name, total, unit, about=about)
         if name == "writing the point":
             self._meanwhile.set()
             assert self._go_on.wait(60)

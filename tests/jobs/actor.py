@@ -76,7 +76,7 @@ def main() -> int:
     if options.secret:
         reporter.note(Path(options.secret).read_text())
     if code not in (0, 3):
-        reporter.fail("it could not")
+        reporter.fail("it could not", "failed")
     reporter.result({"acted": options.seconds}, "acted")
     reporter.end(code)
     return int(code)

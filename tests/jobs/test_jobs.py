@@ -89,19 +89,25 @@ def test_a_job_runs_and_its_result_log_and_progress_are_kept(state: Path) -> Non
     ("arguments", "state_wanted", "code", "error"),
     [
         ({"code": 3}, "gaps", 3, None),
-        ({"code": 4}, "failed", 4, "it could not"),
-        ({"die": True}, "failed", 137, "its process was ended by signal SIGKILL"),
+        ({"code": 4}, "failed", 4, ("failed", "it could not")),
+        ({"die": True}, "failed", 137, ("killed", "its process was ended by signal SIGKILL")),
     ],
 )
 def test_how_a_worker_ended_is_how_its_job_ended(
-    state: Path, arguments: dict[str, Any], state_wanted: str, code: int, error: str | None
+    state: Path,
+    arguments: dict[str, Any],
+    state_wanted: str,
+    code: int,
+    error: tuple[str, str] | None,
 ) -> None:
     async def test() -> None:
         async with opened(state) as jobs:
             ended = await wait_for(jobs, await act(jobs, **arguments))
             assert (ended.state, ended.exit_code) == (state_wanted, code)
-            assert (ended.error or "").startswith(error or "")
-            assert bool(ended.error) == bool(error)
+            assert (ended.error is None) == (error is None)
+            if error is not None and ended.error is not None:
+                assert ended.error_code == error[0]
+                assert ended.error.startswith(error[1])
 
     run(test)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appliance.base.errors import UsageError
+from appliance.base.progress import Progress
 from appliance.recovery.ready import LOGIN, Wait, is_established
 
 # The layout in which QEMU 7.2 prints its table; the state of our connection is filled in.
@@ -35,8 +36,13 @@ def test_anything_else_is_refused_with_what_is_possible(text: str) -> None:
 
 
 def test_progress_says_what_is_waited_for() -> None:
-    assert LOGIN.phase == "waiting for the login prompt"
-    assert Wait("tcp", 22).phase == "waiting for tcp:22"
+    progress = Progress()
+    for wait, said in (
+        (LOGIN, "waiting for the login prompt"),
+        (Wait("tcp", 22), "waiting for tcp:22"),
+    ):
+        wait.tell(progress)
+        assert progress.snapshot().title == said
 
 
 def test_only_the_guests_side_counts() -> None:

@@ -40,22 +40,22 @@ def test_what_lasts_is_shown_and_ends_with_the_first_that_gets_through(
 ) -> None:
     clock, progress = HandClock(NOW), Progress()
     stall = Stall(ledger, clock, progress)
-    progress.phase("uploading m", total=100)
+    progress.phase("uploading", total=100, about="m")
     progress.advance(40)
     stall.note(failed())
-    assert (read_stall(ledger), progress.snapshot().phase) == (None, "uploading m")
+    assert (read_stall(ledger), progress.snapshot().title) == (None, "uploading m")
     clock.go_by(20 * SECOND)
     stall.note(Request("GET", Outcome.DONE))
     stall.note(failed())
     assert read_stall(ledger) == Stalled(NOW, "the server is busy")
-    assert "waiting since" in progress.snapshot().phase
-    assert "the server is busy" in progress.snapshot().phase
+    assert "waiting since" in progress.snapshot().title
+    assert "the server is busy" in progress.snapshot().title
     stall.note(Request("GET", Outcome.DONE))
     stall.note(Request("PUT", Outcome.REFUSED))
     assert read_stall(ledger) is not None, "reading is no sign that writing works"
     stall.note(Request("PUT", Outcome.DONE))
     found = progress.snapshot()
-    assert (read_stall(ledger), found.phase, found.done) == (None, "uploading m", 40)
+    assert (read_stall(ledger), found.title, found.done) == (None, "uploading m", 40)
 
 
 def test_a_request_that_hung_for_long_is_shown_at_once(ledger: VaultLedger) -> None:

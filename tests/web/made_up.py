@@ -165,7 +165,13 @@ def job(number: int, verb: str, result: Any) -> dict[str, Any]:
     return {
         **{"id": number, "verb": verb, "arguments": {}, "machine": None, "state": "done"},
         **{"exit_code": 0, "error": None, "asked_by": "maria", "asked_at": ago(minutes=1)},
-        **{"started_at": ago(minutes=1), "ended_at": ago(minutes=1), "priority": 50, "phase": ""},
+        **{
+            "started_at": ago(minutes=1),
+            "ended_at": ago(minutes=1),
+            "priority": 50,
+            "phase": "",
+            "about": "",
+        },
         **{"done": 0, "total": None, "unit": "items", "rate_per_s": 0.0, "eta_s": None},
         **{"bottleneck": None, "result": result, "retry_of": None, "retried_as": None},
     }

@@ -6,11 +6,13 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from appliance.cli.verbs import build_verbs
+from appliance.drills.plan import AnyCheck
+from tests.api.codes import list_codes, list_phases
 
 WEB = Path(__file__).resolve().parents[2] / "appliance/web"
 LANGUAGES = ("en", "zh")
@@ -20,13 +22,13 @@ ALIKE = re.compile(r"[\W\d]*|[A-Z0-9 .,/()+&:-]*|(https?|s3)://\S+")
 
 
 # What the box says by itself, and in English: the page has it in the other languages only.
-OF_THE_BOX = "rules.json"
+OF_THE_BOX = ("rules.json", "errors.json")
 
 
 def catalogue(language: str) -> dict[str, Any]:
     words: dict[str, Any] = {}
     for page in sorted((WEB / "i18n" / language).glob("*.json")):
-        if page.name == OF_THE_BOX:
+        if page.name in OF_THE_BOX:
             continue
         for key, text in json.loads(page.read_text("utf-8")).items():
             assert key not in words, f"{key} stands twice, the second time in {page.name}"
@@ -130,15 +132,40 @@ def named_rules() -> set[str]:
 
 
 def test_what_every_finding_means_is_said_in_the_other_language() -> None:
-    said = json.loads((WEB / "i18n/zh" / OF_THE_BOX).read_text("utf-8"))
+    said = json.loads((WEB / "i18n/zh/rules.json").read_text("utf-8"))
     rules = named_rules()
     assert len(rules) > 50
     wanted = {f"rule.{rule}.{part}" for rule in rules for part in ("what", "then", "do")}
-    assert not set(said) - wanted, "no finding has these rules"
+    rule_words = {key for key in said if key.startswith("rule.")}
+    assert not rule_words - wanted, "no finding has these rules"
     # One that is younger than its translation is shown in the box's own words: never many.
     assert len(wanted - set(said)) < len(rules) // 4, wanted - set(said)
     assert not {key for key, text in said.items() if not is_chinese(text)}
-    assert json.loads((WEB / "i18n/en" / OF_THE_BOX).read_text("utf-8")) == {}
+    for page in OF_THE_BOX:
+        assert json.loads((WEB / "i18n/en" / page).read_text("utf-8")) == {}
+
+
+# Names of the kernel's and of programs: alike in all languages.
+STANDARD_NAMES = {
+    *("NTPSynchronized", "array_state", "bitmap", "cache_type of the disk", "carrier"),
+    *("device/state", "mismatch_cnt", "queue/write_cache", "upsc"),
+}
+
+
+def test_what_was_measured_is_named_in_the_other_language() -> None:
+    said = json.loads((WEB / "i18n/zh/rules.json").read_text("utf-8"))
+    texts = [path.read_text("utf-8") for path in WEB.parent.rglob("*.py")]
+    names = {name for text in texts for name in re.findall(r"\bEvidence\(\s*\"([^\"]+)\"", text)}
+    assert len(names) > 20
+    wanted = {f"evidence.{name.replace(' ', '_')}" for name in names - STANDARD_NAMES}
+    # As with rules: one that is younger is shown as the box calls it.
+    assert len(wanted - set(said)) < len(names) // 4, wanted - set(said)
+
+
+def test_every_check_of_a_drill_has_a_name() -> None:
+    kinds = {str(kind.__struct_config__.tag) for kind in get_args(AnyCheck)}
+    prefix = "drills.check."
+    assert {key.removeprefix(prefix) for key in ENGLISH if key.startswith(prefix)} == kinds
 
 
 def test_every_verb_that_becomes_a_job_has_a_name() -> None:
@@ -146,6 +173,30 @@ def test_every_verb_that_becomes_a_job_has_a_name() -> None:
     quick = {f"verb.{verb.name.replace(' ', '_')}" for verb in build_verbs() if verb.is_quick}
     assert not {name for name in jobs - quick if name not in ENGLISH}
     assert not {key for key in ENGLISH if key.startswith("verb.") and key not in jobs}
+
+
+def test_every_code_of_an_error_has_words() -> None:
+    said = json.loads((WEB / "i18n/zh/errors.json").read_text("utf-8"))
+    general = {key for key in CHINESE if key.startswith("problem.")}
+    close = {code for code in list_codes() if f"problem.{code}" not in general}
+    assert len(close) > 100
+    # In English those are the line of the error itself.
+    assert not {f"error.{code}" for code in close} - set(said)
+    assert not {key for key, text in said.items() if not is_chinese(text)}
+    assert {name for text in said.values() for name in fields(text)} == {"detail"}
+
+
+def test_every_phase_has_words_in_both_languages() -> None:
+    phases = {f"phase.{name.replace(' ', '_')}": about for name, about in list_phases().items()}
+    assert not phases.keys() - ENGLISH.keys()
+    assert {key: bool(fields(ENGLISH[key])) for key in phases} == phases
+
+
+@pytest.mark.parametrize("source", ["progress.phase(f'reading {it}')", "progress.phase(name)"])
+def test_a_phase_that_is_no_constant_is_found(source: str, tmp_path: Path) -> None:
+    (tmp_path / "some.py").write_text(source)
+    with pytest.raises(AssertionError, match="of many names"):
+        list_phases(tmp_path)
 
 
 # ---- what modules ask for -----------------------------------------------------------------------

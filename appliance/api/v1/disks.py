@@ -131,7 +131,7 @@ async def get_disk(ask: Ask) -> Reply:
     disks = ask.parts.snapshots.known("disks", "disks")["items"]
     disk = next((one for one in disks if one["name"] == name), None)
     if disk is None:
-        raise NotFoundError(f"{name}: there is no such disk")
+        raise NotFoundError(f"{name}: there is no such disk", code="no-such-disk")
     seen = ask.parts.snapshots.detail("disks", "show", "--", name, old_s=_OLD_S)
     nothing: Json = {"findings": [], "at_stake": [], "smart": {}, "trends": {}}
     known = {"disk": disk, "verdict": disk["verdict"], **nothing, **seen.value}

@@ -58,7 +58,9 @@ async def get_picture(ask: Ask) -> web.StreamResponse:
 def _drill(ask: Ask) -> str:
     drill = ask.name("drill")
     if not _ID.fullmatch(drill):
-        raise NotFoundError("there is no such drill: 'holdfast drill list' lists them")
+        raise NotFoundError(
+            "there is no such drill: 'holdfast drill list' lists them", code="no-drill"
+        )
     return drill
 
 

@@ -33,12 +33,14 @@ class Job(msgspec.Struct, kw_only=True):
     state: State
     exit_code: int | None
     error: str | None
+    error_code: str | None
     asked_by: str
     asked_at: Time
     started_at: Time | None
     ended_at: Time | None
     priority: int
     phase: str
+    about: str
     done: Count
     total: Count | None
     unit: Literal["bytes", "items"]
@@ -114,7 +116,7 @@ async def retry_job(ask: Ask) -> Reply:
     before = await ask.parts.jobs.get(_number(ask))
     verb = ask.parts.verbs.get(before.verb)
     if await ask.settle(verb, before.arguments) != before.arguments:
-        raise UsageError("the latest point is another one now: ask anew")
+        raise UsageError("the latest point is another one now: ask anew", code="latest-changed")
     await ask.require_verb(verb, before.arguments)
     job = await ask.parts.jobs.retry(before.id, asked_by=ask.caller.name)
     return Reply(job.to_json(), status=202, headers={"Location": f"/api/v1/jobs/{job.id}"})
@@ -123,7 +125,7 @@ async def retry_job(ask: Ask) -> Reply:
 def _number(ask: Ask) -> int:
     text = ask.name("job")
     if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise NotFoundError("there is no such job: 'holdfast jobs list' lists them")
+        raise NotFoundError("there is no such job: 'holdfast jobs list' lists them", code="no-job")
     return int(text)
 
 

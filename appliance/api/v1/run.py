@@ -54,6 +54,7 @@ class Ran(msgspec.Struct, kw_only=True):
     verb: str
     exit_code: int
     error: str | None
+    error_code: str | None
     result: Any
 
 

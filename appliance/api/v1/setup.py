@@ -40,7 +40,7 @@ class FirstAdmin(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     user: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
     password: Text
-    recovery_key: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
+    recovery_key: Annotated[str, msgspec.Meta(max_length=TEXT_MAX)] | None = None
 
 
 async def get_setup(ask: Ask) -> Reply:

@@ -81,7 +81,9 @@ async def list_rates(ask: Ask) -> Reply:
     """Of the line to one vault, oldest first."""
     name, query = ask.name("vault"), ask.query
     if not any(one["name"] == name for one in ask.parts.snapshots.known(*_VAULTS)["items"]):
-        raise NotFoundError("there is no such vault: 'holdfast vault status' lists them")
+        raise NotFoundError(
+            "there is no such vault: 'holdfast vault status' lists them", code="no-vault"
+        )
     since = ask.parts.clock.now() - timedelta(hours=query.hours)
     values = await to_thread(recall_line, ask.parts.state, name, since)
     items = [

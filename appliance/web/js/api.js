@@ -28,12 +28,12 @@ function codeOf(status) {
   const known = { 0: "offline", 401: "unauthenticated", 403: "forbidden", 404: "not-found",
     409: "busy", 412: "changed", 413: "too-large", 429: "rate-limited", 503: "unavailable",
     507: "no-space" };
-  return known[status] || (status >= 500 ? "server" : "refused");
+  return known[status] || (status >= 500 ? "server" : "declined");
 }
 
-/** Why a job failed, as its exit code names it; its own words are the detail. */
+/** Why a job failed, as its code or its exit code names it; its own words are the detail. */
 export const problemOfJob = (job) =>
-  new Problem(422, { code: EXIT_CODES[job.exit_code] || "job", detail: job.error || "" });
+  new Problem(422, { code: job.error_code || EXIT_CODES[job.exit_code] || "job", detail: job.error || "" });
 
 // Set by session.js: what to do before a request is worth repeating. Each gives true to repeat it.
 const recoveries = { signedOut: null, unconfirmed: null };

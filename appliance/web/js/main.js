@@ -9,7 +9,7 @@ import "./theme.js";
 
 async function start() {
   const page = startRouter();
-  await Promise.all([loadWords("shell"), startSession()]);
+  await Promise.all([loadWords("shell", "phases", "errors"), startSession()]);
   await setLanguage(language.value);
   render(html`<${Shell} />`, document.getElementById("app"));
   await page;

@@ -7,7 +7,7 @@ import { html, useEffect, useState } from "../view.js";
 import { Button } from "./button.js";
 import { confirmFirst } from "./dialog.js";
 import { State } from "./state.js";
-import { Trouble, sentenceOf } from "./trouble.js";
+import { Trouble, explain } from "./trouble.js";
 
 const ENDED = new Set(["done", "gaps", "failed", "cancelled", "interrupted"]);
 export const isEnded = (job) => ENDED.has(job.state);
@@ -64,9 +64,11 @@ export function Progress({ job }) {
   </div>`;
 }
 
+/** What it does now; what a newer box does stands in its own words. */
 function phaseOf(job) {
-  const key = `phase.${(job.phase || "").replaceAll(" ", "_")}`;
-  return has(key) ? t(key) : job.phase || t("state.running");
+  if (!job.phase) return t("state.running");
+  const key = `phase.${job.phase.replaceAll(" ", "_")}`;
+  return (has(key) ? t(key, { about: job.about }) : `${job.phase} ${job.about}`).trim();
 }
 
 /** Source, CPU, disk, line: which of them the job waits for, in per cent. */
@@ -108,13 +110,17 @@ export function JobProgress({ id, onEnd }) {
   </div>`;
 }
 
-/** How a job ended, in a sentence; its error as the command line says it. */
+function Reason({ job }) {
+  const { sentence, own } = explain(problemOfJob(job));
+  return html`<p class=${own ? null : "error-text"}>${sentence}</p>${own && html`<p class="mono error-text">${own}</p>`}`;
+}
+
+/** How a job ended, in a sentence, and why. */
 export function Outcome({ job }) {
   if (!isEnded(job)) return null;
   const time = job.started_at && job.ended_at ? (new Date(job.ended_at) - new Date(job.started_at)) / 1000 : null;
   return html`<div class="outcome">
     <p class="note">${time === null ? t(`outcome.${job.state}`) : t("outcome.after", { outcome: t(`outcome.${job.state}`), time: duration(time) })}</p>
-    ${job.state === "failed" && html`<p>${sentenceOf(problemOfJob(job))}</p>`}
-    ${job.error && html`<p class="mono error-text" lang="en">${job.error}</p>`}
+    ${job.error && html`<${Reason} job=${job} />`}
   </div>`;
 }

@@ -8,6 +8,7 @@ import {
   RANGES,
   chooseWindow,
   gather,
+  isImmutable,
   listTicks,
   momentAt,
   nearestIndex,
@@ -19,7 +20,7 @@ const LANE_PX = 30;
 const FLAGS_PX = 26;
 const AXIS_PX = 24;
 const FULL_COUNT = 24; // points in a column from which on its mark is as high as the lane
-const FLAGS = { doubtful: "warn", proven: "good", held: "lock" }; // the first that applies is shown
+const FLAGS = { doubtful: "warn", proven: "good", held: "lock", immutable: "shield" }; // the first that applies is shown
 const FLAG_PX = 15;
 const STEP_OF_KEY = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -24, PageUp: 24 };
 
@@ -80,6 +81,7 @@ export function describePoint(point) {
   const words = [moment(point.time), ...point.where.map(nameOfPlace)];
   if (point.is_held) words.push(t("timeline.held"));
   if (point.drilled_at) words.push(t("timeline.proven"));
+  if (isImmutable(point)) words.push(t("point.immutable", { until: moment(point.immutable_until) }));
   if (point.is_doubtful) words.push(t("timeline.doubtful"));
   return words.join(", ");
 }

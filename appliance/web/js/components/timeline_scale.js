@@ -89,9 +89,15 @@ export function gather(points, times, window, width_px, column_px) {
     for (const place of point.where) found.where.set(place, (found.where.get(place) ?? 0) + 1);
     if (point.is_held) found.marks.add("held");
     if (point.drilled_at) found.marks.add("proven");
+    if (isImmutable(point)) found.marks.add("immutable");
     if (isDoubtful(point)) found.marks.add("doubtful");
   }
   return [...columns.values()];
+}
+
+/** Whether a vault has it and lets nobody delete it yet. */
+export function isImmutable(point) {
+  return Boolean(point.immutable_until) && Date.parse(point.immutable_until) > Date.now();
 }
 
 /** Whether a person should not lean on this point without looking. */

@@ -1,28 +1,38 @@
 // What went wrong, in a sentence, and what to do: the same everywhere.
 
-import { duration, has, t } from "../i18n.js";
+import { duration, has, language, parts, t } from "../i18n.js";
 import { html } from "../view.js";
 import { Button } from "./button.js";
 import { Icon } from "./icon.js";
 
-/** The sentence for a problem of the API, in the reader's language. */
-export function sentenceOf(problem) {
-  const key = `problem.${problem.code}`;
-  if (problem.code === "rate-limited" && problem.retryAfterS) {
-    return t("problem.rate-limited-until", { wait: duration(problem.retryAfterS) });
+const ownWords = (problem) => problem.detail && html`<span lang="en">${problem.detail}</span>`;
+
+/**
+ * {sentence, own} of a problem of the API or of a job, in the reader's language. The box speaks
+ * English and names things: where a code is as close as that, English readers get the box's line,
+ * others the words of `errors`, which say where that line belongs. A code that only names a kind
+ * has a sentence of the page, and the box's line below it (`own`).
+ */
+export function explain(problem) {
+  const { code } = problem;
+  if (code === "rate-limited" && problem.retryAfterS) {
+    return { sentence: t("problem.rate-limited-until", { wait: duration(problem.retryAfterS) }), own: null };
   }
-  if (has(key)) return t(key);
-  return t(problem.status >= 500 ? "problem.server" : "problem.refused");
+  if (has(`error.${code}`)) return { sentence: parts(`error.${code}`, { detail: ownWords(problem) }), own: null };
+  if (has(`problem.${code}`)) return { sentence: t(`problem.${code}`), own: ownWords(problem) };
+  if (problem.detail && language.value === "en") return { sentence: problem.detail, own: null };
+  return { sentence: t(problem.status >= 500 ? "problem.server" : "problem.declined"), own: ownWords(problem) };
 }
 
 /** A box with the problem; `onRetry` gives it a button. Nothing for no problem. */
 export function Trouble({ problem, onRetry }) {
   if (!problem) return null;
+  const { sentence, own } = explain(problem);
   return html`<div class="notice is-bad" role="alert">
     <${Icon} name="bad" />
     <div>
-      <p>${sentenceOf(problem)}</p>
-      ${problem.detail && html`<p class="note" lang="en">${problem.detail}</p>`}
+      <p>${sentence}</p>
+      ${own && html`<p class="note">${own}</p>`}
       ${onRetry && html`<${Button} icon="retry" onPress=${onRetry}>${t("action.try_again")}<//>`}
     </div>
   </div>`;

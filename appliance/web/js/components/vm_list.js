@@ -1,7 +1,7 @@
 // Recovered VMs: those that run and those whose overlay is kept.
 
 import { html } from "../view.js";
-import { moment, size, t } from "../i18n.js";
+import { has, moment, size, t } from "../i18n.js";
 import { useResource } from "../resource.js";
 import { href } from "../router.js";
 import { LinkButton } from "./button.js";
@@ -25,7 +25,7 @@ export function VmList() {
 
 /** State of a VM as symbol and word. */
 export function VmState({ state }) {
-  const known = state in LOOKS ? state : "held";
+  const known = has(`vms.state.${state}`) ? state : "held";
   return html`<${State} name=${LOOKS[state] ?? "warning"} label=${t(`vms.state.${known}`)} />`;
 }
 
@@ -42,7 +42,7 @@ function VmRow({ vm }) {
     <div class="row-text">
       <strong>${vm.name}</strong>
       <span class="note">${originOf(vm)} · ${t("vms.wrote", { size: size(vm.overlay_bytes) })}</span>
-      ${vm.warning && html`<${Notice} tone="warn"><p lang="en">${vm.warning}</p><//>`}
+      ${vm.warning && html`<${Notice} tone="warn" title=${t("vms.filling")}><p lang="en">${vm.warning}</p><//>`}
     </div>
     <${LinkButton} icon=${isRunning ? "screen" : null} href=${href("/vms", vm.name)}>
       ${t(isRunning ? "vms.open" : "vms.show")}

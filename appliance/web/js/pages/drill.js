@@ -45,9 +45,9 @@ function OfMachine({ machine, drill }) {
     <${Checks} checks=${machine.checks} />
     <div class="pictures">
       ${pictures.map((one) => html`<figure key=${one.name}>
-        <img loading="lazy" alt=${t("drills.picture", { machine: machine.name })}
+        <img loading="lazy" alt=""
           src=${at`/api/v1/drills/${drill}/screens/${one.name.split("/").at(-1)}`} />
-        <figcaption class="note">${one.name}</figcaption>
+        <figcaption class="note">${t("drills.picture", { machine: machine.name })}</figcaption>
       </figure>`)}
     </div>
   <//>`;
@@ -75,7 +75,7 @@ function Checks({ checks }) {
   return html`<ul class="rows">
     ${checks.map((check) => html`<li key=${check.title}>
       <${State} name=${check.passed ? "passed" : "failed"} />
-      <div class="row-text"><strong lang="en">${check.title}</strong><span class="note" lang="en">${check.detail}</span></div>
+      <div class="row-text"><strong>${t(`drills.check.${check.kind}`)}</strong><span class="note" lang="en">${[check.title, check.detail].filter(Boolean).join(" · ")}</span></div>
       <span class="digits">${duration(check.at_s)}</span>
     </li>`)}
   </ul>`;

@@ -71,10 +71,16 @@ function Evidence({ evidence }) {
   const values = evidence.values.slice(-4);
   const isSameDay = values.every((one) => day(one.time) === day(values.at(-1).time));
   const time = isSameDay ? clockTime : moment;
-  return html`<span lang="en">${evidence.what}</span>${": "}
+  return html`${nameOf(evidence)}${": "}
     ${values.map((one, index) => html`${index ? " → " : ""}<span class="digits" title=${moment(one.time)}>${inUnit(one.value, evidence.unit)}
       ${values.length > 1 && html`<span class="note"> (${time(one.time)})</span>`}</span>`)}
     ${evidence.limit !== "" && evidence.limit !== null && html`<span class="note"> · ${t("findings.limit", { limit: inUnit(evidence.limit, evidence.unit) })}</span>`}`;
+}
+
+/** What was measured: in words where the box gave it a plain name, else as its standard calls it. */
+function nameOf({ what }) {
+  const key = `evidence.${what.replaceAll(" ", "_")}`;
+  return has(key) ? t(key) : html`<span lang="en">${what}</span>`;
 }
 
 function inUnit(value, unit) {

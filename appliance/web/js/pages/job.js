@@ -85,6 +85,7 @@ function Log({ job }) {
   const scrolled = ({ currentTarget: pane }) =>
     setFollowing(pane.scrollHeight - pane.scrollTop - pane.clientHeight < 24);
   return html`<${Card} title=${t("jobs.log")}>
+    <p class="note">${t("jobs.log_note")}</p>
     <${Trouble} problem=${problem} />
     ${lines.length === 0 && isWhole
       ? html`<p class="muted">${t("jobs.log_empty")}</p>`

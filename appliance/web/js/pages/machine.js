@@ -4,7 +4,7 @@ import { html, useState } from "../view.js";
 import { moment, relative, roughly, size, t } from "../i18n.js";
 import { useAnswer } from "../answer.js";
 import { at } from "../api.js";
-import { useResource } from "../resource.js";
+import { usePages, useResource } from "../resource.js";
 import { href } from "../router.js";
 import { Action } from "../components/action.js";
 import { LinkButton } from "../components/button.js";
@@ -14,6 +14,7 @@ import { PointActions } from "../components/point_actions.js";
 import { PointFacts, PointSteps } from "../components/point_facts.js";
 import { usePoints } from "../components/points.js";
 import { PolicyCard } from "../components/policy_card.js";
+import { Outcome } from "../components/progress.js";
 import { Figure, State } from "../components/state.js";
 import { Timeline } from "../components/timeline.js";
 import { Loading, Notice } from "../components/trouble.js";
@@ -54,8 +55,20 @@ function Standing({ machine, sources, onEnd }) {
       <${Figure} label=${t("machines.drill")} value=${drill ? relative(drill.at) : t("machines.no_drill")}
         note=${drill && t("machine.drilled", { verdict: t(`state.${drill.verdict}`), time: drill.rto_s === null ? "–" : roughly(drill.rto_s) })} />
     </dl>
+    ${machine.state === "failed" && html`<${LastFailure} name=${machine.name} />`}
     ${machine.damaged_points > 0 && html`<${Notice} tone="warn"><p>${t("machine.damaged", { count: machine.damaged_points })}</p><//>`}
     <${RunNow} name=${machine.name} sources=${sources} onEnd=${onEnd} />
+  <//>`;
+}
+
+/** Why its last backup came to nothing, and where its log is. */
+function LastFailure({ name }) {
+  const { items } = usePages("/jobs", { query: { machine: name, verb: "backup" }, limit: 1, on: ["machine"] });
+  const job = items?.[0];
+  if (job?.state !== "failed") return null;
+  return html`<${Notice} tone="bad" title=${t("machine.last_failed", { when: relative(job.ended_at) })}>
+    <${Outcome} job=${job} />
+    <p><a href=${href("/jobs", job.id)}>${t("machine.show_job")}</a></p>
   <//>`;
 }
 

@@ -1,7 +1,7 @@
 // Vaults: what is there, what is behind and until when, the line, when and how fast to send, cost.
 
 import { html } from "../view.js";
-import { moment, number, relative, roughly, size, t } from "../i18n.js";
+import { has, moment, number, relative, roughly, size, t } from "../i18n.js";
 import { useResource } from "../resource.js";
 import { href } from "../router.js";
 import { Action } from "../components/action.js";
@@ -53,7 +53,10 @@ function One({ vault, onChange }) {
 
 function LastSync({ last }) {
   if (!last.ended) return html`<p class="muted">${t("vault.never_sent")}</p>`;
-  return html`<p class="note">${t("vault.last", { when: relative(last.ended) })} <span lang="en">${last.outcome}</span></p>
+  // What a box of before has noted has no kind.
+  const kind = has(`vault.outcome.${last.kind}`) ? t(`vault.outcome.${last.kind}`) : null;
+  return html`<p class="note">${t("vault.last", { when: relative(last.ended) })} ${kind ?? html`<span lang="en">${last.outcome}</span>`}</p>
+    ${last.kind === "waits" && html`<p class="note" lang="en">${last.outcome}</p>`}
     ${last.findings?.map((finding) => html`<${Notice} tone="warn"><p lang="en">${finding}</p><//>`)}`;
 }
 

@@ -41,7 +41,7 @@ function One({ vm, onChange }) {
       ${vm.ready_s !== null && html`<span>${t("vm.ready", { time: duration(vm.ready_s) })}</span>`}
       <span class="muted">${t(`vm.accelerator.${vm.accelerator}`)}</span>
     </p>
-    ${vm.warning && html`<${Notice} tone="warn"><p lang="en">${vm.warning}</p><//>`}
+    ${vm.warning && html`<${Notice} tone="warn" title=${t("vms.filling")}><p lang="en">${vm.warning}</p><//>`}
     ${HELD.has(vm.state) && html`<${Resume} vm=${vm} action="continue" onEnd=${onChange} />`}
     ${vm.has_screen && vm.state !== "stopped"
       ? html`<${VmScreen} name=${vm.name} key=${vm.name} />`

@@ -11,6 +11,7 @@ import { Card } from "../../components/page.js";
 import { State } from "../../components/state.js";
 import { tell } from "../../components/toast.js";
 import { Loading, Trouble } from "../../components/trouble.js";
+import { RecoveryKey } from "./recovery_key.js";
 
 export function Box() {
   const box = useResource("/box", { on: ["box"] });
@@ -41,6 +42,7 @@ export function Box() {
       <${Trouble} problem=${problem} />
       ${may("admin") && box.data.is_unlocked && html`<div class="actions"><${Button} icon="lock" onPress=${lock}>${t("box.lock")}<//></div>`}
     <//>
+    ${may("admin") && html`<${RecoveryKey} />`}
     <${Card} title=${t("box.updates")}>
       <dl class="facts"><dt>${t("box.version")}</dt><dd class="digits">${box.data.version}</dd></dl>
       <p class="note">${t("box.updates_text")}</p>

@@ -1,6 +1,6 @@
 // The first administrator. With it the setup window closes.
 
-import { Problem, get, post } from "../../api.js";
+import { get, post } from "../../api.js";
 import { t } from "../../i18n.js";
 import { renewSession } from "../../session.js";
 import { progress } from "../../setup_progress.js";
@@ -11,11 +11,6 @@ import { rememberWay } from "./host.js";
 import { KeyField } from "./key_field.js";
 import { Step } from "./step.js";
 
-/** Who may set the box up is forbidden nothing but to come without its key. */
-function explain(problem) {
-  throw problem.code === "forbidden" ? new Problem(problem.status, { code: "recovery-key" }) : problem;
-}
-
 export function Admin({ next, back }) {
   const [needsKey, setNeedsKey] = useState(false);
   useEffect(() => {
@@ -24,7 +19,7 @@ export function Admin({ next, back }) {
   const form = useForm({ user: "admin", password: "", again: "", recovery_key: "" }, {
     draft: "first-admin", secrets: ["password", "again", "recovery_key"],
     onSubmit: async ({ user, password, recovery_key: key }) => {
-      await post("/setup/admin", { user, password, ...(key ? { recovery_key: key } : {}) }, { isFinal: true }).catch(explain);
+      await post("/setup/admin", { user, password, ...(key ? { recovery_key: key } : {}) }, { isFinal: true });
       next();
       await renewSession();
       await rememberWay(progress.value.way);
