@@ -4,7 +4,7 @@ Owns: the demo's two generations, cached under `build/demo-disk/`, and the comma
 does: touch the host outside the checkout's `build/` and the files it is told to write; leave a
 mount or a loop device.
 
-    python -m image.debian_disk --out FILE [--second FILE2]
+    python -m image.debian_disk [--out FILE [--second FILE2]]
 """
 
 from __future__ import annotations
@@ -76,16 +76,22 @@ def change_disk(disk: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the disk, and its second generation if asked for. Gives the exit status."""
+    """Write the disk, and its second generation if asked for. Gives the exit status.
+
+    Without a file to write, both generations are there afterwards for whoever asks next.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m image.debian_disk",
         description="Make a real, bootable Debian 12 disk (needs root).",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the disk")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the disk")
     parser.add_argument("--second", type=Path, metavar="FILE2", help="the same disk, days later")
     options = parser.parse_args(arguments)
     cache = open_cache()
-    cache.copy(provide_first(cache), options.out)
+    if options.out is None:
+        provide_second(cache)
+    else:
+        cache.copy(provide_first(cache), options.out)
     if options.second:
         cache.copy(provide_second(cache), options.second)
     return 0

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.run_suites import SAID_MAX_LINES, SAID_MAX_TESTS, Outcome, judge, read_report, summarize
+from tests import run_suites
+from tests.run_suites import (
+    SAID_MAX_LINES,
+    SAID_MAX_TESTS,
+    SUITES,
+    Outcome,
+    building_disk,
+    judge,
+    read_report,
+    summarize,
+)
 from tests.shards import parse_shard, select_shard
 
 REPORT = """<testsuites><testsuite>
@@ -46,6 +58,26 @@ def test_a_suite_that_ran_nothing_has_failed_unless_it_may() -> None:
 def test_an_exit_code_that_no_test_explains_is_a_failure() -> None:
     assert judge(Outcome("a", passed=3), 3, may_be_empty=False).failed == 1
     assert judge(Outcome("a", passed=3), 0, may_be_empty=False).failed == 0
+
+
+def test_the_disk_is_built_beside_whole_runs_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[list[str]] = []
+    popen = subprocess.Popen[bytes]
+
+    def begin(argv: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        began.append(argv)
+        return popen(["sleep", "600"], **options)
+
+    monkeypatch.setattr(run_suites, "REPORTS", tmp_path)
+    monkeypatch.setattr("tests.run_suites.subprocess.Popen", begin)
+    suites = {suite.name: suite for suite in SUITES}
+    for names in (["box"], ["unit", "store"], []):
+        with building_disk([suites[name] for name in names]):
+            assert began == []
+    with building_disk(list(SUITES)):
+        assert began[0][-1] == "image.debian_disk"
 
 
 def test_the_last_line_holds_the_counts() -> None:

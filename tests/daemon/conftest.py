@@ -15,7 +15,7 @@ import pytest
 
 from appliance.base.errors import HoldfastError
 from appliance.cli.daemon_link import DaemonGoneError, DaemonLink
-from tests.command import ROOT
+from tests.command import ROOT, Holdfast, HoldfastHere
 
 DEADLINE_S = 90.0
 
@@ -96,6 +96,14 @@ class Box:
     def said(self) -> str:
         """What it said."""
         return self.log.read_text()
+
+
+@pytest.fixture
+def holdfast(state: Path) -> Iterator[Holdfast]:
+    """The command in this process: it is the daemon that is a process of its own here."""
+    command = HoldfastHere(state)
+    yield command
+    command.close()
 
 
 @pytest.fixture

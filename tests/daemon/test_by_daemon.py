@@ -51,9 +51,8 @@ def test_a_command_gives_with_a_daemon_what_it_gives_without(
         assert (one.code, one.out, one.err) == (other.code, other.out, other.err), one.argv
 
 
-def test_what_writes_to_standard_output_does_so_itself(
-    filled: Box, holdfast: Holdfast, tmp_path: Path
-) -> None:
+def test_what_writes_to_standard_output_does_so_itself(filled: Box, tmp_path: Path) -> None:
+    holdfast = Holdfast(filled.state)
     assert (
         holdfast("restore", "web1@latest", "-", expect=0).stdout
         == (tmp_path / "disk.raw").read_bytes()

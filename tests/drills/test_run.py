@@ -86,7 +86,7 @@ def test_checks_are_tried_and_one_that_fails_fails_the_drill(rehearsal: Rehearsa
     record = rehearsal.run(
         f"[[machines]]\nname = 'web1'\n{SMALL}\nready = 'none'\n"
         "checks = [{kind = 'login', text = 'web1 login'},"
-        "{kind = 'login', text = 'never said', timeout_s = 2, label = 'wrong'},"
+        "{kind = 'login', text = 'never said', timeout_s = 5, label = 'wrong'},"
         "{kind = 'login', text = 'SeaBIOS'}]"
     )
     first, wrong, last = machine(record, "web1").checks

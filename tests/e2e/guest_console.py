@@ -9,6 +9,9 @@ import time
 from pathlib import Path
 
 PROMPT = re.compile(rb"root@web1:[^\r\n]*# $")
+LOGIN = re.compile(rb"login: $")
+# What the guest's kernel says behind a prompt hides it: after so long another one is asked for.
+QUIET_S = 15
 
 
 class GuestConsole:
@@ -24,7 +27,7 @@ class GuestConsole:
 
     def log_in(self) -> None:
         self._send("\n")
-        self._read_until(re.compile(rb"login: $"))
+        self._read_until(LOGIN)
         self._send("root\n")
         self._read_until(re.compile(rb"Password: $"))
         self._send("demo\n")
@@ -45,12 +48,16 @@ class GuestConsole:
     def _read_until(self, wanted: re.Pattern[bytes], timeout_s: float = 240) -> bytes:
         deadline_s = time.monotonic() + timeout_s
         seen = b""
+        quiet_s = 0
         while not wanted.search(strip_escapes(seen)):
             assert time.monotonic() < deadline_s, f"no {wanted.pattern!r} in {seen[-300:]!r}"
             try:
                 seen += self._socket.recv(4096)
+                quiet_s = 0
             except TimeoutError:
-                continue
+                quiet_s += 1
+                if quiet_s % QUIET_S == 0 and wanted in (LOGIN, PROMPT):
+                    self._send("\n")
         return strip_escapes(seen)
 
 

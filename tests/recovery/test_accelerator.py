@@ -30,7 +30,10 @@ def qemu() -> str:
     return found
 
 
-def test_the_probe_runs_to_its_end_on_an_accelerator_that_works(qemu: str) -> None:
+def test_the_probe_runs_to_its_end_on_an_accelerator_that_works(
+    qemu: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accelerator, "PROBE_TIMEOUT_S", 120.0)
     assert runs_probe(qemu, "tcg")
 
 

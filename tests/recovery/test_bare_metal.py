@@ -49,7 +49,7 @@ def boots_to_login(disk: Path, place: Path) -> bool:
     argv = ["qemu-system-x86_64", "-accel", "tcg", "-nodefaults", "-display", "none", "-m", "32"]
     argv += ["-drive", f"file={disk},format=raw,if=virtio", "-serial", f"file:{serial}"]
     with subprocess.Popen(argv) as machine:
-        deadline_s = time.monotonic() + 60
+        deadline_s = time.monotonic() + 240
         while b"login:" not in (serial.read_bytes() if serial.exists() else b""):
             if time.monotonic() > deadline_s:
                 break

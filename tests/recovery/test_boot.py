@@ -47,7 +47,7 @@ def on_tcg(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start(lab: Lab, wait: Wait = LOGIN, **options: object) -> BootResult:
-    order = replace(BootOrder(POINT, hardware=SMALL, wait=wait, timeout_s=30), **options)  # type: ignore[arg-type]
+    order = replace(BootOrder(POINT, hardware=SMALL, wait=wait, timeout_s=120), **options)  # type: ignore[arg-type]
     return boot.boot(lab.runtime, order, lab.serve_argv)
 
 
@@ -279,4 +279,4 @@ def test_notes_can_be_shown_as_json(lab: Lab) -> None:
     start(lab, NONE)
     note = json.loads((folder_of(lab) / "vm.json").read_bytes())
     assert note["point"] == POINT
-    assert poll(lambda: "login:" in (folder_of(lab) / "serial.log").read_text(), 20)
+    assert poll(lambda: "login:" in (folder_of(lab) / "serial.log").read_text(), 120)

@@ -40,7 +40,7 @@ from tests.recovery.guests import OBEDIENT, WRITING, find_lost_writes
 
 POINT = "web1@2026-11-21T09:30:00Z"
 MIB = 1 << 20
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +62,7 @@ class Moves:
         self.boot()
 
     def boot(self) -> None:
-        order = BootOrder(POINT, "vm", HardwareChoice(memory_mib=32), LOGIN, 60)
+        order = BootOrder(POINT, "vm", HardwareChoice(memory_mib=32), LOGIN, DEADLINE_S)
         boot.boot(self.lab.runtime, order, self.lab.serve_argv)
 
     def migrate(self) -> None:

@@ -38,7 +38,7 @@ def agent(folder: Path, answer: Answer) -> Iterator[list[str]]:
                 asked.append(request["execute"])
                 connection.sendall(answer(request))
 
-    thread = threading.Thread(target=talk)
+    thread = threading.Thread(target=talk, daemon=True)
     thread.start()
     yield asked
     thread.join()

@@ -63,7 +63,7 @@ def served(folder: Path, *behaviours: Callable[[socket.socket], None]) -> Iterat
                 with connection, suppress(OSError):  # a client that has heard enough hangs up
                     behave(connection)
 
-    thread = threading.Thread(target=serve)
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     yield
     thread.join()

@@ -23,7 +23,7 @@ from tests.recovery.guests import COUNTER_OFFSET, COUNTING, OBEDIENT, WRITING, f
 
 MIB = 1 << 20
 SIZE = 24 * MIB
-DEADLINE_S = 60
+DEADLINE_S = 180
 
 
 @pytest.fixture(autouse=True)

@@ -18,13 +18,13 @@ from appliance.vault.connection import connect
 from appliance.vault.directory import DirectoryBucket
 from tests.vault.office import Office
 
-DELAY_S = 0.7
+# What is slow is slower than anything else: on a busy machine that may need the last of these.
+DELAYS_S = (0.3, 3.0)
 
 
 @pytest.fixture
 def office(tmp_path: Path, seed: int) -> Iterator[Office]:
     found = Office(tmp_path, seed)
-    found.back_up(size_mib=4)
     found.add_vault()
     yield found
     found.close()
@@ -53,12 +53,17 @@ def test_a_vault_that_takes_its_time_is_named_as_the_line_or_as_a_disk(
     office: Office, monkeypatch: pytest.MonkeyPatch, *, is_local: bool, resource: Resource
 ) -> None:
     real = DirectoryBucket._write
+    for delay_s in DELAYS_S:
 
-    def slow(*arguments: Any) -> Any:
-        time.sleep(DELAY_S)
-        return real(*arguments)
+        def slow(*arguments: Any, delay_s: float = delay_s) -> Any:
+            time.sleep(delay_s)
+            return real(*arguments)
 
-    monkeypatch.setattr(DirectoryBucket, "_write", slow)
-    shares = asyncio.run(shares_of(office, is_local=is_local))
-    assert shares[resource] == max(shares.values()), shares
-    assert (shares["line"] == 0) == is_local
+        office.back_up(size_mib=4)
+        with monkeypatch.context() as patch:
+            patch.setattr(DirectoryBucket, "_write", slow)
+            shares = asyncio.run(shares_of(office, is_local=is_local))
+        assert (shares["line"] == 0) == is_local
+        if shares[resource] == max(shares.values()):
+            return
+    pytest.fail(f"each write took {DELAYS_S[-1]} s: {shares}")
