@@ -25,8 +25,11 @@ from appliance.vault.wardrobe import Wardrobe
 # Of chunks against their base, where more hardly helps, and of those without one.
 _PACK_LEVEL = 3
 _PLAIN_LEVEL = 9
-# A container is sent as it is unless so much of it is saved.
-_SAVED_SHARE = 0.2
+# A container is sent as it is unless so much of it is saved: bases, and what packing the rest anew
+# saves of one that was written in a hurry (14 % measured, less counted), if that packs at all.
+_SAVED_SHARE = 0.15
+_REPACKED_SHARE = 0.12
+_PACKS_SHARE = 0.9
 # A chunk is worth a base, which somebody has to fetch as well, if it takes at most so much of what
 # it takes without.
 _WORTH_SHARE = 0.75
@@ -121,7 +124,7 @@ class DeltaMaking:
 
     def _plan(self, container: Container) -> _Plan | None:
         """None if the container may as well go as it is."""
-        plan, saved = _Plan(), 0.0
+        plan, saved, alone_bytes = _Plan(), 0.0, 0
         behind: tuple[int, int] | None = None
         stored = container.size_bytes / max(1, sum(container.directory.lengths()))
         for ordinal, chunk_id, chunk in chunks_of(container, Reader(), lambda _: True):
@@ -136,12 +139,16 @@ class DeltaMaking:
             if behind is not None and behind not in places:
                 places.append(behind)
             found = self._pack(chunk, places)
-            if found is not None:
+            if found is None:
+                alone_bytes += len(chunk)
+            else:
                 plan.packed[ordinal] = (found.base_id, found.packed)
                 saved += max(0.0, len(chunk) * stored - len(found.packed))
                 behind = found.place
             # What follows on something probably follows on what that resembles.
             behind = None if behind is None else (behind[0], behind[1] + 1)
+        if 0 < container.directory.level < _PLAIN_LEVEL and stored < _PACKS_SHARE:
+            saved += _REPACKED_SHARE * alone_bytes * stored
         return plan if saved >= _SAVED_SHARE * container.size_bytes else None
 
     def _is_there(self, chunk_id: bytes) -> bool:
