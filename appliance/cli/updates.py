@@ -7,9 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import appliance
-from appliance import __version__
-from appliance.base.errors import BusyError, IntegrityError, NotFoundError, UsageError
+from appliance.base.errors import BusyError, NotFoundError, UsageError
 from appliance.base.text import counted, printable, size
 from appliance.cli.daemon_link import DaemonGoneError, DaemonLink
 from appliance.cli.exit_codes import DONE, DONE_WITH_GAPS
@@ -17,6 +15,7 @@ from appliance.cli.session import Session
 from appliance.formats.update import UpdateHeader
 from appliance.updates.installing import check_update, go_back, install_update
 from appliance.updates.releases import Releases, find_root
+from appliance.updates.standing import describe_checkout, show_header, show_releases
 
 _LOOK_S = 1.0
 _RESTART = "the daemon starts anew in a moment; 'holdfast update status' tells when it is ready"
@@ -25,76 +24,23 @@ _RESTART = "the daemon starts anew in a moment; 'holdfast update status' tells w
 def update(session: Session, options: argparse.Namespace) -> int:
     """Do one of the actions."""
     root = find_root()
+    releases = None if root is None else Releases(root, session.clock)
     if options.action == "status":
-        return _status(session, None if root is None else Releases(root, session.clock))
-    if root is None:
-        raise UsageError(_describe_checkout())
-    return _ACTIONS[options.action](session, Releases(root, session.clock), options)
-
-
-def _describe_checkout() -> str:
-    folder = Path(appliance.__file__).parents[1]
-    return (
-        f"Holdfast {__version__} runs from the checkout {folder} and is updated there: "
-        "'git pull', 'make setup', then start it again"
-    )
+        value = show_releases(releases)
+        session.console.result(value, value["what_to_do"] or "\n".join(_status_lines(value)))
+        return DONE
+    if releases is None:
+        raise UsageError(describe_checkout())
+    return _ACTIONS[options.action](session, releases, options)
 
 
 # ---- looking ----
 
 
-def _status(session: Session, releases: Releases | None) -> int:
-    if releases is None:
-        value: dict[str, Any] = {
-            "version": __version__,
-            "is_installed": False,
-            "what_to_do": _describe_checkout(),
-        }
-        session.console.result(value, _describe_checkout())
-        return DONE
-    value = {"version": __version__, "is_installed": True, **show_releases(releases)}
-    session.console.result(value, "\n".join(_status_lines(value)))
-    return DONE
-
-
-def show_releases(releases: Releases) -> dict[str, Any]:
-    """How the releases of a box stand, as `--json` prints it."""
-    current, history = releases.current(), releases.history()
-    before = None if current is None else releases.before(current)
-    since = [one.time for one in history if (one.version, one.outcome) == (current, "running")]
-    try:
-        trial = releases.read_trial()
-    except IntegrityError:
-        trial = None
-    try:
-        found = releases.uploaded.stat()
-    except OSError:
-        found = None
-    return {
-        "root": str(releases.root),
-        "current": current,
-        "since": since[-1] if since else None,
-        "previous": None if before is None else before.version,
-        "releases": [
-            {
-                "version": one.version,
-                "is_current": one.version == current,
-                "built": None if one.header is None else one.header.built,
-                "notes": "" if one.header is None else one.header.notes,
-            }
-            for one in releases.installed()
-        ],
-        "trial": None if trial is None else vars(trial),
-        "history": [vars(one) for one in reversed(history)],
-        "trusted": sorted(releases.trusted()),
-        "uploaded_bytes": None if found is None else found.st_size,
-    }
-
-
 def _status_lines(value: dict[str, Any]) -> list[str]:
     since = f" since {value['since']}" if value["since"] else ""
     lines = [f"Holdfast {value['version']}{since}, below {value['root']}"]
-    if value["trial"] and value["trial"]["version"] == value["current"]:
+    if value["trial"]:
         lines.append(
             f"{value['current']} has yet to show that it becomes ready, or "
             f"{value['trial']['previous']} takes over again"
@@ -124,21 +70,6 @@ def _check(session: Session, releases: Releases, options: argparse.Namespace) ->
         f"{text}\n{printable(refusal) or 'It can be installed.'}",
     )
     return DONE_WITH_GAPS if refusal else DONE
-
-
-def show_header(header: UpdateHeader) -> dict[str, Any]:
-    """What an update is, as `--json` prints it."""
-    return {
-        "version": header.version,
-        "follows": header.follows,
-        "machine": header.machine,
-        "python": header.python,
-        "built": header.built,
-        "notes": header.notes,
-        "key": header.key,
-        "size_bytes": header.payload_bytes,
-        "tree_bytes": header.tree_bytes,
-    }
 
 
 def _describe(header: UpdateHeader, current: str) -> str:

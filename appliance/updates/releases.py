@@ -52,7 +52,8 @@ HEAD = "head"
 TREE = "lib"
 _KEY_MAX_BYTES = 4096
 _BLOCK_BYTES = 4096  # what the end of each file may waste
-_SPARE_BYTES = 64 << 20  # the filesystem often is the one with logs and databases
+SPARE_BYTES = 64 << 20
+"""Left free: the filesystem often is the one with logs and databases."""
 _BUSY = "another update is being installed: 'holdfast update status' shows how it stands"
 
 
@@ -165,6 +166,13 @@ class Releases:
         except IntegrityError:
             return []
 
+    def uploaded_bytes(self) -> int | None:
+        """The size of the file that was uploaded, if there is one."""
+        try:
+            return self.uploaded.stat().st_size
+        except OSError:
+            return None
+
     # ---- changes: the caller holds the lock ----
 
     def sweep(self) -> None:
@@ -221,7 +229,7 @@ class Releases:
 
     def require_space(self, header: UpdateHeader) -> None:
         """Raises NoSpaceError unless the release fits, and something is left."""
-        needed = header.tree_bytes + header.tree_files * _BLOCK_BYTES + _SPARE_BYTES
+        needed = header.tree_bytes + header.tree_files * _BLOCK_BYTES + SPARE_BYTES
         with named_os_errors(self.root):
             free = shutil.disk_usage(self.root).free
         if free < needed:
