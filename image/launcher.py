@@ -79,7 +79,7 @@ def read_trial(root: Path) -> dict[str, Any]:
 
 def replace_file(root: Path, name: str, text: str) -> None:
     """Durably, and at once."""
-    temporary = root / f".tmp-{name}"
+    temporary = root / f".new-{name}"
     with temporary.open("w") as file:
         file.write(text)
         file.flush()
@@ -90,7 +90,7 @@ def replace_file(root: Path, name: str, text: str) -> None:
 
 def switch(root: Path, version: str) -> None:
     """Let `current` lead to a release, durably, and at once."""
-    temporary = root / ".tmp-current"
+    temporary = root / ".new-current"
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(f"releases/{version}")
     temporary.replace(root / "current")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def _install(session: Session, releases: Releases, options: argparse.Namespace) 
         session.state,
         _choose(releases, options),
         session.console.progress,
-        _idle(session, is_waiting=options.wait),
+        partial(await_jobs, session, options),
     )
     releases.forget_upload(options.file)
     session.console.result(
@@ -100,7 +101,7 @@ def _install(session: Session, releases: Releases, options: argparse.Namespace) 
 
 
 def _back(session: Session, releases: Releases, options: argparse.Namespace) -> int:
-    before, version = go_back(releases, session.state, _idle(session, is_waiting=options.wait))
+    before, version = go_back(releases, session.state, partial(await_jobs, session, options))
     session.console.result({"version": version, "left": before}, f"back to {version}: {_RESTART}")
     return DONE
 
@@ -114,22 +115,20 @@ def _choose(releases: Releases, options: argparse.Namespace) -> Path:
     return releases.uploaded
 
 
-def _idle(session: Session, *, is_waiting: bool) -> Callable[[], None]:
-    """What returns when a restart of the daemon would end no job but this one."""
+def await_jobs(session: Session, options: argparse.Namespace) -> None:
+    """Return when a restart of the daemon would end no job but this one.
 
-    def await_idle() -> None:
-        while running := _list_running(session):
-            names = ", ".join(f"{job['id']} ({job['verb']})" for job in running[:5])
-            if not is_waiting:
-                more = len(running)
-                raise BusyError(
-                    f"{counted(more, 'job')} would be ended by the restart: {names}: --wait waits "
-                    "for them"
-                )
-            session.console.progress.phase("wait for jobs", len(running), "items")
-            session.clock.sleep_s(_LOOK_S)
-
-    return await_idle
+    Raises BusyError naming those that run, unless they are to be waited for.
+    """
+    while running := _list_running(session):
+        names = ", ".join(f"{job['id']} ({job['verb']})" for job in running[:5])
+        if not options.wait:
+            raise BusyError(
+                f"{counted(len(running), 'job')} would be ended by the restart: {names}: --wait "
+                "waits for them"
+            )
+        session.console.progress.phase("wait for jobs", len(running), "items")
+        session.clock.sleep_s(_LOOK_S)
 
 
 def _list_running(session: Session) -> list[dict[str, Any]]:

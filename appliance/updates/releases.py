@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import appliance
@@ -22,6 +22,7 @@ from appliance.base.durable import (
     move_file,
     named_os_errors,
     remove_file,
+    remove_temporaries,
     switch_link,
     write_file,
 )
@@ -132,11 +133,13 @@ class Releases:
         return next((one for one in self.installed() if one.version == version), None)
 
     def before(self, version: str) -> Release | None:
-        """What `back` goes to: the newest one that is older than `version`."""
-        return next(
-            (one for one in self.installed() if version_key(one.version) < version_key(version)),
-            None,
-        )
+        """What `back` goes to: the newest one older than `version` that was ready before.
+
+        Where the history was lost nobody knows which those are: then the newest older one.
+        """
+        older = [one for one in self.installed() if version_key(one.version) < version_key(version)]
+        ran = {event.version for event in self.history() if event.outcome == "running"}
+        return next((one for one in older if one.version in ran or not ran), None)
 
     def trusted(self) -> Mapping[str, bytes]:
         """The public keys in PEM whose owners may sign, by fingerprint.
@@ -178,6 +181,7 @@ class Releases:
     def sweep(self) -> None:
         """Remove what a killed installation left."""
         make_directory(self.incoming)
+        remove_temporaries(self.root)
         for path in self.incoming.iterdir():
             _remove_tree(path)
 
@@ -201,7 +205,7 @@ class Releases:
         """Write down what became of it, durably, and forget the trial. Done twice, it is once."""
         if event is not None:
             events = self.history()
-            if not any((one.began, one.outcome) == (event.began, event.outcome) for one in events):
+            if not any(replace(one, time=event.time) == event for one in events):
                 write_file(self.root / "history.json", encode_history([*events, event]))
         remove_file(self.root / "trial.json")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from appliance.base.errors import BusyError, NoSpaceError, NotFoundError, UsageError
 from appliance.base.progress import Progress
+from appliance.formats.update import encode_trial
 from appliance.updates.installing import go_back, install_update
 from appliance.updates.releases import Releases, find_root
 from appliance.updates.trials import settle_trial
@@ -61,6 +63,23 @@ def test_an_older_or_the_same_version_is_refused_and_back_is_the_way(
         go_back(releases, state)
     install(releases, state, old)  # it is unpacked still
     assert releases.current() == "1.1.0"
+
+
+def test_back_passes_over_a_release_that_never_became_ready(
+    releases: Releases, builder: Builder, state: Path
+) -> None:
+    install_update(releases, state, builder.build("1.1.0"), Progress())
+    trial = releases.read_trial()
+    assert trial is not None
+    (releases.root / "trial.json").write_bytes(encode_trial(replace(trial, tries_left=0)))
+    releases.switch("1.0.0")
+    event = settle_trial(releases, "1.0.0")
+    assert event is not None
+    assert event.outcome == "failed"
+    install(releases, state, builder.build("1.2.0"))
+    assert go_back(releases, state) == ("1.2.0", "1.0.0")
+    (releases.root / "history.json").unlink()
+    assert releases.before("1.2.0") == releases.find("1.1.0")
 
 
 def test_while_one_is_on_trial_no_other_is_installed(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from appliance.base.progress import Progress
+from appliance.updates.findings import judge_releases
 from appliance.updates.installing import install_update
 from appliance.updates.releases import Releases
 from appliance.updates.trials import settle_trial
@@ -62,6 +63,11 @@ def test_a_release_that_never_starts_is_tried_three_times_and_gone_back_from(
     assert (event.version, event.previous, event.outcome) == ("1.1.0", "1.0.0", "failed")
     assert releases.read_trial() is None
     assert start(releases, "serve")[1] == "1.0.0"
+    (finding,) = judge_releases(releases)
+    assert (finding.rule, "1.1.0" in finding.summary) == ("box.update-failed", True)
+    install_update(releases, state, builder.build("1.2.0"), Progress())
+    settle_trial(releases, "1.2.0")
+    assert judge_releases(releases) == []
 
 
 def test_a_release_that_hangs_is_ended_at_its_deadline(
@@ -152,3 +158,4 @@ def test_an_installation_killed_at_any_step_heals_itself(
     install_update(releases, state, builder.build("2.0.0"), Progress())
     assert start(releases, "serve")[1] == "2.0.0"
     assert not list(releases.incoming.iterdir())
+    assert not list(releases.root.glob(".tmp-*"))
