@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup packages native demo run check format test test-slow bench bench-index bench-vault bench-recovery bench-ui hwtest screens clean
+.PHONY: help setup packages native demo run update-file check format test test-slow bench bench-index bench-vault bench-recovery bench-ui hwtest screens clean
 MAKEFLAGS += --no-print-directory
 # Compiled once, as an installed program is: 0.1 s less for every command that is run from here.
 unexport PYTHONDONTWRITEBYTECODE
@@ -79,6 +79,10 @@ demo: setup ## A real Debian disk: protect it, change it, protect it again, rest
 
 run: setup ## The box in this checkout: prints where its pages are; STATE=DIR for another place than ./box
 	@exec $(BIN)/holdfast --state '$(or $(STATE),box)' serve $(ARGS)
+
+update-file: setup ## What boxes are updated with, signed: KEY=FILE, your private key; FOLLOWS=0.1.0 NOTES=FILE OUT=DIR
+	@$(BIN)/python -m image.update_file --key '$(KEY)' $(if $(FOLLOWS),--follows '$(FOLLOWS)') \
+		$(if $(NOTES),--notes '$(NOTES)') $(if $(OUT),--out '$(OUT)')
 
 check: setup ## Format, lint, types, C format and warnings; under a minute
 	$(BIN)/ruff format --check .

@@ -76,7 +76,7 @@ SUITES = (
         "box",
         paths=(
             *("tests/policies", "tests/jobs", "tests/notices", "tests/daemon"),
-            *("tests/access", "tests/api", "tests/support", "tests/web"),
+            *("tests/access", "tests/api", "tests/support", "tests/updates", "tests/web"),
         ),
     ),
     Suite("main job", paths=("tests/e2e",)),

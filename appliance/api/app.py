@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from hashlib import blake2b
 from typing import Any
 
@@ -96,13 +96,18 @@ def _guard(parts: Parts, route: Route) -> _Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         caller = await parts.door.admit(request, route)
         query = _read_query(route, request)
-        data = await read_data(request) if route.method in _WRITES else b""
+        is_read = route.method in _WRITES and not route.is_upload
+        data = await read_data(request) if is_read else b""
         ask = Ask(request, parts, route, caller, query, _read_body(route, request, data))
         if route.method not in _WRITES:
             return _finish(request, route, await route.handler(ask))
-        work = parts.answers.once(
-            request, ask.asker, data, lambda: _write(request, route, ask), route.is_secret
-        )
+        work: Coroutine[Any, Any, web.StreamResponse]
+        if route.is_upload:
+            work = _write(request, route, ask)
+        else:
+            work = parts.answers.once(
+                request, ask.asker, data, lambda: _write(request, route, ask), route.is_secret
+            )
         if route.answer is bytes:
             return await work
         # What was begun is carried through, and noted, although nobody may wait any more.

@@ -84,7 +84,10 @@ def _operation(route: Route, schemas: dict[int, Mapping[str, Any]]) -> dict[str,
         operation["x-destructive"] = True
     if route.query is not None:
         operation["parameters"] += _query(route.query)
-    if route.method != "GET":
+    if route.is_upload:
+        content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        operation["requestBody"] = {"required": True, "content": content}
+    elif route.method != "GET":
         operation["parameters"] += _headers()
     if route.body is not None:
         operation["requestBody"] = _body(route, schemas)

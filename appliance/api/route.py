@@ -216,6 +216,7 @@ class Route:
         is_destructive: the caller must have confirmed who they are a moment ago.
         is_stream: stays open: a web socket, or events.
         is_own: about the caller alone; also with a password that has yet to be replaced.
+        is_upload: the handler takes the body itself, piece by piece; it is no JSON.
         verb: the verb that it runs.
         is_secret: the answer holds a secret: never kept, neither by caches nor for repetitions.
     """
@@ -235,6 +236,7 @@ class Route:
     is_secret: bool = False
     is_stream: bool = False
     is_own: bool = False
+    is_upload: bool = False
     verb: Verb | None = None
     problems: tuple[int, ...] = ()
 

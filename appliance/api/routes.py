@@ -22,6 +22,7 @@ from appliance.api.v1 import (
     session,
     setup,
     store,
+    updates,
     users,
     vaults,
     vms,
@@ -30,7 +31,7 @@ from appliance.jobs.verb import Verbs
 
 _MODULES = (
     *(box, machines, points, files, jobs, disks, findings, vaults, vms, drills, run, events),
-    *(policies, session, passkeys, setup, store, users, audit, certificates, console),
+    *(policies, session, passkeys, setup, store, users, audit, certificates, console, updates),
 )
 
 

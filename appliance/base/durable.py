@@ -13,6 +13,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +23,7 @@ TEMPORARY_PREFIX = ".tmp-"
 _PAGE_BYTES = 4096
 # Smaller files are gone from the cache soon enough, and are often read again at once.
 _DIRECT_BYTES = 1 << 20
+_SYNCS_AT_ONCE = 16
 Bytes = bytes | bytearray | memoryview
 
 
@@ -187,6 +189,35 @@ def remove_file(path: Path) -> None:
         except FileNotFoundError:
             return
         fsync_directory(path.parent)
+
+
+def switch_link(link: Path, target: str) -> None:
+    """Let the symbolic link `link` lead to `target`, at once and durably; it may be new."""
+    temporary = link.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+    with named_os_errors(link):
+        temporary.symlink_to(target)
+        temporary.rename(link)
+        fsync_directory(link.parent)
+
+
+def sync_tree(directory: Path) -> None:
+    """Make every file and name below `directory` durable; links are not followed.
+
+    Several at once: filesystems with a journal write one commit for all that wait for it.
+    """
+    with named_os_errors(directory), ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
+        for folder, _, names in os.walk(directory):
+            for _ in pool.map(_sync_file, [Path(folder, name) for name in names]):
+                pass
+            fsync_directory(Path(folder))
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove_temporaries(directory: Path) -> None:

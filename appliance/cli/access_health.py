@@ -1,4 +1,4 @@
-"""Findings about who gets in: certificates that end, a recovery key that nobody has shown."""
+"""Findings about the box itself: who gets in, its certificates and keys, its releases."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ from appliance.cli.session import Session
 from appliance.formats.finding import Finding
 from appliance.formats.names import parse_time
 from appliance.keys import keyring
+from appliance.updates.findings import judge_releases
+from appliance.updates.releases import Releases, find_root
+
+
+def judge_own_releases(session: Session) -> list[Finding]:
+    """An update that undid itself; nothing in a checkout."""
+    root = find_root()
+    return [] if root is None else judge_releases(Releases(root, session.clock))
 
 
 def judge_access(session: Session) -> list[Finding]:

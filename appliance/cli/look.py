@@ -17,7 +17,7 @@ from appliance.catalog.disk_seats import DiskSeats
 from appliance.catalog.finding_log import FindingLog
 from appliance.catalog.measurements import Measurements
 from appliance.catalog.point_list import list_points
-from appliance.cli.access_health import judge_access
+from appliance.cli.access_health import judge_access, judge_own_releases
 from appliance.cli.machine_health import SUBJECTS, judge_machines, judge_notices
 from appliance.cli.session import Session
 from appliance.formats.finding import Finding, sort_findings
@@ -116,7 +116,7 @@ def take_look(session: Session) -> Look:
         report = replace(report, findings=sort_findings([*report.findings, *judge_access(session)]))
         found = judge_machines(session, catalog)
         vms = judge_vms(list_vms(Runtime(session.state)), session.clock.now())
-        more = [*(found or ()), *judge_notices(session), *vms]
+        more = [*(found or ()), *judge_notices(session), *vms, *judge_own_releases(session)]
         report = replace(report, findings=sort_findings([*report.findings, *more]))
         log.observe(
             report.findings,

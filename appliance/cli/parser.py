@@ -19,6 +19,7 @@ from appliance.cli import (
     notice_options,
     policy_options,
     retain_options,
+    update_options,
     vault_options,
     vm_options,
 )
@@ -286,6 +287,7 @@ COMMANDS: dict[str, _Command] = {
     "learn": _Command("learn", "learn", "bring the daemon's lists of points up to date", _none),
     "serve": _Command("serve", "serve", "run the box: the daemon", daemon_options.add_serve),
     "jobs": _Command("jobs", "jobs", "what the daemon does and did", daemon_options.add_jobs),
+    "update": _Command("updates", "update", "new releases of this box", update_options.add_update),
     "restore": _Command("recover", "restore", "write a disk back", _restore),
     "ls": _Command("browse", "ls", "list the files inside a point", browse_options.add_ls),
     "cat": _Command("browse", "cat", "a file inside a point", browse_options.add_cat),

@@ -12,6 +12,7 @@ from appliance.daemon.box import EVERYWHERE, BoxServer, Listen
 from appliance.daemon.daemon import Daemon, Part
 from appliance.daemon.health_watch import HealthWatch
 from appliance.daemon.keeper import Keeper
+from appliance.daemon.release_watch import ReleaseWatch
 from appliance.daemon.trial_watch import TrialWatch
 from appliance.host.host import Host
 from appliance.host.trial import Trials
@@ -26,7 +27,10 @@ def serve(session: Session, options: argparse.Namespace) -> int:
     def say(line: str) -> None:
         session.console.note(f"holdfast: {line}")
 
+    releases = ReleaseWatch(session.state, session.clock, say)
+
     def make_parts(jobs: Jobs) -> list[Part]:
+        releases.jobs = jobs
         keeper = Keeper(session.state, jobs, session.clock, say)
         server = BoxServer(
             session.state,
@@ -44,7 +48,7 @@ def serve(session: Session, options: argparse.Namespace) -> int:
 
         watch = HealthWatch(session.command("--json"), say, tell)
         trials = TrialWatch(Trials(Host(), session.clock), say)
-        return [server, keeper, watch, trials]
+        return [server, keeper, watch, trials, releases]
 
     Daemon(
         session.state,
@@ -53,5 +57,6 @@ def serve(session: Session, options: argparse.Namespace) -> int:
         clock=session.clock,
         say=say,
         make_parts=make_parts,
+        when_ready=releases.begin,
     ).run()
     return DONE

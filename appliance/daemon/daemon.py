@@ -59,10 +59,12 @@ class Daemon:
         clock: Clock,
         say: Say,
         make_parts: Callable[[Jobs], Iterable[Part]] = lambda _: (),
+        when_ready: Callable[[], None] = lambda: None,
     ) -> None:
         """`command` is the argument vector of the command on this state, `say` a line for a log.
 
-        `make_parts` gives what else is to run; it is called on the loop, and must not block.
+        `make_parts` gives what else is to run, `when_ready` learns that all of it does; both are
+        called on the loop, and must not block.
         """
         self._state = state
         self._verbs = verbs
@@ -70,6 +72,7 @@ class Daemon:
         self._clock = clock
         self._say = say
         self._make_parts = make_parts
+        self._when_ready = when_ready
         self._supervisor = Supervisor()
         self._stamp: tuple[int, ...] = ()
         self._settings = Settings()
@@ -115,6 +118,7 @@ class Daemon:
             await self._bring_back_machines(jobs)
             self._supervisor.ready()
             self._say("ready")
+            self._when_ready()
             await self._serve(jobs)
         finally:
             self._supervisor.stopping()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from appliance.cli import parser
 from appliance.daemon.daemon import STOP_S
+from appliance.updates.releases import READY_WITHIN_S
 from tests.command import ROOT
 
 UNIT = ROOT / "image" / "holdfast.service"
@@ -46,6 +47,7 @@ def test_what_it_waits_for_is_what_the_daemon_does() -> None:
     service = read()
     assert service["Type"] == "notify"
     assert float(service["TimeoutStopSec"]) > STOP_S
+    assert float(service["TimeoutStartSec"]) > READY_WITHIN_S
     words = service["ExecStart"].split()[1:]
     assert parser.build("").parse_args(words).command == "serve"
     assert service["KillMode"] == "process"  # workers and recovered VMs outlive a daemon that died

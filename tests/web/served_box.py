@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,11 @@ USER, PASSWORD = "maria", "kelp anchors hold in storms"
 class ServedBox:
     """One box; `close` ends it."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(
+        self, state: Path, command: Sequence[str] = (sys.executable, "-m", "appliance.cli.main")
+    ) -> None:
         self.state = state
+        self._command = command
         self.port = free_port()
         self.url = f"https://localhost:{self.port}"
         self._said = state.with_name("serve.log")
@@ -35,7 +39,7 @@ class ServedBox:
         self._process = self._begin()
 
     def _begin(self) -> subprocess.Popen[bytes]:
-        argv = [sys.executable, "-m", "appliance.cli.main", "--state", str(self.state), "serve"]
+        argv = [*self._command, "--state", str(self.state), "serve"]
         argv += ["--listen", "127.0.0.1", "--port", str(self.port)]
         with self._said.open("wb") as said:
             process = subprocess.Popen(argv, stdout=said, stderr=said, cwd=ROOT, env=os.environ)

@@ -15,7 +15,7 @@ from tests.web.served_box import ServedBox
 ROUTES = Path(__file__).resolve().parents[2] / "appliance/web/js/routes.js"
 TABS = (
     *("account", "users", "tokens", "certificates"),
-    *("notices", "box", "host", "support", "audit"),
+    *("notices", "box", "host", "updates", "support", "audit"),
 )
 
 

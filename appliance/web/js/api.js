@@ -130,6 +130,31 @@ export async function remove(path, options) {
   return answerOf(await exchange("DELETE", path, options));
 }
 
+/** One try of `upload`: {status, body}. Only this way the browser tells how far it is. */
+function transfer(path, file, onProgress) {
+  return new Promise((resolve) => {
+    const request = new XMLHttpRequest();
+    request.open("PUT", address(path));
+    request.setRequestHeader("X-Holdfast", "1");
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.responseType = "json";
+    request.upload.onprogress = ({ loaded }) => onProgress(loaded);
+    request.onload = () => resolve({ status: request.status, body: request.response || {} });
+    request.onerror = () => resolve({ status: 0, body: {} });
+    request.send(file);
+  });
+}
+
+/** PUT of a file; `onProgress(bytes)` as they leave. It takes as long as it takes. */
+export async function upload(path, file, onProgress) {
+  for (let turn = 0; ; turn += 1) {
+    const { status, body } = await transfer(path, file, onProgress);
+    if (status >= 200 && status < 300) return body;
+    const problem = new Problem(status, body);
+    if (turn === TURNS_MAX || !(await recovered(problem, {}))) throw problem;
+  }
+}
+
 /** Submit a verb, as in `run("vault sync", {vault: "files"})`; gives its job. */
 export async function run(verb, values = {}, options = {}) {
   return post(`/run/${verb.split(" ").map(encodeURIComponent).join("/")}`, values, options);

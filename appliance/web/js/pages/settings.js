@@ -13,6 +13,7 @@ import { Host } from "./settings/host.js";
 import { Notices } from "./settings/notices.js";
 import { Support } from "./settings/support.js";
 import { Tokens } from "./settings/tokens.js";
+import { Updates } from "./settings/updates.js";
 import { Users } from "./settings/users.js";
 
 /** Order is that of the tabs; `role` is who may open it. */
@@ -24,6 +25,7 @@ const TABS = [
   { id: "notices", role: "admin", part: Notices },
   { id: "box", role: "viewer", part: Box },
   { id: "host", role: "admin", part: Host },
+  { id: "updates", role: "admin", part: Updates },
   { id: "support", role: "admin", part: Support },
   { id: "audit", role: "admin", part: AuditLog },
 ];
