@@ -128,7 +128,12 @@ RECORD = {
             "phases": [{"name": "started", "at_s": 1.2}, {"name": "login prompt", "at_s": 40.0}],
             "checks": [
                 {
-                    **{"kind": "console", "title": "login", "passed": True, "at_s": 41.0},
+                    **{
+                        "kind": "login",
+                        "title": "'login:' on the console",
+                        "passed": True,
+                        "at_s": 41.0,
+                    },
                     **{"tries": 3, "detail": HOSTILE},
                 }
             ],
@@ -164,7 +169,13 @@ def job(number: int, verb: str, result: Any) -> dict[str, Any]:
     """One that went well."""
     return {
         **{"id": number, "verb": verb, "arguments": {}, "machine": None, "state": "done"},
-        **{"exit_code": 0, "error": None, "asked_by": "maria", "asked_at": ago(minutes=1)},
+        **{
+            "exit_code": 0,
+            "error": None,
+            "error_code": None,
+            "asked_by": "maria",
+            "asked_at": ago(minutes=1),
+        },
         **{
             "started_at": ago(minutes=1),
             "ended_at": ago(minutes=1),

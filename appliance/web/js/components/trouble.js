@@ -20,7 +20,7 @@ export function explain(problem) {
   }
   if (has(`error.${code}`)) return { sentence: parts(`error.${code}`, { detail: ownWords(problem) }), own: null };
   if (has(`problem.${code}`)) return { sentence: t(`problem.${code}`), own: ownWords(problem) };
-  if (problem.detail && language.value === "en") return { sentence: problem.detail, own: null };
+  if (problem.detail && language.value === "en") return { sentence: ownWords(problem), own: null };
   return { sentence: t(problem.status >= 500 ? "problem.server" : "problem.declined"), own: ownWords(problem) };
 }
 
