@@ -1,7 +1,7 @@
 """/run and /verbs: every verb of the command line, each at the folder of its words.
 
-What takes long becomes a job. What is quick, serves secrets or gives bytes runs at once, in a
-process of its own, and leaves no record but that of the audit.
+What takes long becomes a job. What is quick or prompt, serves secrets or gives bytes runs at once,
+in a process of its own, and leaves no record but that of the audit.
 """
 
 from __future__ import annotations
