@@ -228,7 +228,7 @@ class VaultLedger:
         return int(rows[0][0])
 
     def put_merged(self, name: bytes, into: int, since_s: int) -> None:
-        """What is needed of container `name` lies in object number `into` since then."""
+        """What is needed of container (or bill) `name` lies in object number `into` since then."""
         with self.batch():
             self._database.execute(
                 "UPDATE merged SET number = ? WHERE number = "
@@ -249,7 +249,7 @@ class VaultLedger:
         return int(rows[0][0]) if rows else None
 
     def merged_since(self, since_s: int) -> list[bytes]:
-        """The containers that were merged into others then or later."""
+        """The containers that were merged into others then or later, and the bills before that."""
         return [
             bytes(row[0])
             for row in self._select("SELECT name FROM merged WHERE since >= ?", (since_s,))

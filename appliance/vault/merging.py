@@ -10,7 +10,7 @@ there. The small ones are garbage then, and go as such: after the time of grace,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -138,8 +138,8 @@ class Merging:
         successors = await self._make(chosen, billed, kept)
         if not successors:
             return False
-        await self._bill_anew(billed, successors)
-        await asyncio.to_thread(self._note, successors)
+        rebilled = await self._bill_anew(billed, successors)
+        await asyncio.to_thread(self._note, successors, rebilled)
         return True
 
     def _is_worth_it(self, count: int) -> bool:
@@ -244,8 +244,9 @@ class Merging:
 
     # ---- bills and heads ----
 
-    async def _bill_anew(self, billed: list[_Billed], successors: Successors) -> None:
-        """Let all points need the full containers; published on return."""
+    async def _bill_anew(self, billed: list[_Billed], successors: Successors) -> dict[bytes, bytes]:
+        """Let all points need the full containers; published on return. Old bill -> new bill."""
+        rebilled: dict[bytes, bytes] = {}
         machines: dict[str, list[_Billed]] = {}
         for one in billed:
             machines.setdefault(one.machine, []).append(one)
@@ -259,7 +260,7 @@ class Merging:
                     key = name_object("bills", data)
                     await asyncio.to_thread(keep_bill, self._folder, key.digest, data)
                     await self._uploader.send_small(key, data)
-                    changed[one.time] = key.digest
+                    changed[one.time] = rebilled[one.bill] = key.digest
                 self._progress.advance(1)
 
             await for_each(points, bill, _BILLS)
@@ -267,6 +268,7 @@ class Merging:
                 there = self._ledger.points(machine)
                 await self._publisher.publish(machine, {**there, **changed})
                 self.merged.points += len(changed)
+        return rebilled
 
     async def _rewrite(self, one: _Billed, successors: Successors) -> bytes | None:
         """The new bill of a point; None if it needs nothing that was merged."""
@@ -275,10 +277,14 @@ class Merging:
             return None
         return await asyncio.to_thread(rewrite_bill, bill, successors, self._store.keys)
 
-    def _note(self, successors: Successors) -> None:
+    def _note(self, successors: Successors, rebilled: Mapping[bytes, bytes]) -> None:
         """Remember where everything is now: points made from now on do not need the small ones."""
         now_s = int(self._publisher.now().timestamp())
         with self._ledger.batch():
+            for old, new in rebilled.items():  # who reads an older head needs the old ones
+                held = self._ledger.find(new)
+                if held is not None:
+                    self._ledger.put_merged(old, held.number, now_s)
             for name, successor in successors.items():
                 held = None if successor is None else self._ledger.find(successor.need.name)
                 if held is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -53,6 +56,23 @@ def test_containers_stay_few_however_many_points_come(yard: Yard) -> None:
     other("vault", "sync", expect=0)
     assert {ordinal for _, _, ordinal in yard.strays(other)} == {WHOLE}
     other("vault", "verify", expect=0)
+
+
+def test_who_opened_the_vault_before_finds_all_of_it_for_the_time_of_grace(yard: Yard) -> None:
+    for _ in range(2):
+        yard.work(6)
+        yard.upload()
+    before = {*yard.objects("bills"), *yard.objects("containers"), *yard.objects("points")}
+    long_ago_s = time.time() - 30 * 86400
+    for path in yard.objects():
+        os.utime(path, (long_ago_s, long_ago_s))
+    _, merged = yard.prune(grace=timedelta(days=1))
+    assert merged.points == len(yard.objects("points"))
+    assert before <= set(yard.objects())
+    yard.prune()
+    gone = before - set(yard.objects())
+    assert len(gone) == merged.small + merged.points
+    assert not yard.verify().damages
 
 
 def test_a_merging_that_is_killed_anywhere_loses_nothing(yard: Yard) -> None:

@@ -41,6 +41,8 @@ from tests.vault.office import Office
 KIB = 1 << 10
 DISK_BYTES = 512 * KIB
 RULE = MergeRule(least=12)
+# An hour ahead: what was merged a moment ago may go.
+AT_ONCE = timedelta(hours=-1)
 
 
 class Yard(Office):
@@ -80,13 +82,17 @@ class Yard(Office):
             assert done.is_done, done.waiting
             assert not done.findings, done.findings
 
-    def prune(self, rule: MergeRule = RULE, keep: int | None = None) -> tuple[PrunedVault, Merged]:
-        """Keep so many points of each machine, merge, and free at once what nothing needs."""
-        return asyncio.run(self._prune(rule, keep))
+    def prune(
+        self, rule: MergeRule = RULE, keep: int | None = None, grace: timedelta = AT_ONCE
+    ) -> tuple[PrunedVault, Merged]:
+        """Keep so many points of each machine, merge, and free what nothing needs."""
+        return asyncio.run(self._prune(rule, keep, grace))
 
-    async def _prune(self, rule: MergeRule, keep: int | None) -> tuple[PrunedVault, Merged]:
+    async def _prune(
+        self, rule: MergeRule, keep: int | None, grace: timedelta
+    ) -> tuple[PrunedVault, Merged]:
         async with self.connected() as connection:
-            return await prune(connection, rule, keep)
+            return await prune(connection, rule, keep, grace)
 
     def verify(self) -> Checked:
         return asyncio.run(self._verify())
@@ -149,7 +155,7 @@ async def _ready(connection: Connection) -> tuple[Any, ...]:
 
 
 async def prune(
-    connection: Connection, rule: MergeRule, keep: int | None = None
+    connection: Connection, rule: MergeRule, keep: int | None = None, grace: timedelta = AT_ONCE
 ) -> tuple[PrunedVault, Merged]:
     contents, publisher, wardrobe, seen = await _ready(connection)
     pruning = Pruning(
@@ -170,8 +176,7 @@ async def prune(
     await connection.sync(publisher, wardrobe).publish_box(seen)
     with tempfile.TemporaryDirectory() as folder:
         live = VaultLedger(Path(folder) / "live.db")
-        # An hour ahead: what was merged a moment ago may go.
-        await pruning.free(live, timedelta(hours=-1))
+        await pruning.free(live, grace)
         live.close()
     return pruning.pruned, merged
 
