@@ -116,9 +116,9 @@ def test_a_passkey_goes_when_it_is_removed_or_the_password_is_reset(
     assert not access.passkeys.list("ann")
 
 
-def test_garbage_is_refused_and_counted(access: Access, clock: HandClock, device: Device) -> None:
-    seed = random.randrange(1 << 32)
-    print(f"seed {seed}")
+def test_garbage_is_refused_and_counted(
+    access: Access, clock: HandClock, device: Device, seed: int
+) -> None:
     chance = random.Random(seed)
     for _ in range(60):
         ticket, answer = ask(access, device)
