@@ -96,10 +96,13 @@ def test_what_is_read_in_order_is_there_before_it_is_asked_for(far: Far) -> None
     for offset in range(half, DISK_MIB * MIB, READ):
         far.check(reader, offset, READ)
     reader.close()
-    assert far.wait_until_quiet() <= far.size_there("containers") + 2 * MIB, "each byte once"
+    # Only the first block of a container may come to several who ask before its size is known.
+    assert far.wait_until_quiet() <= far.size_there("containers") + 6 * MIB, "each byte once"
 
 
 def test_random_reads_fetch_no_byte_more(far: Far, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What follows on a block is fetched along with it, or not if it came already: that is chance.
+    monkeypatch.setattr("appliance.vault.fetching._AHEAD_BLOCKS", 0)
     chance = random.Random(far.seed)
     offsets = [chance.randrange(0, DISK_MIB * MIB - READ) for _ in range(40)]
 
@@ -107,9 +110,8 @@ def test_random_reads_fetch_no_byte_more(far: Far, monkeypatch: pytest.MonkeyPat
         reader = far.reader(name)
         for offset in offsets:
             far.check(reader, offset, chance.choice((KIB4, READ)))
-            far.wait_until_quiet()  # or a block that is on its way is asked for or not, by chance
         reader.close()
-        return far.fetched_bytes
+        return far.wait_until_quiet()
 
     state = chance.getstate()
     with_it = read_all("with")
