@@ -5,7 +5,9 @@
 is its first process: it runs commands of the box and restarts the services when it is told to on
 its standard input, and everything ends with it. It has a port `eth0` with a cable to `far0`, and a
 private /etc, /run and host name. What is missing is systemd itself: services that timedated would
-start are not.
+start are not. And nothing in it may set the clock, of which a machine has only one: the first to
+tell a kernel its time zone moves that by the zone's hours, which systemd prevents where it starts
+first (kernel: timekeeping_warp_clock).
 """
 
 from __future__ import annotations
@@ -46,6 +48,8 @@ _SERVICE = (
     "[D-BUS Service]\nName=org.freedesktop.{word}1\nExec=/lib/systemd/systemd-{word}d\nUser=root\n"
 )
 _SPACES = ("--mount", "--net", "--uts", "--pid")
+_SYS_TIME = 1 << 25  # capabilities(7), linux/capability.h
+_NO_CLOCK = ("setpriv", "--bounding-set=-sys_time", "--inh-caps=-sys_time")
 
 
 class House:
@@ -53,9 +57,9 @@ class House:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        words = ["unshare", *_SPACES, "--fork", "--kill-child", "--mount-proc", sys.executable]
+        words = [*_NO_CLOCK, "unshare", *_SPACES, "--fork", "--kill-child", "--mount-proc"]
         self._process = subprocess.Popen(
-            [*words, "-m", "tests.host.house", str(folder)],
+            [*words, sys.executable, "-m", "tests.host.house", str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -147,6 +151,9 @@ class _Inside:
 
     def furnish(self) -> None:
         """Private /etc, /run and /sys, and a port with a cable."""
+        said = Path("/proc/self/status").read_text()
+        capabilities = int(said.split("CapBnd:")[1].split()[0], 16)
+        assert not capabilities & _SYS_TIME, "the services here could set this machine's clock"
         _call("mount", "--make-rprivate", "/")
         _call("cp", "-a", "/etc", str(self._folder))
         _call("mount", "--bind", str(self._folder / "etc"), "/etc")
