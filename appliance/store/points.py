@@ -241,8 +241,9 @@ class Points:
     def _write_new(self, manifest: Manifest, is_needed: Callable[[bytes], bool]) -> Manifest:
         while True:
             file = self.file_of(manifest.name)
-            # A pin names a point: a namesake of one still read would take its place.
-            if not self.trashed(file).exists():
+            # A pin names a point: a namesake of one still read would take its place. And a vault
+            # that keeps a point after the box would never be given its namesake.
+            if not self.trashed(file).exists() and not self.remote.where(file.key):
                 path = self._layout.points / file.key
                 data = self._keys.seal_point(encode_manifest(self.names.hide(manifest)))
                 base_key = None if manifest.base is None else self.file_of(manifest.base).key

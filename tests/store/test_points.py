@@ -70,6 +70,11 @@ def test_a_taken_second_moves_to_the_next_free_one(points: Points) -> None:
         assert points.file_of(points.read(file).name) == file
 
 
+def test_the_second_of_a_point_that_lives_on_in_a_vault_is_not_free(points: Points) -> None:
+    points.remote.put("vault", points.file_of(name()).key, b"it has left the box")
+    assert points.commit(manifest_of(), never).time == TIME + SECOND
+
+
 def test_the_same_second_of_another_machine_is_free(points: Points) -> None:
     commit(points)
     commit(points, machine="web2")
