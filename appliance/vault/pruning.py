@@ -35,6 +35,8 @@ from appliance.vault.strays import drop_bills
 from appliance.vault.streams import for_each
 
 _LISTING = 1
+# Statements cut the time to a second, and what was written within this one is older than now too.
+_SECOND = timedelta(seconds=1)
 # Read at once: a vault of 100 machines has thousands, and a line its round trips.
 _BILLS = 8
 
@@ -114,7 +116,7 @@ class Pruning:
             await for_each(bills, lambda one: self._mark(live, *one), _BILLS)
         newest = {machine: head.counter for machine, (head, _) in heads.items()}
         newest[BOX] = box[0].counter
-        before = self._publisher.now() - grace
+        before = self._publisher.now() + _SECOND - grace
         # Somebody who opened the vault before they were merged may still read them.
         lately = self._ledger.merged_since(int(before.timestamp()) + 1)
         live.note_listed("containers", [(name, 0) for name in lately], _LISTING)
