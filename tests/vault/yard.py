@@ -197,10 +197,11 @@ def main() -> None:
         async def counted(*arguments: Any, **options: Any) -> Any:
             nonlocal left
             left -= 1
-            if left == 0 and not is_after:
+            is_last = left == 0  # others go on meanwhile
+            if is_last and not is_after:
                 os.kill(os.getpid(), signal.SIGKILL)
             done = await do(*arguments, **options)
-            if left == 0:
+            if is_last:
                 os.kill(os.getpid(), signal.SIGKILL)
             return done
 
