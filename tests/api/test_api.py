@@ -250,7 +250,7 @@ def test_the_line_to_a_vault_is_told_as_it_was_written_down(
     with Catalog(box.state / "catalog.db") as catalog:
         for time, rate in zip(times, (7.0, 5_000_000.0, 2_500_000.0, 0.0), strict=True):
             Measurements(catalog).note(name_line("line"), WHAT, time, rate)
-    assert admin.get("/vaults/line/line", expect=404)["code"] == "not-found"
+    assert admin.get("/vaults/line/line", expect=404)["code"] == "no-vault"
     admin.run("vault/add", {"url": f"file://{tmp_path / 'vault'}", "name": "line"})
     try:
         admin.wait_for("/vaults", lambda page: any(one["name"] == "line" for one in page["items"]))
@@ -261,6 +261,6 @@ def test_the_line_to_a_vault_is_told_as_it_was_written_down(
         whole = admin.get("/vaults/line/line")["items"]
         assert whole[0] == {"time": format_time(times[0]), "bytes_per_s": 7.0}
         assert admin.get("/vaults/line/line?hours=0", expect=422)["code"] == "usage"
-        assert admin.get("/vaults/other/line", expect=404)["code"] == "not-found"
+        assert admin.get("/vaults/other/line", expect=404)["code"] == "no-vault"
     finally:
         admin.run("vault/remove", {"name": "line"})
