@@ -91,7 +91,9 @@ def test_connections_are_cut(echo: int) -> None:
 def test_a_line_that_is_down_takes_nothing(echo: int) -> None:
     with Line(echo) as line:
         line.is_up = False
-        client = socket.create_connection(("127.0.0.1", line.port), 60)
-        with client, pytest.raises(ConnectionResetError):
+        with (
+            pytest.raises(ConnectionResetError),  # at once where the reset is there before we look
+            socket.create_connection(("127.0.0.1", line.port), 60) as client,
+        ):
             client.recv(1)
         assert line.sent_bytes == 0
