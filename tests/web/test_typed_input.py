@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 
 from tests.web.browsing import Watched, open_page
 from tests.web.served_box import PASSWORD, ServedBox
@@ -86,3 +86,28 @@ def test_the_line_that_broke_is_said_and_comes_back(browser: Browser, box: Serve
         page.click("main [role=alert] button")
         page.wait_for_selector("main dl.facts")
         assert not page.locator("main [role=alert]").count()
+
+
+def test_an_old_answer_never_covers_a_newer_one(browser: Browser, box: ServedBox) -> None:
+    held: list[Route] = []
+    is_held = True
+
+    def pass_on(route: Route) -> None:
+        if is_held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    with open_page(browser, box) as watched:
+        page = watched.page
+        watched.show("/vault")
+        page.route("**/api/v1/vaults", pass_on)
+        box.run("vault sync", name="office")
+        watched.wait_for(lambda: bool(held), "the end of a job renews nothing")
+        is_held = False
+        with page.expect_response("**/api/v1/vaults"):
+            box.run("vault sync", name="office")
+        for route in held:
+            route.fulfill(json={"items": []})
+        watched.settle()
+        assert page.locator("main h2:has-text('office')").count()

@@ -23,30 +23,52 @@ export function useEvents(kinds, again) {
   }, [names, again]);
 }
 
+/** Answers may overtake each other: an older one never covers a newer one. */
+class Turns {
+  #asked = 0;
+  #shown = 0;
+
+  /** A question is asked; gives the function that says whether its answer is still to be shown. */
+  begin() {
+    this.#asked += 1;
+    const turn = this.#asked;
+    return () => {
+      if (turn < this.#shown) return false;
+      this.#shown = turn;
+      return true;
+    };
+  }
+
+  /** Nothing that was asked before is to be shown. */
+  drop() {
+    this.#asked += 1;
+    this.#shown = this.#asked;
+  }
+}
+
+export const useTurns = () => useState(() => new Turns())[0];
+
 /**
  * A thing of the API: {data, problem, isLoading, reload}. `path` null asks nothing. Old data stays
  * on the screen while new data comes, and when it does not come.
  */
 export function useResource(path, { query, on = [] } = {}) {
   const [state, setState] = useState({ data: null, problem: null, isLoading: true });
-  const asked = JSON.stringify([path, query]);
+  const turns = useTurns();
   const reload = useCallback(async () => {
     if (path === null) return;
+    const isShown = turns.begin();
     try {
       const data = await get(path, { query });
-      if (current.current === asked) setState({ data, problem: null, isLoading: false });
+      if (isShown()) setState({ data, problem: null, isLoading: false });
     } catch (problem) {
-      if (current.current === asked) setState((old) => ({ ...old, problem, isLoading: false }));
+      if (isShown()) setState((old) => ({ ...old, problem, isLoading: false }));
     }
-  }, [asked]);
-  const current = useRef(asked);
+  }, [JSON.stringify([path, query])]);
   useEffect(() => {
-    current.current = asked;
     setState((old) => ({ ...old, isLoading: true, problem: null }));
     reload();
-    return () => {
-      current.current = null;
-    };
+    return () => turns.drop();
   }, [reload]);
   useEvents(on, reload);
   return { ...state, reload };
@@ -58,39 +80,36 @@ export function useResource(path, { query, on = [] } = {}) {
  */
 export function usePages(path, { query = {}, on = [], limit = 50 } = {}) {
   const [state, setState] = useState({ items: null, next: null, problem: null, isLoading: true });
-  const asked = JSON.stringify([path, query]);
   const count = useRef(limit);
-  const current = useRef(null);
+  const turns = useTurns();
   const reload = useCallback(async () => {
+    const isShown = turns.begin();
     try {
       const page = await get(path, { query: { ...query, limit: count.current } });
-      if (current.current === asked) setState({ ...page, problem: null, isLoading: false });
+      if (isShown()) setState({ ...page, problem: null, isLoading: false });
     } catch (problem) {
-      if (current.current === asked) setState((old) => ({ ...old, problem, isLoading: false }));
+      if (isShown()) setState((old) => ({ ...old, problem, isLoading: false }));
     }
-  }, [asked]);
+  }, [JSON.stringify([path, query])]);
   const more = async () => {
+    const isShown = turns.begin();
+    count.current = Math.min(count.current + limit, 500);
     setState((old) => ({ ...old, isLoading: true }));
     try {
       const page = await get(path, { query: { ...query, limit, after: state.next } });
-      if (current.current !== asked) return;
-      setState((old) => {
-        const items = [...old.items, ...page.items];
-        count.current = Math.min(items.length, 500);
-        return { ...old, items, next: page.next, problem: null, isLoading: false };
-      });
+      if (!isShown()) return;
+      setState((old) => (
+        { items: [...old.items, ...page.items], next: page.next, problem: null, isLoading: false }
+      ));
     } catch (problem) {
-      setState((old) => ({ ...old, problem, isLoading: false }));
+      if (isShown()) setState((old) => ({ ...old, problem, isLoading: false }));
     }
   };
   useEffect(() => {
-    current.current = asked;
     count.current = limit;
     setState((old) => ({ ...old, isLoading: true, problem: null }));
     reload();
-    return () => {
-      current.current = null;
-    };
+    return () => turns.drop();
   }, [reload]);
   useEvents(on, reload);
   return { ...state, hasMore: Boolean(state.next), more, reload };
