@@ -28,6 +28,7 @@ FLAGS = (
 )
 TIMEOUT_MS = 90_000
 OPENINGS_MAX = 6
+SHOWN_MAX_CHARACTERS = 1000
 # What the browser says to a request while an interface or an address of this host comes or goes.
 LINE_CHANGED = "ERR_NETWORK_CHANGED"
 # Streams have no end.
@@ -190,6 +191,15 @@ class Watched:
         width = self.page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
         return max(0, int(width))
 
+    def tell(self) -> str:
+        """What a failed test is to say of the page: nobody can look at it later."""
+        waiting = [request.url for request in self._asked]
+        try:
+            shown = self.page.inner_text("body", timeout=5_000)[:SHOWN_MAX_CHARACTERS]
+        except Error as error:
+            shown = f"not to be read: {error}"
+        return f"at {self.page.url}, waiting for {waiting}, noted {self.faults}, shown: {shown!r}"
+
     def check(self) -> None:
         """Fails with all that was noted."""
         assert not self.faults
@@ -220,7 +230,11 @@ def open_page(
         watched = Watched(context.new_page(), box)
         watched.watch()
         watched.open()
-        yield watched
+        try:
+            yield watched
+        except Exception as error:
+            error.add_note(watched.tell())
+            raise
         watched.check()
     finally:
         context.close()
