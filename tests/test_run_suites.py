@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.run_suites import (
     SAID_MAX_TESTS,
     SUITES,
     Outcome,
+    Suite,
     building_disk,
     judge,
     read_report,
@@ -86,6 +88,59 @@ def test_the_last_line_holds_the_counts() -> None:
     assert lines[-1] == "2 passed, 1 failed"
     assert "b: why" in lines
     assert summarize([Outcome("a", 1, 0, 4)]).endswith("\n1 passed, 0 failed, 4 skipped")
+
+
+SHAKY = """
+from pathlib import Path
+import os, pytest
+
+def first_time(name):
+    mark = Path(__file__).with_name(name)
+    is_first = not mark.exists()
+    mark.write_text(os.environ["HOLDFAST_TEST_SEED"])
+    return is_first
+
+@pytest.fixture
+def leaving():
+    yield
+    assert not first_time("left")
+
+def test_now_and_then(): assert not first_time("once[1]")
+def test_always(): assert not "bad"
+def test_good(): pass
+def test_left_over(leaving): pass
+"""
+
+
+@pytest.fixture
+def shaky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
+    """A suite whose tests fail always, the first time, at their end the first time, or never."""
+    monkeypatch.setattr(run_suites, "ROOT", tmp_path)
+    monkeypatch.setattr(run_suites, "REPORTS", tmp_path / "reports")
+    monkeypatch.setenv("HOLDFAST_TEST_SEED", "7")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow\n")
+    (tmp_path / "test_shaky.py").write_text(SHAKY)
+    return Suite("shaky", paths=("test_shaky.py",), may_repeat=True)
+
+
+def test_what_passes_only_when_repeated_is_named_and_what_it_said_too(shaky: Suite) -> None:
+    outcome = run_suites.run_pytest(shaky, slow=False)
+    assert (outcome.passed, outcome.failed) == (2, 2)
+    assert outcome.remarks == (
+        "UNSTABLE, passed only when repeated: test_shaky.py::test_now_and_then",
+    )
+    assert "failure: test_shaky.py::test_now_and_then" in summarize([outcome])
+
+
+def test_a_second_time_is_for_few_tests_of_suites_that_may(
+    shaky: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = run_suites.run_pytest(replace(shaky, may_repeat=False), slow=False)
+    assert (outcome.passed, outcome.failed) == (1, 3)
+    (run_suites.ROOT / "once[1]").unlink()
+    monkeypatch.setattr(run_suites, "REPEATS_MAX", 1)
+    assert run_suites.run_pytest(shaky, slow=False).failed == 2
+    assert not any(s.may_repeat for s in SUITES if s.name in ("store", "main job", "power cuts"))
 
 
 def fail(directory: Path, name: str, text: str, times: int = 1) -> Path:
