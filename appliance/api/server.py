@@ -31,6 +31,7 @@ from appliance.api.routes import list_routes
 from appliance.api.screen import Screens
 from appliance.api.snapshots import Snapshots
 from appliance.api.workers import Workers
+from appliance.base.background import Background
 from appliance.base.clock import Clock
 from appliance.base.errors import HoldfastError
 from appliance.catalog import answer_file, listing
@@ -97,7 +98,7 @@ class ApiServer:
             lambda words: [*command, *words], SecretFiles(state / "run" / "secrets")
         )
         self.snapshots = Snapshots(self.workers.look, clock, self.events)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._background = Background()
         self._is_stopping = False
         self._runner: web.AppRunner | None = None
         self.port = place.port
@@ -124,17 +125,12 @@ class ApiServer:
         self._store_stands = await asyncio.to_thread(self._look_at_store)
         await self._listen(self._make_app())
         self.snapshots.start()
-        self._tasks = [
-            asyncio.create_task(work)
-            for work in (self._pass_on_jobs(), self._watch_store(), self._keep_access())
-        ]
+        self._background.begin(self._pass_on_jobs(), self._watch_store(), self._keep_access())
 
     async def stop(self) -> None:
         """Answer no more."""
         self._is_stopping = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.end()
         await self.snapshots.close()
         self.events.close()
         if self._runner is not None:

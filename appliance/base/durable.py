@@ -15,6 +15,7 @@ import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 
 from appliance.base.errors import AccessError, HoldfastError, NoSpaceError, NotFoundError
@@ -51,7 +52,11 @@ def named_os_errors(path: Path | str) -> Iterator[None]:
 
 def fsync_directory(directory: Path) -> None:
     """Make the names in `directory` durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    _fsync(directory, os.O_DIRECTORY)
+
+
+def _fsync(path: Path, flag: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY | flag)
     try:
         os.fsync(descriptor)
     finally:
@@ -207,17 +212,10 @@ def sync_tree(directory: Path) -> None:
     """
     with named_os_errors(directory), ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
         for folder, _, names in os.walk(directory):
-            for _ in pool.map(_sync_file, [Path(folder, name) for name in names]):
+            files = [Path(folder, name) for name in names]
+            for _ in pool.map(_fsync, files, repeat(os.O_NOFOLLOW)):
                 pass
             fsync_directory(Path(folder))
-
-
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_temporaries(directory: Path) -> None:

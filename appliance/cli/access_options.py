@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from appliance.access.callers import PEOPLE, ROLES
-from appliance.cli.key_options import add_action, add_recovery_key
+from appliance.cli.global_options import add_action
+from appliance.cli.key_options import add_recovery_key
 
 _USERS = """\
 People who may log in to the page of this box: a viewer looks, an operator runs what is set up, an
@@ -58,7 +59,7 @@ def add_users(parser: argparse.ArgumentParser) -> None:
     """Arguments of users and what it can do."""
     parser.description = _USERS
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    add_action(actions, "list", "who may log in", "")
+    add_action(actions, "list", "who may log in")
     add = _named(actions, "add", "let somebody in", _ADD)
     add.add_argument("--role", choices=PEOPLE, required=True, help="what they may do")
     add.add_argument(
@@ -68,15 +69,15 @@ def add_users(parser: argparse.ArgumentParser) -> None:
         help="file whose first line is the password (default: make an initial one)",
     )
     add_recovery_key(add, "of the store, where the users of this box were lost")
-    role = _named(actions, "set-role", "give another role", "")
+    role = _named(actions, "set-role", "give another role")
     role.add_argument("role", choices=PEOPLE, help="what they may do from now on")
-    _named(actions, "disable", "let somebody in no more, with all tokens of theirs", "")
-    _named(actions, "enable", "let somebody in again", "")
+    _named(actions, "disable", "let somebody in no more, with all tokens of theirs")
+    _named(actions, "enable", "let somebody in again")
     reset = _named(actions, "reset-password", "make a new initial password", _RESET)
     reset.add_argument(
         "--keep-second-factor", action="store_true", help="the authenticator still counts"
     )
-    unlock = add_action(actions, "unlock", "end the pause after wrong attempts", "")
+    unlock = add_action(actions, "unlock", "end the pause after wrong attempts")
     unlock.add_argument("name", metavar="NAME", nargs="?", help="only this user (default: all)")
     second = add_action(
         actions, "second-person", "whether two have to agree to what cannot be undone", _SECOND
@@ -89,7 +90,7 @@ def add_tokens(parser: argparse.ArgumentParser) -> None:
     """Arguments of tokens and what it can do."""
     parser.description = _TOKENS
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    add_action(actions, "list", "which programs may come in", "")
+    add_action(actions, "list", "which programs may come in")
     make = _named(actions, "make", "make a token; it is shown once", _TOKENS)
     make.add_argument("--role", choices=ROLES, required=True, help="what it may do")
     make.add_argument(
@@ -103,7 +104,7 @@ def add_tokens(parser: argparse.ArgumentParser) -> None:
     make.add_argument(
         "--days", metavar="N", type=int, default=365, help="good for N days (0: until revoked)"
     )
-    revoke = add_action(actions, "revoke", "end a token", "")
+    revoke = add_action(actions, "revoke", "end a token")
     revoke.add_argument("token", metavar="ID", help="as 'tokens list' shows it")
 
 
@@ -111,7 +112,7 @@ def add_audit(parser: argparse.ArgumentParser) -> None:
     """Arguments of audit and what it can do."""
     parser.description = _AUDIT
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    show = add_action(actions, "list", "what happened, newest first", "")
+    show = add_action(actions, "list", "what happened, newest first")
     show.add_argument(
         "--limit", metavar="N", type=int, default=100, help="so many entries (default 100)"
     )
@@ -123,8 +124,8 @@ def add_setup(parser: argparse.ArgumentParser) -> None:
     """Arguments of setup and what it can do."""
     parser.description = "How far the setup of this box is, and the code for its first page."
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    add_action(actions, "status", "how far setup is, and what this host cannot do", "")
-    skip = add_action(actions, "skip", "go on without a step", "")
+    add_action(actions, "status", "how far setup is, and what this host cannot do")
+    skip = add_action(actions, "skip", "go on without a step")
     skip.add_argument("step", metavar="STEP", help="as 'setup status' calls it")
     add_action(
         actions,
@@ -139,8 +140,8 @@ def add_certificates(parser: argparse.ArgumentParser) -> None:
     """Arguments of certificates and what it can do."""
     parser.description = _CERTIFICATES
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    add_action(actions, "show", "what browsers are shown", "")
-    add_action(actions, "make", "make the box's own anew, and serve it", "")
+    add_action(actions, "show", "what browsers are shown")
+    add_action(actions, "make", "make the box's own anew, and serve it")
     load = add_action(actions, "import", "serve a certificate that was brought along", _IMPORT)
     load.add_argument("certificate", metavar="FILE", type=Path, help="certificate and chain, PEM")
     load.add_argument("private_key", metavar="KEY", type=Path, help="its key, PEM, no password")
@@ -169,8 +170,8 @@ def _named(
     actions: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
     summary: str,
-    description: str,
+    text: str = "",
 ) -> argparse.ArgumentParser:
-    action = add_action(actions, name, summary, description)
+    action = add_action(actions, name, summary, text)
     action.add_argument("name", metavar="NAME", help="whose")
     return action

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from appliance.cli.key_options import add_action
+from appliance.cli.global_options import add_action
 
 WITHIN_S = 60
 
@@ -28,13 +28,13 @@ def add_box(parser: argparse.ArgumentParser) -> None:
     """Arguments of box and what it can do."""
     parser.description = _BOX
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    add_action(actions, "show", "name, time, ports, and what can be set here", "")
-    name = add_action(actions, "name", "call the host otherwise", "")
+    add_action(actions, "show", "name, time, ports, and what can be set here")
+    name = add_action(actions, "name", "call the host otherwise")
     name.add_argument("name", metavar="NAME", help="as vault7, or vault7.branch.example")
     _add_time(add_action(actions, "time", "set time zone and time servers", _TIME))
     _add_network(add_action(actions, "network", "give a port other addresses, on trial", _NETWORK))
-    add_action(actions, "keep", "keep the addresses that are on trial", "")
-    add_action(actions, "undo", "give up the addresses that are on trial", "")
+    add_action(actions, "keep", "keep the addresses that are on trial")
+    add_action(actions, "undo", "give up the addresses that are on trial")
 
 
 def _add_time(time: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from appliance.catalog.job_table import STATES
-from appliance.cli.global_options import add_global_options
+from appliance.cli.global_options import add_action
 
 _SERVE = """\
 Run the box: do what commands and policies ask for, one after the other where that is better, keep
@@ -43,7 +43,7 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
     """Arguments of jobs and what it can do."""
     parser.description = _JOBS
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    some = _add(actions, "list", "jobs, newest first")
+    some = add_action(actions, "list", "jobs, newest first")
     some.add_argument("--only", choices=STATES, help="only such jobs")
     some.add_argument("--machine", metavar="NAME", help="only jobs about this machine")
     some.add_argument("--verb", metavar="VERB", help="only these, as 'vault sync'")
@@ -57,13 +57,5 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
         ("cancel", "ask a job to stop"),
         ("retry", "do again what a job did"),
     ):
-        action = _add(actions, name, summary)
+        action = add_action(actions, name, summary)
         action.add_argument("job", metavar="JOB", type=int, help="its number, as 'jobs list' shows")
-
-
-def _add(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-    add_global_options(parser)
-    return parser

@@ -1,4 +1,4 @@
-"""The options that every command has."""
+"""What every command has: its options, and how the things that it can do are added."""
 
 from __future__ import annotations
 
@@ -28,3 +28,15 @@ def add_global_options(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="file whose first line is the passphrase of the store",
     )
+
+
+def add_action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    summary: str,
+    text: str = "",
+) -> argparse.ArgumentParser:
+    """One of the things that a command can do; `text` tells more than the summary."""
+    parser = actions.add_parser(name, help=summary, description=text or summary, allow_abbrev=False)
+    add_global_options(parser)
+    return parser

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from appliance.cli.global_options import add_action
+
 _PLAN = (
     " Without --yes it only shows the plan, and what forbids it; nothing is changed. "
     "DISK is a kernel name (sdb), a path, a serial number, or a bay."
@@ -51,38 +53,38 @@ def add_acknowledge(parser: argparse.ArgumentParser) -> None:
 def add_disks(parser: argparse.ArgumentParser) -> None:
     """Arguments of disks and what it can do."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    show = actions.add_parser(
+    show = add_action(
+        actions,
         "show",
-        help="everything about one disk",
-        description="What a disk is, what lies on it, what it says itself, and what is wrong.",
-        allow_abbrev=False,
+        "everything about one disk",
+        "What a disk is, what lies on it, what it says itself, and what is wrong.",
     )
     show.add_argument("disk", metavar="DISK", help="kernel name, path, serial number, or bay")
-    locate = actions.add_parser(
+    locate = add_action(
+        actions,
         "locate",
-        help="switch on the light beside a bay",
-        description="Switch the light of a bay on, to find a disk; --off when you found it.",
-        allow_abbrev=False,
+        "switch on the light beside a bay",
+        "Switch the light of a bay on, to find a disk; --off when you found it.",
     )
     locate.add_argument("bay", metavar="BAY", help="a bay, or a disk in one")
     locate.add_argument("--off", action="store_true", help="switch it off")
-    test = actions.add_parser(
+    test = add_action(
+        actions,
         "test",
-        help="start the self-test that a disk has built in",
-        description="Start a self-test of a disk. It runs inside the disk, which works on and "
+        "start the self-test that a disk has built in",
+        "Start a self-test of a disk. It runs inside the disk, which works on and "
         "loses nothing; 'disks show' tells how it ended.",
-        allow_abbrev=False,
     )
     test.add_argument("disk", metavar="DISK", help="kernel name, path, serial number, or bay")
     kind = test.add_mutually_exclusive_group()
     kind.add_argument("--long", action="store_true", help="all of it, for hours (default: minutes)")
     kind.add_argument("--stop", action="store_true", help="stop the test that runs")
-    replace = actions.add_parser(
+    replace = add_action(
+        actions,
         "replace",
-        help="put NEW into the place of OLD in its array",
-        description="Replace a disk of an array. OLD stays in use until NEW is a full copy, unless "
+        "put NEW into the place of OLD in its array",
+        "Replace a disk of an array. OLD stays in use until NEW is a full copy, unless "
         "it failed already." + _PLAN,
-        allow_abbrev=False,
     )
     replace.add_argument("old", metavar="OLD", help="the disk that leaves")
     replace.add_argument("new", metavar="NEW", help="the disk that takes its place")
@@ -91,37 +93,35 @@ def add_disks(parser: argparse.ArgumentParser) -> None:
     )
     _add_erase(replace, "NEW")
     _add_consent(replace)
-    for action in (show, locate, test, replace):
-        _add_json(action)
 
 
 def add_array(parser: argparse.ArgumentParser) -> None:
     """Arguments of array and what it can do."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    check = actions.add_parser(
+    check = add_action(
+        actions,
         "check",
-        help="read all of an array and compare its members",
-        description="Read all of an array and compare its members; repairs nothing." + _PLAN,
-        allow_abbrev=False,
+        "read all of an array and compare its members",
+        "Read all of an array and compare its members; repairs nothing." + _PLAN,
     )
-    spare = actions.add_parser(
+    spare = add_action(
+        actions,
         "spare",
-        help="give an array a disk that takes over when one fails",
-        description="Add a spare; where a member is missing it is filled at once." + _PLAN,
-        allow_abbrev=False,
+        "give an array a disk that takes over when one fails",
+        "Add a spare; where a member is missing it is filled at once." + _PLAN,
     )
-    create = actions.add_parser(
+    create = add_action(
+        actions,
         "create",
-        help="make a new array of empty disks",
-        description="Make an array in the best layout for the disks: two mirror, three are RAID5, "
+        "make a new array of empty disks",
+        "Make an array in the best layout for the disks: two mirror, three are RAID5, "
         "from four on two may fail (RAID6); from eight on one waits as spare." + _PLAN,
-        allow_abbrev=False,
     )
-    grow = actions.add_parser(
+    grow = add_action(
+        actions,
         "grow",
-        help="use larger members, or one disk more",
-        description="Let an array use all that its members have, or take one more disk." + _PLAN,
-        allow_abbrev=False,
+        "use larger members, or one disk more",
+        "Let an array use all that its members have, or take one more disk." + _PLAN,
     )
     for action in (check, spare, grow):
         action.add_argument("array", metavar="ARRAY", help="as 'holdfast array' lists it: md0")
@@ -144,7 +144,6 @@ def add_array(parser: argparse.ArgumentParser) -> None:
     _add_erase(grow, "DISK")
     for action in (check, spare, create, grow):
         _add_consent(action)
-        _add_json(action)
 
 
 def _add_erase(parser: argparse.ArgumentParser, what: str) -> None:
@@ -159,9 +158,3 @@ def _add_erase(parser: argparse.ArgumentParser, what: str) -> None:
 def _add_consent(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="carry out the plan")
     parser.add_argument("--wait", action="store_true", help="stay until the array has finished")
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON object"
-    )

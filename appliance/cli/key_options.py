@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from appliance.cli.global_options import add_global_options
+from appliance.cli.global_options import add_action
 from appliance.formats.keyfile import KINDS
 
 _KEY = """\
@@ -46,7 +46,7 @@ def add_key(parser: argparse.ArgumentParser) -> None:
     """Arguments of key and what it can do."""
     parser.description = _KEY
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    add_action(actions, "list", "the keys that open this store, and damaged key files", "")
+    add_action(actions, "list", "the keys that open this store, and damaged key files")
     _add_add(add_action(actions, "add", "let one more key open the store", _ADD))
     _add_rotate(add_action(actions, "rotate", "put a new key in the place of an old one", _ROTATE))
     revoke = add_action(actions, "revoke", "remove a key", _REVOKE)
@@ -88,20 +88,6 @@ def add_recovery_key(
     parser.add_argument(
         "--recovery-key", metavar="F", type=Path, action="append", required=required, help=purpose
     )
-
-
-def add_action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    summary: str,
-    description: str,
-) -> argparse.ArgumentParser:
-    """One of the things that a command can do."""
-    action = actions.add_parser(
-        name, help=summary, description=description or summary, allow_abbrev=False
-    )
-    add_global_options(action)
-    return action
 
 
 def _add_add(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from appliance.cli.global_options import add_global_options
+from appliance.cli.global_options import add_action
 from appliance.formats.finding import SEVERITIES
 
 _ADD = """\
@@ -19,23 +19,23 @@ it becomes worse or is over; what changes together is told together.
 def add_notices(parser: argparse.ArgumentParser) -> None:
     """Arguments of notices and what it can do."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    _action(actions, "list", "where findings go, and what waits")
-    _add_channel(_action(actions, "add", "a mail address or a webhook, or change one", _ADD))
-    test = _action(
+    add_action(actions, "list", "where findings go, and what waits")
+    _add_channel(add_action(actions, "add", "a mail address or a webhook, or change one", _ADD))
+    test = add_action(
         actions,
         "test",
         "send a test message now",
         "Send a test message at once, and say what the other side answered.",
     )
     test.add_argument("name", metavar="NAME", help="the channel")
-    log = _action(actions, "log", "what was sent, and how it went", "The newest first.")
+    log = add_action(actions, "log", "what was sent, and how it went", "The newest first.")
     log.add_argument("--name", metavar="NAME", help="only this channel")
     log.add_argument(
         "--limit", metavar="N", type=int, default=20, help="so many messages (default 20)"
     )
-    remove = _action(actions, "remove", "send nothing there any more")
+    remove = add_action(actions, "remove", "send nothing there any more")
     remove.add_argument("name", metavar="NAME", help="the channel")
-    _action(
+    add_action(
         actions,
         "send",
         "tell what changed, and try again what did not get through",
@@ -79,14 +79,3 @@ def _add_channel(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the address may be one of the inside, and the URL http://",
     )
-
-
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    summary: str,
-    text: str = "",
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=summary, description=text or summary, allow_abbrev=False)
-    add_global_options(parser)
-    return parser

@@ -23,7 +23,7 @@ from appliance.cli import (
     vault_options,
     vm_options,
 )
-from appliance.cli.global_options import add_global_options
+from appliance.cli.global_options import add_action, add_global_options
 
 if TYPE_CHECKING:
     from appliance.cli.session import Session
@@ -64,11 +64,7 @@ def build(version: str) -> argparse.ArgumentParser:
     add_global_options(main)
     commands = main.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
-        sub = commands.add_parser(
-            name, help=command.summary, description=command.summary, allow_abbrev=False
-        )
-        add_global_options(sub)
-        command.arguments(sub)
+        command.arguments(add_action(commands, name, command.summary))
     return main
 
 

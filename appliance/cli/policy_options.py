@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from appliance.cli.global_options import add_global_options
+from appliance.cli.global_options import add_action
 from appliance.cli.retain_options import add_rules
 from appliance.formats.policy import TRASH_DAYS
 from appliance.policies.presets import PRESETS
@@ -26,12 +26,12 @@ backup' from a script, needs no source. Adding it again replaces its sources.
 def add_policy(parser: argparse.ArgumentParser) -> None:
     """Arguments of policy and what it can do."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    show = _action(actions, "show", "what is promised and kept", "")
+    show = add_action(actions, "show", "what is promised and kept")
     show.add_argument("--machine", metavar="NAME", help="what holds for this machine")
-    _add_set(_action(actions, "set", "change what is promised, or what is kept", _SET))
-    clear = _action(actions, "clear", "take a policy away", "The default holds again.")
+    _add_set(add_action(actions, "set", "change what is promised, or what is kept", _SET))
+    clear = add_action(actions, "clear", "take a policy away", "The default holds again.")
     clear.add_argument("--machine", metavar="NAME", help="this machine (default: all others)")
-    _action(
+    add_action(
         actions,
         "presets",
         "ready policies for a branch office",
@@ -110,9 +110,9 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
 def add_machines(parser: argparse.ArgumentParser) -> None:
     """Arguments of machines and what it can do."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    _action(actions, "list", "every machine, how it is doing, and when it is next", "")
-    show = _action(actions, "show", "one machine and what it is promised", "")
-    add = _action(actions, "add", "a machine, and what to back up of it", _ADD)
+    add_action(actions, "list", "every machine, how it is doing, and when it is next")
+    show = add_action(actions, "show", "one machine and what it is promised")
+    add = add_action(actions, "add", "a machine, and what to back up of it", _ADD)
     add.add_argument("name", metavar="NAME", help="what to call it")
     add.add_argument("sources", metavar="SOURCE", nargs="*", help="raw image or block device")
     add.add_argument(
@@ -122,26 +122,26 @@ def add_machines(parser: argparse.ArgumentParser) -> None:
     )
     names = [preset.name for preset in PRESETS]
     add.add_argument("--preset", choices=names, help="promise it this, as 'policy presets' shows")
-    rename = _action(
+    rename = add_action(
         actions,
         "rename",
         "call a machine something else",
         "Call a machine NEW from now on, and all its points with it; nothing is copied. Earlier "
         "names go on meaning it, and no other machine can have one of them.",
     )
-    pause = _action(
+    pause = add_action(
         actions,
         "pause",
         "let no backup of it begin by itself",
         "Nothing of the machine begins by itself until 'resume'. After two weeks the box reminds.",
     )
-    resume = _action(
+    resume = add_action(
         actions,
         "resume",
         "end a pause, or bring a retired machine back",
         "Go on as the policy says; what was missed meanwhile is not caught up.",
     )
-    retire = _action(
+    retire = add_action(
         actions,
         "retire",
         "the machine is gone for good",
@@ -151,11 +151,3 @@ def add_machines(parser: argparse.ArgumentParser) -> None:
     for action in (show, rename, pause, resume, retire):
         action.add_argument("name", metavar="NAME", help="as 'holdfast machines list' calls it")
     rename.add_argument("new", metavar="NEW", help="what to call it")
-
-
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, text: str
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=summary, description=text or summary, allow_abbrev=False)
-    add_global_options(parser)
-    return parser

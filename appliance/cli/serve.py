@@ -17,10 +17,12 @@ from appliance.daemon.trial_watch import TrialWatch
 from appliance.host.host import Host
 from appliance.host.trial import Trials
 from appliance.jobs.jobs import Jobs
+from appliance.native import kernels
 
 
 def serve(session: Session, options: argparse.Namespace) -> int:
     """Run the daemon until it is asked to end."""
+    kernels()  # a release on trial whose C library cannot be used must not become ready
     make_directory(session.state)
     listen = Listen(tuple(options.listen or EVERYWHERE), options.port, tuple(options.name or ()))
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from appliance.cli import key_options, retain_options
-from appliance.cli.global_options import add_global_options
+from appliance.cli.global_options import add_action
 from appliance.formats.vault_settings import GRACE_DAYS, RPO_S, SHARE_PERCENT
 
 _VAULT = """\
@@ -80,16 +80,16 @@ def add_vault(parser: argparse.ArgumentParser) -> None:
     """Arguments of vault and what it can do."""
     parser.description = _VAULT
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    _add_add(_action(actions, "add", "make a bucket or a directory a vault of this store", _ADD))
-    status = _action(actions, "status", "what is in the vaults, and what is behind", "")
+    _add_add(add_action(actions, "add", "make a bucket or a directory a vault of this store", _ADD))
+    status = add_action(actions, "status", "what is in the vaults, and what is behind")
     _name(status)
-    _add_sync(_action(actions, "sync", "bring a vault up to date", _SYNC))
-    _add_verify(_action(actions, "verify", "read and compare everything in a vault", _VERIFY))
-    _add_limit(_action(actions, "limit", "when and how fast to upload", _LIMIT))
-    retain = _action(actions, "retain", "which points stay in a vault", _RETAIN)
+    _add_sync(add_action(actions, "sync", "bring a vault up to date", _SYNC))
+    _add_verify(add_action(actions, "verify", "read and compare everything in a vault", _VERIFY))
+    _add_limit(add_action(actions, "limit", "when and how fast to upload", _LIMIT))
+    retain = add_action(actions, "retain", "which points stay in a vault", _RETAIN)
     _name(retain)
     retain_options.add_rules(retain)
-    prune = _action(actions, "prune", "take out of a vault what its rules do not keep", _PRUNE)
+    prune = add_action(actions, "prune", "take out of a vault what its rules do not keep", _PRUNE)
     _name(prune)
     prune.add_argument("--simulate", action="store_true", help="only say what would go")
     prune.add_argument(
@@ -99,36 +99,28 @@ def add_vault(parser: argparse.ArgumentParser) -> None:
         default=GRACE_DAYS,
         help=f"free only objects that are older (default {GRACE_DAYS}); a carried disk needs them",
     )
-    _name(_action(actions, "policy", "the least bucket policy that this box needs", _POLICY))
-    credentials = _action(
+    _name(add_action(actions, "policy", "the least bucket policy that this box needs", _POLICY))
+    credentials = add_action(
         actions, "set-credentials", "replace the credentials of a vault", "They are kept sealed."
     )
     _name(credentials)
     _credentials(credentials)
-    remove = _action(
+    remove = add_action(
         actions, "remove", "forget a vault; what is in it stays", "Nothing in it is deleted."
     )
     remove.add_argument("name", metavar="NAME", help="the vault")
-    _add_open(_action(actions, "open", "a box from a vault and the recovery key", _OPEN))
-    pull = _action(actions, "pull", "bring a whole point from the vault to this box", _PULL)
+    _add_open(add_action(actions, "open", "a box from a vault and the recovery key", _OPEN))
+    pull = add_action(actions, "pull", "bring a whole point from the vault to this box", _PULL)
     pull.add_argument("point", metavar="POINT", help="MACHINE@TIME or MACHINE@latest")
-    mirror = _action(actions, "mirror", "copy points from one vault to another", _MIRROR)
+    mirror = add_action(actions, "mirror", "copy points from one vault to another", _MIRROR)
     mirror.add_argument("source", metavar="FROM", help="the vault to copy from")
     mirror.add_argument("target", metavar="TO", help="the vault to copy to")
-    seed = _action(actions, "seed", "fill a disk that is carried to the vault", _SEED)
+    seed = add_action(actions, "seed", "fill a disk that is carried to the vault", _SEED)
     seed.add_argument("directory", metavar="DIR", type=Path, help="a directory on that disk")
-    adopt = _action(actions, "adopt", "copy a carried disk into a bucket, without a key", _ADOPT)
+    adopt = add_action(actions, "adopt", "copy a carried disk into a bucket, without a key", _ADOPT)
     adopt.add_argument("directory", metavar="DIR", type=Path, help="what 'vault seed' filled")
     adopt.add_argument("url", metavar="URL", help="the bucket or directory")
     _credentials(adopt)
-
-
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, text: str
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=summary, description=text or summary, allow_abbrev=False)
-    add_global_options(parser)
-    return parser
 
 
 def _name(parser: argparse.ArgumentParser) -> None:

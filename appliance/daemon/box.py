@@ -17,6 +17,7 @@ from appliance.access.box_names import list_names
 from appliance.access.certificates import Certificates, ServedBy
 from appliance.api.parts import Tls
 from appliance.api.server import PORT, ApiServer, Place
+from appliance.base.background import Background
 from appliance.base.clock import Clock
 from appliance.base.errors import HoldfastError, NotFoundError
 from appliance.formats.names import PointSelector
@@ -60,7 +61,7 @@ class BoxServer:
         self._say = say
         self._access: Access | None = None
         self._server: ApiServer | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._background = Background()
 
     async def start(self) -> None:
         """Listen; answers on return."""
@@ -96,7 +97,7 @@ class BoxServer:
             name_point=self._name_point,
         )
         await self._server.start()
-        self._tasks = [asyncio.create_task(work) for work in (self._renew(), self._seal())]
+        self._background.begin(self._renew(), self._seal())
         await self._tell(names[0])
 
     async def _tell(self, name: str) -> None:
@@ -119,9 +120,7 @@ class BoxServer:
 
     async def stop(self) -> None:
         """Answer no more."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.end()
         if self._server is not None:
             await self._server.stop()
         if self._access is not None:

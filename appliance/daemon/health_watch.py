@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from appliance.base.background import Background
 from appliance.base.errors import HoldfastError
 from appliance.base.process import Program
 
@@ -46,17 +47,15 @@ class HealthWatch:
         self._tell = tell
         self._begin_after_s = begin_after_s
         self._again_s = again_s
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     async def start(self) -> None:
         """Begin, in a while."""
-        self._task = asyncio.create_task(self._keep())
+        self._background.begin(self._keep())
 
     async def stop(self) -> None:
         """End it, and the probes that it asked disks with."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.end()
 
     async def _keep(self) -> None:
         await asyncio.sleep(self._begin_after_s)

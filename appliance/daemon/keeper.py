@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from appliance.base.background import Background
 from appliance.base.clock import Clock, local_zone
 from appliance.base.errors import HoldfastError
 from appliance.base.locks import FileLock
@@ -77,19 +78,17 @@ class Keeper:
         self._power_off = power_off or _power_off
         self._opened: _Opened | None = None
         self._is_urgent = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._background = Background()
         self._hardware: tuple[float, Hardware] = (float("-inf"), Hardware())
 
     async def start(self) -> None:
         """Begin."""
         loops = (self._keep_schedule, self._keep_telling, self._watch_power)
-        self._tasks = [asyncio.create_task(self._go_on(loop)) for loop in loops]
+        self._background.begin(*map(self._go_on, loops))
 
     async def stop(self) -> None:
         """Begin nothing any more."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.end()
         if self._opened is not None:
             await asyncio.to_thread(self._opened.log.close)
 

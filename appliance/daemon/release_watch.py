@@ -16,6 +16,7 @@ from pathlib import Path
 from appliance import __version__
 from appliance.access.access import Access
 from appliance.access.audit import DONE, FAILED
+from appliance.base.background import Background
 from appliance.base.clock import Clock
 from appliance.base.errors import HoldfastError
 from appliance.catalog.access_file import FILE_NAME
@@ -44,7 +45,7 @@ class ReleaseWatch:
         self._clock = clock
         self._say = say
         self._prove_s = prove_s
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     async def start(self) -> None:
         """Nothing yet: whether it is ready is not known."""
@@ -52,13 +53,11 @@ class ReleaseWatch:
     def begin(self) -> None:
         """The daemon is ready: from now on the time counts."""
         if self._releases is not None:
-            self._task = asyncio.create_task(self._live(self._releases))
+            self._background.begin(self._live(self._releases))
 
     async def stop(self) -> None:
         """Look no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.end()
 
     async def _live(self, releases: Releases) -> None:
         await asyncio.sleep(self._prove_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from appliance.base.background import Background
 from appliance.base.errors import HoldfastError
 from appliance.host.trial import Trials
 
@@ -17,17 +18,15 @@ class TrialWatch:
     def __init__(self, trials: Trials, say: Callable[[str], None]) -> None:
         self._trials = trials
         self._say = say
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     async def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._keep())
+        self._background.begin(self._keep())
 
     async def stop(self) -> None:
         """Look no more: the next daemon does."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.end()
 
     async def _keep(self) -> None:
         said = ""

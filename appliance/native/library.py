@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
+from typing import Any
 
 from appliance.base.errors import HoldfastError, IntegrityError
 
@@ -25,9 +27,7 @@ FEATURES = 6
 
 OK = 0
 E_IO = -5
-E_ID = -7
 E_FULL = -8
-E_BASE = -9
 _MESSAGES = {
     -1: "out of memory",
     -2: "the crypto or compression library failed",
@@ -186,19 +186,44 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
 }
 
 
-def _load() -> ctypes.CDLL:
-    path = Path(__file__).with_name("libholdfast.so")
+class Library:
+    """The functions of the C library, which is loaded when the first of them is called.
+
+    Whoever only wants to know how a command is used needs none, and where it cannot be loaded the
+    command says so as it says everything else. Calls raise HoldfastError then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        vars(self).update(_load(self._path))
+        try:
+            function: Callable[..., Any] = vars(self)[name]
+        except KeyError:
+            raise AttributeError(name) from None
+        return function
+
+
+def _load(path: Path) -> dict[str, Callable[..., Any]]:
     try:
         library = ctypes.CDLL(str(path), use_errno=True)
     except OSError as error:
         raise HoldfastError(f"{path} cannot be loaded ({error}): run 'make setup'") from error
+    functions = {}
     for name, (result, arguments) in _FUNCTIONS.items():
-        function = getattr(library, name)
+        try:
+            function = getattr(library, name)
+        except AttributeError as error:
+            raise HoldfastError(
+                f"{path} is of another version than this program: run 'make -C native'"
+            ) from error
         function.restype, function.argtypes = result, arguments
-    return library
+        functions[name] = function
+    return functions
 
 
-lib = _load()
+lib = Library(Path(__file__).with_name("libholdfast.so"))
 
 
 def required(handle: int | None, what: str) -> int:
