@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -33,6 +33,8 @@ from tests.clocks import HandClock
 from tests.drills.servers import PASSWORD, serve_mariadb, serve_postgresql, serve_ssh
 from tests.ports import HOST, free_port
 
+PATIENCE_S = 60.0
+
 
 class AliveVm(Vm):
     """Stands for a VM whose guest is this machine."""
@@ -48,7 +50,7 @@ def target(tmp_path: Path) -> Target:
 
 def ask(check: AnyCheck, tmp_path: Path) -> str:
     """What one try sees. Raises what it fails with."""
-    return probe(check, target(tmp_path), 10.0)
+    return probe(check, target(tmp_path), PATIENCE_S)
 
 
 # ---- HTTP and TCP -------------------------------------------------------------------------------
@@ -115,7 +117,7 @@ def say(words: bytes) -> Iterator[int]:
 
         def answer() -> None:
             connection, _ = server.accept()
-            with connection:
+            with connection, suppress(OSError):  # who has heard enough hangs up
                 connection.sendall(words)
 
         thread = threading.Thread(target=answer)
