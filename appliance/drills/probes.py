@@ -12,6 +12,7 @@ import logging
 import socket
 import ssl
 import stat
+import struct
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 _BODY_MAX_BYTES = 1 << 20
 _BANNER_MAX_BYTES = 4096
 _SHOWN = 80
+# What libraries of databases raise where an answer is none: they trust their servers.
+_GARBLED = (
+    *(struct.error, ValueError, LookupError, ArithmeticError),
+    *(TypeError, AttributeError, AssertionError, RuntimeError),
+)
 
 
 class ProbeError(HoldfastError):
@@ -132,7 +138,7 @@ def ask_mariadb(check: SqlCheck, host: str, port: int, timeout_s: float) -> str:
             cursor = connection.cursor()
             cursor.execute(check.query)
             row = cursor.fetchone()
-    except (pymysql.Error, ValueError, RuntimeError) as error:
+    except (pymysql.Error, *_GARBLED) as error:
         raise ProbeError(f"MariaDB: {_last(error)}") from error
     return _compare(check, None if row is None else row[0])
 
@@ -157,7 +163,7 @@ def ask_postgresql(check: SqlCheck, host: str, port: int, timeout_s: float) -> s
             cursor = connection.cursor()
             cursor.execute(check.query)
             row = cursor.fetchone()
-    except (pg8000.dbapi.Error, ValueError, KeyError, RuntimeError) as error:
+    except (pg8000.dbapi.Error, *_GARBLED) as error:
         raise ProbeError(f"PostgreSQL: {_last(error)}") from error
     return _compare(check, None if row is None else row[0])
 

@@ -93,6 +93,7 @@ class _Round:
     def begin(self, work: Callable[[], None]) -> None:
         """Do `work`. Who ends the program does not wait for it: a disk may hold it for ever."""
         self._due_s = self._clock.monotonic_s() + self._every_s
+        self._has_ended.clear()
         self._running = threading.Thread(
             target=self._do, args=(work,), name=self._name, daemon=True
         )

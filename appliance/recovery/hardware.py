@@ -110,7 +110,8 @@ class Hardware:
 class Machine:
     """Everything QEMU is told.
 
-    `moved`: where disks went that were migrated, by disk. `is_paused`: the guest waits for `cont`.
+    `moved`: where disks went that were migrated, by disk. `is_paused`: the guest waits for somebody
+    else's `cont`.
     """
 
     name: str
@@ -126,13 +127,14 @@ class Machine:
 def build_argv(folder: Path, machine: Machine) -> list[str]:
     """The command line of a VM.
 
-    The guest's flushes reach the disk (the cache mode is writeback); a full disk pauses the guest
-    instead of failing its writes, and what cannot be read of a point fails only there.
+    Its guest waits for `cont`. The guest's flushes reach the disk (the cache mode is writeback); a
+    full disk pauses the guest instead of failing its writes, and what cannot be read of a point
+    fails only there.
     """
     hardware = machine.hardware
     argv = [process.find_program(QEMU, QEMU_PACKAGE), "-name", f"guest={machine.name}"]
     argv += ["-pidfile", str(folder / PID_FILE)]
-    argv += ["-nodefaults", "-no-user-config"] + (["-S"] if machine.is_paused else [])
+    argv += ["-nodefaults", "-no-user-config", "-S"]
     argv += ["-machine", "q35" if hardware.firmware == "uefi" else "pc"]
     # A bridge is reached through a program that QEMU starts.
     spawn = "allow" if hardware.network.startswith("bridge:") else "deny"

@@ -108,6 +108,9 @@ def _open_doors(folder: Path, qemu: ProcessId, machine: Machine) -> Guest:
         if machine.guest_port is not None:
             port = find_forwarded_port(list_connections(monitor))
             forwarded = f"127.0.0.1:{port}"
+        # Not before: a guest may switch itself off sooner than a busy host has asked all that.
+        if not machine.is_paused:
+            monitor.ask("cont")
     return Guest(qemu, vnc, password, forwarded)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from appliance.base.process import find_program
 from tests.browse.images import MIB, run
 from tests.guest.archive import list_libraries, pack
-from tests.guest.kernel import CLOUD, ROOT, order_modules, provide_kernel
+from tests.guest.kernel import CLOUD, COMMAND_LINE, ROOT, order_modules, provide_kernel
 
 CACHE = ROOT / "build" / "browse"
 _INIT = Path(__file__).with_name("guest_init.c")
@@ -134,7 +134,7 @@ def _run_guest(kernel: Path, initrd: Path, disks: list[Path], timeout_s: float) 
         *("qemu-system-x86_64", "-machine", "q35,accel=tcg", "-m", "512", "-display", "none"),
         *("-nodefaults", "-no-reboot", "-serial", "stdio"),
         *("-kernel", str(kernel), "-initrd", str(initrd)),
-        *("-append", "console=ttyS0 panic=-1 quiet rdinit=/init"),
+        *("-append", COMMAND_LINE),
     ]
     for disk in disks:
         argv += ["-drive", f"file={disk},format=raw,if=virtio,cache=unsafe"]

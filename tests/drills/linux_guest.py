@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 from tests.guest.archive import list_libraries, pack
-from tests.guest.kernel import CLOUD, order_modules, provide_kernel
+from tests.guest.kernel import CLOUD, LATE_CLOCKS, order_modules, provide_kernel
 
 _MODULES = ("virtio_pci", "virtio_net", "virtio_console")
 _DISK_BYTES = 64 << 20
@@ -91,7 +91,7 @@ def build_disk(folder: Path, kernel: Path, initrd: Path, append: str) -> bytes:
     disk.unlink(missing_ok=True)
     disk.touch()
     os.truncate(disk, _DISK_BYTES)
-    words = f"console=tty0 console=ttyS0 net.ifnames=0 panic=1 {append}"
+    words = f"console=tty0 console=ttyS0 net.ifnames=0 panic=1 {LATE_CLOCKS} {append}"
     (folder / "syslinux.cfg").write_text(_SYSLINUX.format(append=words))
     subprocess.run(["mformat", "-i", disk, "-F", "-h", "64", "-s", "32", "::"], check=True)
     for source, name in ((kernel, "linux"), (initrd, "initrd"), (folder / "syslinux.cfg", "")):

@@ -14,6 +14,7 @@ from appliance.base.errors import IntegrityError, NotFoundError, UsageError
 from appliance.catalog.catalog import Catalog
 from appliance.drills.records import DrillRecords
 from appliance.formats.drill import DrillRecord, decode_drill, encode_drill
+from tests.damage import flip_last
 from tests.drills.test_report import example_subject
 from tests.formats.examples import read_golden
 from tests.store.stores import make_store
@@ -49,7 +50,7 @@ def test_a_record_that_was_moved_or_changed_is_refused(
     moved.write_bytes(path.read_bytes())
     with pytest.raises(IntegrityError):
         records.read("20261121T091501Z")
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    path.write_bytes(flip_last(path.read_bytes()))
     with pytest.raises(IntegrityError):
         records.read(record.id)
     with Catalog(tmp_path / "catalog.db") as catalog:

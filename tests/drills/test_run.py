@@ -86,7 +86,7 @@ def test_checks_are_tried_and_one_that_fails_fails_the_drill(rehearsal: Rehearsa
     record = rehearsal.run(
         f"[[machines]]\nname = 'web1'\n{SMALL}\nready = 'none'\n"
         "checks = [{kind = 'login', text = 'web1 login'},"
-        "{kind = 'login', text = 'never said', timeout_s = 5, label = 'wrong'},"
+        "{kind = 'login', text = 'never said', timeout_s = 10, label = 'wrong'},"
         "{kind = 'login', text = 'SeaBIOS'}]"
     )
     first, wrong, last = machine(record, "web1").checks
@@ -146,7 +146,8 @@ def test_a_cancelled_drill_leaves_nothing_but_its_record(rehearsal: Rehearsal) -
 
     def cancel() -> None:
         poll(
-            lambda: any("VM runs" in path.read_text() for path in list(log.glob("*/drill.log"))), 60
+            lambda: any("VM runs" in path.read_text() for path in list(log.glob("*/drill.log"))),
+            120,
         )
         progress.cancel()
 

@@ -28,7 +28,7 @@ def plug(switch: Switch, folder: Path, name: str, *, hears_strangers: bool = Tru
     """A card in `folder`, as QEMU makes one."""
     card = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     card.bind(str(folder / f"{name}.sock"))
-    card.settimeout(10)
+    card.settimeout(60)
     switch.add_port(folder, f"hub-{name}.sock", f"{name}.sock", hears_strangers=hears_strangers)
     card.connect(str(folder / f"hub-{name}.sock"))
     return card

@@ -18,6 +18,7 @@ from appliance.notices.channels import Channels
 from appliance.notices.dispatch import GIVE_UP, OVER_AFTER, Dispatch
 from appliance.notices.stuck import judge_channels
 from tests.clocks import HandClock
+from tests.damage import flip_last
 from tests.store.stores import make_store
 
 MINUTE = timedelta(minutes=1)
@@ -170,7 +171,7 @@ def test_a_damaged_channel_holds_up_no_other(room: Room, state: Path) -> None:
         WebhookChannel(name="a-first", url="https://example.org/", secret="0123456789abcdef")
     )
     path = state / "store/notices/a-first.channel"
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    path.write_bytes(flip_last(path.read_bytes()))
     room.look(finding())
     assert room.counts() == [(1, 0, 0)]
 

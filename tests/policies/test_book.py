@@ -14,6 +14,7 @@ from appliance.policies.book import Book
 from appliance.policies.presets import PRESETS
 from appliance.policies.sentence import describe_protection
 from appliance.store.store import Store
+from tests.damage import flip_last
 from tests.store.stores import KEYS, make_store
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
@@ -96,7 +97,7 @@ def test_a_damaged_record_is_named_and_promises_nothing(book: Book, state: Path)
     book.put(MachineRecord(machine="web1", since=SINCE, sources=("/a",)))
     book.set(msgspec.structs.replace(HOURLY, machine="web1"), NOW)
     (path,) = (state / "store/policies").glob("*.protection")
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    path.write_bytes(flip_last(path.read_bytes()))
     fresh = another(state)
     assert [entry.is_scheduled for entry in fresh.entries()] == [False]
     assert "damaged" in fresh.troubles()[0]

@@ -14,7 +14,7 @@ from pathlib import Path
 from appliance.base.errors import HoldfastError
 from appliance.base.process import find_program
 from tests.guest.archive import list_libraries, pack
-from tests.guest.kernel import CLOUD, order_modules, provide_kernel
+from tests.guest.kernel import CLOUD, COMMAND_LINE, order_modules, provide_kernel
 
 MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "dm_mod", "crc32c_generic", "ext4", "nbd")
 _APPLETS = (
@@ -73,7 +73,7 @@ def run_linux(
     argv += ["-no-user-config", "-machine", "pc", "-accel", "tcg,thread=multi", "-cpu", "max"]
     argv += ["-smp", "2", "-m", "512M", "-display", "none", "-no-reboot"]
     argv += ["-kernel", str(kernel), "-initrd", str(initrd)]
-    argv += ["-append", "console=ttyS0 quiet panic=-1 random.trust_cpu=on rdinit=/init"]
+    argv += ["-append", COMMAND_LINE]
     argv += ["-serial", f"file:{console}"]
     for drive in drives:
         argv += ["-drive", f"file={drive},format=raw,if=virtio,cache=unsafe"]

@@ -12,13 +12,14 @@ import pytest
 from appliance.base import process
 from appliance.base.errors import BusyError, Cancelled, HoldfastError, UsageError
 from appliance.base.progress import Progress, Snapshot
-from appliance.recovery import accelerator, boot, vms
+from appliance.recovery import accelerator, boot, qemu, vms
 from appliance.recovery.boot import BootResult
 from appliance.recovery.disk_server import (
     end_disk_server,
     find_disk_server,
     start_disk_server,
 )
+from appliance.recovery.monitor import query_run_state
 from appliance.recovery.presets import HardwareChoice
 from appliance.recovery.ready import LOGIN, Wait
 from appliance.recovery.runtime import Runtime, poll
@@ -154,6 +155,20 @@ def test_a_guest_that_switches_itself_off_is_an_error_that_keeps_the_vm(lab: Lab
         start(lab)
     assert [vm.state for vm in vms.list_vms(lab.runtime)] == ["stopped"]
     assert find_disk_server(folder_of(lab)) is None
+
+
+def test_a_guest_does_not_run_before_its_start_is_noted(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask_late(folder: Path, timeout_s: float) -> str | None:
+        poll(lambda: qemu.find_qemu(folder) is None, 1.0)  # long enough for it to switch itself off
+        return query_run_state(folder, timeout_s)
+
+    monkeypatch.setattr(qemu, "query_run_state", ask_late)
+    lab.add_point(POINT, SWITCHES_OFF)
+    with pytest.raises(HoldfastError, match="ended before it was ready"):
+        start(lab)
+    assert [vm.state for vm in vms.list_vms(lab.runtime)] == ["stopped"]
 
 
 def test_an_open_connection_to_nobody_is_not_ready(lab: Lab) -> None:

@@ -24,6 +24,12 @@ from appliance.sources.wire import bind_unix
 Answer = Callable[[dict[str, Any]], bytes]
 
 
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine an agent that is there answers late."""
+    monkeypatch.setattr(guest_agent, "ANSWER_TIMEOUT_S", 60.0)
+
+
 @contextmanager
 def agent(folder: Path, answer: Answer) -> Iterator[list[str]]:
     """Something that answers each line; gives what it was asked."""
@@ -52,6 +58,7 @@ def obedient(request: dict[str, Any]) -> bytes:
     return b'{"return": 2}\n'
 
 
+@pytest.mark.usefixtures("patience")
 def test_filesystems_are_still_while_the_block_runs_and_thaw_after(tmp_path: Path) -> None:
     with agent(tmp_path, obedient) as asked, still_filesystems(tmp_path) as is_still:
         assert is_still
@@ -59,6 +66,7 @@ def test_filesystems_are_still_while_the_block_runs_and_thaw_after(tmp_path: Pat
     assert asked[-1] == "guest-fsfreeze-thaw"
 
 
+@pytest.mark.usefixtures("patience")
 def test_what_a_killed_command_left_still_is_thawed(tmp_path: Path) -> None:
     thaw_filesystems(tmp_path)  # no agent: nothing to do
     with agent(tmp_path, obedient) as asked:
@@ -66,6 +74,7 @@ def test_what_a_killed_command_left_still_is_thawed(tmp_path: Path) -> None:
     assert asked[-1] == "guest-fsfreeze-thaw"
 
 
+@pytest.mark.usefixtures("patience")
 def test_they_thaw_although_the_block_fails(tmp_path: Path) -> None:
     with (
         agent(tmp_path, obedient) as asked,
@@ -102,6 +111,7 @@ def test_a_silent_agent_costs_seconds_and_the_block_runs(
         assert not is_still
 
 
+@pytest.mark.usefixtures("patience")
 def test_an_agent_that_refuses_to_freeze_is_thawed_all_the_same(tmp_path: Path) -> None:
     def refuses(request: dict[str, Any]) -> bytes:
         is_freeze = request["execute"] == "guest-fsfreeze-freeze"

@@ -30,6 +30,7 @@ TIME = "2026-11-21T09:30:00Z"
 POINT = f"web1@{TIME}"
 DISK = bytes(range(256)) * 4096  # 1 MiB
 ODD = b"x" * 70_001
+PATIENCE_S = 60
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def refusing(number: int) -> Iterator[None]:
 
 def kill(process: ProcessId) -> None:
     os.kill(process.pid, signal.SIGKILL)
-    assert poll(lambda: not process.is_alive(), 10)
+    assert poll(lambda: not process.is_alive(), PATIENCE_S)
 
 
 def test_points_are_folders_of_their_disks(mounted: Path) -> None:
@@ -134,7 +135,7 @@ def test_a_point_made_later_appears(lab: Lab, mounted: Path) -> None:
     lab.add_point("web1@2026-11-22T09:30:00Z", DISK)
     lab.add_point("db@2026-11-22T09:30:00Z", ODD)
     later = mounted / "web1" / "2026-11-22T09:30:00Z" / "disk0.raw"
-    assert poll(lambda: later.exists() and (mounted / "db").exists(), 60)
+    assert poll(lambda: later.exists() and (mounted / "db").exists(), PATIENCE_S)
     assert later.read_bytes() == DISK
     assert len(os.listdir(mounted / "web1")) == 2
 
@@ -179,7 +180,7 @@ def test_unmounting_ends_the_process_and_its_note(lab: Lab, directory: Path) -> 
 def test_a_signal_unmounts(lab: Lab, directory: Path, number: signal.Signals) -> None:
     process = lab.mount(directory)
     os.kill(process.pid, number)
-    assert poll(lambda: not process.is_alive(), 10)
+    assert poll(lambda: not process.is_alive(), PATIENCE_S)
     assert not is_mounted(directory)
     assert not list_mounts(lab.runtime)
 
@@ -191,7 +192,9 @@ def test_a_mount_in_use_is_busy_unless_taken_away_lazily(lab: Lab, mounted: Path
         unmount(mounted, lab.runtime, lazy=True)
         assert not is_mounted(mounted)
         assert os.pread(file.fileno(), len(DISK), 0) == DISK
-    assert poll(lambda: not any(note.server.is_alive() for note in list_mounts(lab.runtime)), 10)
+    assert poll(
+        lambda: not any(note.server.is_alive() for note in list_mounts(lab.runtime)), PATIENCE_S
+    )
 
 
 def test_only_own_mounts_are_unmounted(lab: Lab, directory: Path) -> None:
@@ -292,7 +295,7 @@ def test_a_process_that_never_mounts_is_ended(lab: Lab, directory: Path) -> None
 
 def test_a_copy_in_another_namespace_keeps_nothing_alive(lab: Lab, directory: Path) -> None:
     server = lab.mount(directory)
-    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", "echo up; exec sleep 60"]
+    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", "echo up; exec sleep 600"]
     container = subprocess.Popen(argv, stdout=subprocess.PIPE)
     try:
         assert container.stdout is not None

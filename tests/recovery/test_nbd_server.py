@@ -172,7 +172,7 @@ def test_many_read_at_once(path: Path, disk: Disk) -> None:
 
 
 def greet(path: Path, said: bytes = b"\0\0\0\x03") -> socket.socket:
-    connection = connect_unix(path, 10)
+    connection = connect_unix(path, 60)
     receive(connection, 18)
     connection.sendall(said)
     return connection
@@ -202,7 +202,7 @@ def hangs_up(connection: socket.socket) -> bool:
     ],
 )
 def test_who_does_not_keep_to_the_protocol_is_cut_off(path: Path, said: bytes) -> None:
-    connection = connect_unix(path, 10)
+    connection = connect_unix(path, 60)
     receive(connection, 18)
     connection.sendall(said)
     with connection:

@@ -29,6 +29,7 @@ from tests.recovery.guests import COUNTING, OBEDIENT, SAYS_LOGIN, WRITING
 
 POINT = "web1@2026-11-21T09:30:00Z"
 SMALL = HardwareChoice(memory_mib=32)
+PATIENCE_S = 180
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +40,7 @@ def on_tcg(monkeypatch: pytest.MonkeyPatch) -> None:
 def start(
     lab: Lab, name: str = "vm", wait: Wait = LOGIN, limit_bytes: int | None = None
 ) -> BootResult:
-    order = BootOrder(POINT, name, SMALL, wait, 60, limit_bytes)
+    order = BootOrder(POINT, name, SMALL, wait, PATIENCE_S, limit_bytes)
     return boot.boot(lab.runtime, order, lab.serve_argv)
 
 
@@ -55,7 +56,7 @@ def kill_all(lab: Lab, name: str = "vm") -> None:
     assert server is not None
     for process in (server, guest.qemu):
         os.kill(process.pid, signal.SIGKILL)
-        assert poll(partial(is_dead, process), 10)
+        assert poll(partial(is_dead, process), PATIENCE_S)
 
 
 def dots(lab: Lab) -> int:
@@ -64,7 +65,7 @@ def dots(lab: Lab) -> int:
 
 def grows(value: Callable[[], int]) -> bool:
     before = value()
-    return poll(lambda: value() > before, 60)
+    return poll(lambda: value() > before, PATIENCE_S)
 
 
 def test_a_guest_whose_disk_server_dies_goes_on_without_an_error(lab: Lab) -> None:
@@ -74,7 +75,7 @@ def test_a_guest_whose_disk_server_dies_goes_on_without_an_error(lab: Lab) -> No
     server = find_disk_server(lab.runtime.vms / "vm")
     assert server is not None
     os.kill(server.pid, signal.SIGKILL)
-    assert poll(lambda: not server.is_alive(), 10)
+    assert poll(lambda: not server.is_alive(), PATIENCE_S)
     assert vms.heal(lab.runtime, lab.serve_argv).resumed == ("vm",)
     assert grows(lambda: dots(lab))
     assert vms.list_vms(lab.runtime)[0].state == "running"
@@ -104,7 +105,7 @@ def test_an_overlay_at_its_limit_warns_and_pauses(
     lab.add_point(POINT, WRITING)
     # Not until it asks for a login: on a fast machine it is at its limit before anybody looks.
     start(lab, wait=Wait("none"), limit_bytes=448 << 10)
-    assert poll(lambda: vms.list_vms(lab.runtime)[0].state == "io-error", 60)
+    assert poll(lambda: vms.list_vms(lab.runtime)[0].state == "io-error", PATIENCE_S)
     paused_at = dots(lab)
     vm = vms.list_vms(lab.runtime)[0]
     assert vm.warning is not None
@@ -112,7 +113,7 @@ def test_an_overlay_at_its_limit_warns_and_pauses(
     with pytest.raises(NoSpaceError, match="larger"):
         vms.continue_vm(lab.runtime, "vm", None)
     assert vms.continue_vm(lab.runtime, "vm", 4 << 20) == "running"
-    assert poll(lambda: dots(lab) > paused_at + 500, 60)
+    assert poll(lambda: dots(lab) > paused_at + 500, PATIENCE_S)
 
 
 def test_an_overlay_in_which_nothing_fits_is_refused(lab: Lab) -> None:
@@ -159,13 +160,14 @@ def test_memory_that_is_short_is_refused_with_what_there_is(
 def test_hardware_is_as_asked_and_remembered_but_for_the_network(lab: Lab) -> None:
     lab.add_point(POINT, SAYS_LOGIN)
     asked = HardwareChoice(48, 1, None, "sata", "isolated", "52:54:00:12:34:56")
-    order = BootOrder(POINT, "one", asked, LOGIN, 60)
+    order = BootOrder(POINT, "one", asked, LOGIN, PATIENCE_S)
     one = boot.boot(lab.runtime, order, lab.serve_argv).vm
     assert (one.memory_mib, one.cpus, one.bus, one.network) == (48, 1, "sata", "isolated")
     two = boot.boot(lab.runtime, BootOrder(POINT, "two"), lab.serve_argv).vm
     assert (two.memory_mib, two.cpus, two.bus, two.network) == (48, 1, "sata", "none")
     lab.add_point("db@2026-11-21T09:30:00Z", SAYS_LOGIN)
-    order = BootOrder("db@2026-11-21T09:30:00Z", "db", HardwareChoice(bus="ide", cpus=1), LOGIN, 60)
+    hardware = HardwareChoice(bus="ide", cpus=1)
+    order = BootOrder("db@2026-11-21T09:30:00Z", "db", hardware, LOGIN, PATIENCE_S)
     assert boot.boot(lab.runtime, order, lab.serve_argv).vm.memory_mib == 1024
     note = json.loads((lab.runtime.presets / "web1.json").read_bytes())
     assert note == {"memory_mib": 48, "cpus": 1, "bus": "sata", "mac": "52:54:00:12:34:56"}
@@ -178,6 +180,6 @@ def test_a_guest_that_switched_itself_off_is_not_wanted_back(lab: Lab) -> None:
     assert guest is not None
     with Monitor(lab.runtime.vms / "vm") as monitor:
         monitor.ask("system_powerdown")
-    assert poll(lambda: not guest.qemu.is_alive(), 30)
+    assert poll(lambda: not guest.qemu.is_alive(), PATIENCE_S)
     assert vms.heal(lab.runtime, lab.serve_argv).ended == ("vm",)
     assert not vms.list_vms(lab.runtime)[0].is_wanted

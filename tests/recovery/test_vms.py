@@ -59,7 +59,7 @@ def guest_of(folder: Path) -> ProcessId:
 
 def kill(process: ProcessId) -> None:
     os.kill(process.pid, signal.SIGKILL)
-    assert poll(lambda: not process.is_alive(), 10)
+    assert poll(lambda: not process.is_alive(), 60)
 
 
 def disk_server_of(folder: Path) -> ProcessId:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from appliance.base.process import find_program, run
 from image.disk_cache import DiskCache, hash_recipe
-from tests.guest.kernel import CLOUD, ROOT, provide_kernel
+from tests.guest.kernel import CLOUD, LATE_CLOCKS, ROOT, provide_kernel
 from tests.recovery import small_linux
 from tests.recovery.small_linux import find_busybox, pack_linux, run_linux
 
@@ -102,7 +102,7 @@ def _make_esp(place: Path) -> Path:
     kernel, _ = provide_kernel(CLOUD)
     initrd, entry, loader = place / "initrd.img", place / "entry.conf", place / "loader.conf"
     initrd.write_bytes(pack_linux(_START, [_LVM]))
-    options = "console=ttyS0 quiet random.trust_cpu=on rdinit=/init"
+    options = f"console=ttyS0 quiet random.trust_cpu=on {LATE_CLOCKS} rdinit=/init"
     entry.write_text(f"title {HOSTNAME}\nlinux /vmlinuz\ninitrd /initrd.img\noptions {options}\n")
     loader.write_text("timeout 0\ndefault entry.conf\n")
     esp = place / "esp.img"

@@ -20,6 +20,7 @@ from appliance.formats.protection import MachineRecord
 from appliance.policies.book import Book
 from appliance.store.points import Points
 from appliance.store.store import Store
+from tests.damage import flip_last
 from tests.store.stores import KEYS, TIME, make_store, manifest_of
 
 LATER = TIME + timedelta(hours=1)
@@ -103,7 +104,7 @@ def test_damaged_names_hide_nothing_and_no_new_point_is_made_in_doubt(state: Pat
     commit(points, "web1")
     points.names.set_name("web1", "shop")
     path = state / "store/names.record"
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    path.write_bytes(flip_last(path.read_bytes()))
     fresh = again(state).points
     assert fresh.latest("web1") == PointName("web1", TIME)
     with pytest.raises(IntegrityError, match="rename them again"):

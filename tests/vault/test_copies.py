@@ -13,6 +13,7 @@ from appliance.cli.console import Console
 from appliance.cli.look import StoreCopies
 from appliance.cli.session import Session
 from tests.command import Holdfast
+from tests.damage import flip_last
 from tests.vault.office import MIB, Office, points_of
 
 
@@ -101,7 +102,7 @@ def test_a_damaged_disk_is_not_adopted(office: Office, stranger: Holdfast) -> No
     disk = office.folder / "disk"
     shutil.copytree(office.vault, disk)
     path = next((disk / "containers").rglob("??/*"))
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    path.write_bytes(flip_last(path.read_bytes()))
     far = office.folder / "far"
     assert stranger("vault", "adopt", disk, f"file://{far}").code == 4
     assert not (far / "vault.json").exists()
