@@ -354,6 +354,17 @@ class VaultLedger:
             "UPDATE points SET until = ? WHERE machine = ? AND time = ?", (until_s, machine, time)
         )
 
+    def raise_points(self) -> None:
+        """No point is immutable for less long than everything in the vault is locked.
+
+        Of a point for which `set_point_until` noted nothing, nothing is known now either.
+        """
+        self._database_do(
+            "UPDATE points SET until = max(until, "
+            "(SELECT coalesce(min(until), 0) FROM objects WHERE present = 1)) WHERE until > 0",
+            (),
+        )
+
     def point_until(self, machine: str, time: str) -> int:
         """What `set_point_until` noted, 0 if nothing."""
         rows = self._select(

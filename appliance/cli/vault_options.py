@@ -17,10 +17,11 @@ everything back on an empty box from the vault and the recovery key alone.
 _URL = "s3://BUCKET[/PREFIX]?endpoint=URL&region=R&style=path|virtual, or file:///DIR"
 _ADD = f"""\
 Make a bucket or a directory a vault of this store. URL: {_URL}. A bucket that does not exist is
-created if the credentials allow it. They are taken from --credentials-file (an INI file, section
-[default], aws_access_key_id and aws_secret_access_key), or from the environment, and are kept
-sealed. With --lock nobody, this box included, can delete what was uploaded for so many days; that
-cannot be undone.
+created if the credentials allow it; a directory, if the one above it is there and no disk should be
+mounted in its place. Credentials are taken from --credentials-file (an INI file, section [default],
+aws_access_key_id and aws_secret_access_key), or from the environment, and are kept sealed. With
+--lock nobody, this box included, can delete what was uploaded for so many days; that cannot be
+undone.
 """
 _SYNC = """\
 Bring a vault up to date: the newest point of the machine that is furthest behind goes first, and

@@ -55,6 +55,33 @@ _NO_LOCK = "a directory cannot lock objects: use an s3:// vault with object lock
 _Result = TypeVar("_Result")
 
 
+# Where disks are mounted: what lies there on the system's own disk is a mount that is missing.
+_MOUNT_PLACES = (Path("/mnt"), Path("/media"), Path("/run/media"))
+_SYSTEM = Path("/")
+
+
+def make_root(root: Path) -> None:
+    """Make the directory of a new vault durably; one that is there is left as it is.
+
+    Raises MissingBucketError where it would lie in nothing, or in the place of a disk that is not
+    mounted: that would fill the system's disk, and the vault would be gone when the disk comes.
+    """
+    if root.is_dir():
+        return
+    parent = root.parent
+    if not parent.is_dir():
+        raise MissingBucketError(f"{parent} is not there: mount the disk, or create the directory")
+    place = parent.resolve()
+    if any(place.is_relative_to(one) for one in _MOUNT_PLACES) and (
+        place.stat().st_dev == _SYSTEM.stat().st_dev
+    ):
+        raise MissingBucketError(
+            f"no disk is mounted at {root}: mount it, or create the directory, "
+            "if the vault is to be on the system's own disk"
+        )
+    durable.make_directory(root)
+
+
 class DirectoryBucket:
     """Objects as files below `root`. Several processes may use one at the same time."""
 

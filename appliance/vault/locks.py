@@ -3,7 +3,8 @@
 Owns when a lock is too short. A point is immutable until the earliest lock among everything that it
 needs. Locks are extended to the full time when two thirds of it are left at a point's publication,
 and in small groups at each sync when one third is left, so that requests are spread over the days:
-objects, and the statements that lead to them.
+objects, and the statements that lead to them. What is said of points follows when the last group
+is extended.
 Nothing is called immutable here unless the canary has just shown that locks hold.
 """
 
@@ -81,6 +82,8 @@ class Locks:
             self.findings.append(f"the locks of {late} objects had run out before this sync")
         try:
             await self._extend(due)
+            if due:
+                self._ledger.raise_points()
             await self._extend_statements(key for key, at_s in stated.items() if at_s < soon_s)
         except TransientError:
             raise

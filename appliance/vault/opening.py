@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance.base import durable
 from appliance.base.clock import Clock, SystemClock
 from appliance.base.errors import NotFoundError, UsageError
 from appliance.formats.vault_credentials import Credentials
@@ -20,7 +19,7 @@ from appliance.vault.bucket import (
     RefusedError,
     Throttle,
 )
-from appliance.vault.directory import DirectoryBucket
+from appliance.vault.directory import DirectoryBucket, make_root
 from appliance.vault.s3 import S3Bucket
 from appliance.vault.s3_calls import Patience, S3Calls
 from appliance.vault.s3_errors import UnsupportedError
@@ -49,7 +48,7 @@ async def open_bucket(
                 "a directory cannot lock objects: leave out --lock", code="place-without-lock"
             )
         if create:
-            durable.make_directory(address.path)
+            make_root(address.path)
         return DirectoryBucket(address.path, clock)
     if credentials is None:
         raise UsageError(

@@ -40,7 +40,7 @@ class Holder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=120)
 
 
 def test_a_lock_that_another_process_holds_is_busy(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with Holder(path) as holder:
         holder.process.kill()
-        holder.process.wait(timeout=30)
+        holder.process.wait(timeout=120)
         with FileLock(path, wait=False):
             pass
 
@@ -92,7 +92,7 @@ def test_who_waits_gets_the_lock_when_it_is_free(tmp_path: Path) -> None:
         waiting = threading.Thread(target=wait)
         waiting.start()
         assert not got.wait(timeout=0.1)
-    assert got.wait(timeout=30)
+    assert got.wait(timeout=120)
     waiting.join()
 
 

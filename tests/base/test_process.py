@@ -30,7 +30,7 @@ def test_run_gives_what_the_program_wrote(tmp_path: Path) -> None:
 
 
 def test_a_program_gets_no_input() -> None:
-    assert process.run(["cat"], timeout_s=30) == ""
+    assert process.run(["cat"], timeout_s=120) == ""
 
 
 def test_bytes_that_are_no_text_are_no_error() -> None:
@@ -73,13 +73,13 @@ def test_what_is_spawned_has_a_session_and_a_log_of_its_own(tmp_path: Path) -> N
     child = process.spawn(
         python("import os, sys; print(os.getsid(0) == os.getpid()); sys.exit('error')"), log=log
     )
-    assert child.wait(timeout=30) == 1
+    assert child.wait(timeout=120) == 1
     assert sorted(log.read_text().splitlines()) == ["True", "before", "error"]
     assert log.stat().st_mode & 0o777 == 0o644  # it was there
 
 
 def test_a_new_log_is_private(tmp_path: Path) -> None:
-    process.spawn(["true"], log=tmp_path / "log").wait(timeout=30)
+    process.spawn(["true"], log=tmp_path / "log").wait(timeout=120)
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
 
 
@@ -88,7 +88,7 @@ def test_only_the_descriptors_named_are_handed_on(tmp_path: Path) -> None:
     os.set_inheritable(other, True)
     code = f"import os; os.fstat({kept})\ntry: os.fstat({other})\nexcept OSError: print('closed')"
     child = process.spawn(python(code), log=tmp_path / "log", keep_descriptors=[kept])
-    assert child.wait(timeout=30) == 0
+    assert child.wait(timeout=120) == 0
     assert (tmp_path / "log").read_text() == "closed\n"
     os.close(kept)
     os.close(other)

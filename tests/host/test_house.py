@@ -130,7 +130,7 @@ def test_what_a_killed_command_tried_is_undone_by_the_next_one(box: Box) -> None
     box.signal(process, signal.SIGKILL)
     process.wait(DEADLINE_S)
     assert box.trial()["port"] == "eth0"
-    assert box.house.addresses() == {SECOND}
+    wait_for(lambda: box.house.addresses() == {SECOND}, "not as tried")
     over = r's/"until_s": [0-9.]*/"until_s": 0/'
     box.house.run("sed", "-i", over, "/run/holdfast/network-trial.json")
     assert box.trial() is None

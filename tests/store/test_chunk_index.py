@@ -424,7 +424,7 @@ def test_processes_that_add_at_once_lose_nothing(layout: Layout) -> None:
         process.stdin.write(b"go\n")
         process.stdin.flush()
     for process in started:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate()
         assert process.returncode == 0, said.decode()
     settle_folders(layout)
     chunks = [

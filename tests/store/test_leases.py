@@ -59,7 +59,7 @@ class Holder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.communicate(timeout=30)
+        self.process.communicate()
 
 
 def test_a_lease_is_seen_until_it_is_given_back(layout: Layout) -> None:
@@ -76,7 +76,7 @@ def test_a_lease_of_another_process_is_seen_and_dies_with_it(layout: Layout) -> 
         pid = holder.process.pid
         assert views(layout) == [LeaseView("writer", pid, frozenset({"a/b.point"}))]
         holder.process.kill()
-        holder.process.wait(timeout=30)
+        holder.process.wait()
         assert len(files(layout)) == 1
         assert views(layout) == []
         assert files(layout) == []
@@ -210,7 +210,7 @@ def test_a_writer_beside_another_leaves_its_files_alone(layout: Layout) -> None:
         with writer_lease(layout):
             assert half.exists()
         holder.process.kill()
-        holder.process.wait(timeout=30)
+        holder.process.wait()
         with writer_lease(layout):
             assert not half.exists()
 

@@ -187,7 +187,8 @@ class Line(ServerThread):
 
     def _cut_some(self, share: float) -> None:
         for ends in list(self._open.values()):
-            if self._chance.random() < share:
+            # What was cut a moment ago may still be on its way out.
+            if not ends[0].is_closing() and self._chance.random() < share:
                 self.cuts += 1
                 for end in ends:
                     reset_connection(end.transport)

@@ -11,7 +11,7 @@ import pytest
 from appliance.base import durable
 from appliance.base.errors import UsageError
 from appliance.vault.bucket import DeniedError, FullError, MissingBucketError, MissingObjectError
-from appliance.vault.directory import DirectoryBucket
+from appliance.vault.directory import DirectoryBucket, make_root
 from tests.vault.conftest import Run
 from tests.vault.test_bucket_contract import names, put
 
@@ -88,6 +88,30 @@ def test_a_disk_that_is_not_mounted_is_a_missing_bucket(run: Run, root: Path) ->
     with pytest.raises(MissingBucketError):
         DirectoryBucket(root)
     assert not root.exists()
+
+
+def test_a_vault_is_made_where_its_disk_is_mounted_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    media = tmp_path / "media"
+    media.mkdir()
+    monkeypatch.setattr("appliance.vault.directory._MOUNT_PLACES", (media,))
+    monkeypatch.setattr("appliance.vault.directory._SYSTEM", tmp_path)
+    for there, missing in (("usb/vault", f"{media}/usb is not there"), ("usb", "no disk is")):
+        with pytest.raises(MissingBucketError, match=missing) as refused:
+            make_root(media / there)
+        assert "mount" in str(refused.value)
+        assert "\n" not in str(refused.value)
+    (media / "usb").mkdir()  # the mount point, without its disk
+    with pytest.raises(MissingBucketError, match=r"no disk is mounted at .*usb/vault"):
+        make_root(media / "usb/vault")
+    assert os.listdir(media / "usb") == []
+    make_root(media / "usb")  # whoever made it wants it
+    monkeypatch.setattr("appliance.vault.directory._SYSTEM", Path("/proc"))  # another disk
+    make_root(media / "usb/vault")
+    assert (media / "usb/vault").is_dir()
+    make_root(tmp_path / "vault")
+    assert (tmp_path / "vault").is_dir()
 
 
 def test_a_lock_is_a_usage_error(run: Run, root: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -52,6 +53,9 @@ PASSING = (
     *("503 SlowDown", "500 after commit", "timeout", "reset mid-body", "truncated body"),
     *("bad ETag", "duplicate delete"),
 )
+# An answer that hangs costs `idle_s`; any other has the time that a busy machine takes for it.
+PATIENCE = Patience(attempts=6, first_s=0.01, most_s=0.05, connect_s=20, idle_s=20)
+HASTE = replace(PATIENCE, idle_s=0.6)
 
 
 class Site:
@@ -138,6 +142,8 @@ class Site:
         await opened.close()
 
 
+# By whether the bucket keeps versions, and whether answers hang.
+Sites = dict[tuple[bool, bool], Site]
 # (method of Site, operation on the wire, whether the bucket keeps versions)
 SITES = (
     *(("put_object", "put_object", False), ("replace_object", "put_object", False)),
@@ -161,12 +167,10 @@ def loop() -> Iterator[asyncio.Runner]:
 
 
 @pytest.fixture(scope="module")
-def sites(gateway: Gateway, loop: asyncio.Runner) -> Iterator[dict[bool, Site]]:
-    """A plain bucket and one with versions, both through one proxy."""
-    # An answer that hangs costs `idle_s`; on a busy machine others cost another attempt.
-    patience = Patience(attempts=6, first_s=0.01, most_s=0.05, connect_s=20, idle_s=0.6)
+def sites(gateway: Gateway, loop: asyncio.Runner) -> Iterator[Sites]:
+    """Plain buckets and some with versions, all through one proxy."""
 
-    async def open_site(proxy: FaultProxy, with_lock: bool) -> Site:
+    async def open_site(proxy: FaultProxy, with_lock: bool, patience: Patience) -> Site:
         name = new_name()
         options: dict[str, Any] = {"create": True, "with_lock": with_lock}
         direct = await open_bucket(gateway.address(name), BOX, patience=QUICK, **options)
@@ -176,13 +180,17 @@ def sites(gateway: Gateway, loop: asyncio.Runner) -> Iterator[dict[bool, Site]]:
         assert isinstance(through, S3Bucket)
         return Site(through, direct, proxy)
 
-    async def close(found: dict[bool, Site]) -> None:
+    async def close(found: Sites) -> None:
         for site in found.values():
             await site.bucket.close()
             await site.direct.close()
 
     with FaultProxy(gateway.endpoint) as proxy:
-        found = {locked: loop.run(open_site(proxy, locked)) for locked in (False, True)}
+        found = {
+            (locked, hangs): loop.run(open_site(proxy, locked, HASTE if hangs else PATIENCE))
+            for locked in (False, True)
+            for hangs in (False, True)
+        }
         yield found
         loop.run(close(found))
 
@@ -190,7 +198,7 @@ def sites(gateway: Gateway, loop: asyncio.Runner) -> Iterator[dict[bool, Site]]:
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(("method", "operation", "with_versions"), SITES)
 def test_a_fault_is_passed_over_or_said(
-    sites: dict[bool, Site],
+    sites: Sites,
     loop: asyncio.Runner,
     *,
     method: str,
@@ -198,7 +206,7 @@ def test_a_fault_is_passed_over_or_said(
     with_versions: bool,
     fault: str,
 ) -> None:
-    site = sites[with_versions]
+    site = sites[with_versions, fault == "timeout"]
     call = getattr(site, method)
     site.number += 1
     site.proxy.fail(FAULTS[fault], operation)
@@ -226,8 +234,8 @@ def test_a_fault_is_passed_over_or_said(
 
 
 @pytest.mark.parametrize("fault", ["503 SlowDown", "timeout", "reset mid-body", "500 after commit"])
-def test_patience_ends(sites: dict[bool, Site], loop: asyncio.Runner, fault: str) -> None:
-    site = sites[False]
+def test_patience_ends(sites: Sites, loop: asyncio.Runner, fault: str) -> None:
+    site = sites[False, fault == "timeout"]
     site.number += 1
     site.proxy.fail(FAULTS[fault], "head_object", times=100)
     with pytest.raises(TransientError, match="tried 6 times"):
@@ -237,10 +245,8 @@ def test_patience_ends(sites: dict[bool, Site], loop: asyncio.Runner, fault: str
     site.proxy.fail(None)
 
 
-def test_a_replace_whose_answer_was_lost_is_no_conflict(
-    sites: dict[bool, Site], loop: asyncio.Runner
-) -> None:
-    site = sites[False]
+def test_a_replace_whose_answer_was_lost_is_no_conflict(sites: Sites, loop: asyncio.Runner) -> None:
+    site = sites[False, False]
     site.proxy.fail(FAULTS["500 after commit"], "put_object")
     loop.run(site.bucket.replace("heads/lost", b"mine", tag=None))
     site.proxy.fail(FAULTS["500 after commit"], "put_object")
@@ -254,15 +260,15 @@ SLOW = Patience(attempts=60, first_s=0.2, most_s=1.0, connect_s=20, idle_s=20)
 
 
 def test_a_put_survives_a_killed_gateway(run: Run, connect: Connect, gateway: Gateway) -> None:
-    with Line(gateway.port, bytes_per_s=MIB) as line:
+    with Line(gateway.port, bytes_per_s=MIB // 4) as line:
         address = gateway.address(new_name(), endpoint=f"http://127.0.0.1:{line.port}")
         bucket = connect(address, patience=SLOW)
 
         async def kill_in_the_middle() -> None:
             task = asyncio.create_task(bucket.put("c/a", LONG, sha256(LONG)))
-            while line.sent_bytes < MIB // 2:
+            while line.sent_bytes < MIB // 8:
                 await asyncio.sleep(0.005)
-            await asyncio.to_thread(gateway.kill)  # seconds before the last byte
+            await asyncio.to_thread(gateway.kill)  # twenty seconds before the last byte
             assert not task.done()
             line.set_rate(None)
             await asyncio.to_thread(gateway.restart)

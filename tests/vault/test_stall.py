@@ -13,12 +13,15 @@ import pytest
 
 from appliance.base.progress import Progress
 from appliance.catalog.vault_ledger import VaultLedger
+from appliance.vault.bucket import FullError
+from appliance.vault.s3 import S3Bucket
 from appliance.vault.stall import Stall, Stalled, judge_stall, note_failure, read_stall
 from appliance.vault.traffic import Outcome, Request
 from tests.clocks import HandClock
-from tests.vault.conftest import new_name
+from tests.vault.conftest import Connect, Run, new_name
 from tests.vault.gateway import Gateway, write_credentials
 from tests.vault.office import Office
+from tests.vault.test_bucket_contract import put
 
 PATIENCE_S = 300.0
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
@@ -100,9 +103,27 @@ def reason(office: Office) -> str:
     return "" if vault["waits"] is None else str(vault["waits"]["reason"])
 
 
+async def is_full(bucket: S3Bucket) -> bool:
+    try:
+        await put(bucket, "a/b")
+    except FullError:
+        return True
+    return False
+
+
 def test_a_sync_says_that_the_gateway_hangs_or_is_full_and_ends_in_time(
-    tmp_path: Path, seed: int, gateway: Gateway
+    tmp_path: Path, seed: int, gateway: Gateway, connect: Connect, run: Run
 ) -> None:
+    bucket = connect()
+
+    def set_quota(size_bytes: int) -> None:
+        """Until the gateway, which hung and may not have been told, goes by it."""
+        gateway.set_quota("box", size_bytes)
+        end_s = time.monotonic() + PATIENCE_S
+        while run(is_full(bucket)) != (size_bytes > 0):
+            assert time.monotonic() < end_s, "the gateway does not learn of its quota"
+            time.sleep(0.1)
+
     office = Office(tmp_path, seed, str(gateway.address(new_name())))
     credentials = write_credentials(tmp_path / "credentials.ini")
     office.box("vault", "add", office.url, "--credentials-file", credentials, expect=0)
@@ -116,8 +137,8 @@ def test_a_sync_says_that_the_gateway_hangs_or_is_full_and_ends_in_time(
         assert "waiting since" in office.box("vault", "status", expect=0).out
     finally:
         gateway.resume()
-    gateway.set_quota("box", 1)
     try:
+        set_quota(1)
         waiting = office.box.start("vault", "sync", "--wait")
         end_s = time.monotonic() + PATIENCE_S
         while "quota" not in reason(office).lower() and time.monotonic() < end_s:
@@ -127,7 +148,7 @@ def test_a_sync_says_that_the_gateway_hangs_or_is_full_and_ends_in_time(
         waiting.send_signal(signal.SIGINT)
         waiting.communicate(timeout=PATIENCE_S)
     finally:
-        gateway.set_quota("box", -1)
+        set_quota(-1)
     assert office.sync()["done"]
     assert reason(office) == ""
     assert office.box("vault", "sync", "--for", "0").code == 2
