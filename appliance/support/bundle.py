@@ -7,6 +7,7 @@ be found out is named, and does not stop the rest.
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -62,11 +63,19 @@ class Bundle:
     ask: Ask
 
     def write(self, target: BinaryIO, progress: Progress) -> dict[str, str]:
-        """Write the archive (tar.gz) to `target`; gives what could not be found out, and why."""
+        """Write the archive (tar.gz) to `target`; gives what could not be found out, and why.
+
+        Its beginning is there at once: who waits for the bundle sees that it comes, however long
+        the box that it tells of takes for its answers.
+        """
         missing: dict[str, str] = {}
         progress.phase("gathering", total=len(LOOKS), unit="items")
-        with tarfile.open(fileobj=target, mode="w|gz") as archive:
+        with (
+            gzip.GzipFile(filename="", mode="wb", fileobj=target) as packed,
+            tarfile.open(fileobj=packed, mode="w") as archive,
+        ):
             self._add(archive, "versions.json", _encode(self._versions()))
+            packed.flush()
             for words in LOOKS:
                 progress.check()
                 name = "-".join(word.strip("-") for word in words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -90,6 +91,18 @@ def test_what_a_guest_printed_and_what_lies_in_the_store_stays_away(tmp_path: Pa
     (tmp_path / "vms" / "link.log").symlink_to("/etc/passwd")
     logs = [name for name in make(tmp_path, {}) if "/logs/" in name]
     assert logs == ["holdfast-bundle/logs/vms/web1/qemu.log"]
+
+
+def test_its_beginning_comes_before_the_first_answer(tmp_path: Path) -> None:
+    target, begun = io.BytesIO(), []
+
+    def ask(words: Sequence[str]) -> str:
+        begun.append(zlib.decompressobj(wbits=31).decompress(target.getvalue()))
+        raise HoldfastError(f"{words[0]}: a disk hangs")
+
+    Bundle(tmp_path, "9.9", SystemClock(), ask).write(target, Progress())
+    assert b'"holdfast": "9.9"' in begun[0]
+    assert "a disk hangs" in read_bundle(target.getvalue())["holdfast-bundle/missing.json"]
 
 
 def test_of_a_long_log_the_end_is_told_from_a_whole_line(tmp_path: Path) -> None:

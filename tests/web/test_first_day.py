@@ -6,6 +6,7 @@ One walk through the real thing: `holdfast serve`, Debian's Chromium, the demo's
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 import zipfile
@@ -151,11 +152,14 @@ def type_into_guest(watched: Watched, box: ServedBox) -> None:
     serial = Path(vm["serial_log"])
     canvas.click()
 
+    pauses_ms = itertools.chain((2000, 3000, 4500, 7000, 10_000), itertools.repeat(15_000))
+
     def has_said() -> bool:
-        # A slow guest may ask for the password late: then all of it is typed again.
+        # A slow guest may ask for the password late: then all of it is typed again, and slower.
+        pause_ms = next(pauses_ms)
         for line in ("root", "demo", "echo keys-$((6*7)) > /dev/ttyS0"):
             type_line(page, line)
-            page.wait_for_timeout(2500)
+            page.wait_for_timeout(pause_ms)
         return "keys-42" in serial.read_text(errors="replace")
 
     wait_for(has_said, "nothing that was typed arrived")

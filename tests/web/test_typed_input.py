@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Browser, Route
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, Route, expect
 
 from tests.web.browsing import Watched, open_page
 from tests.web.served_box import PASSWORD, ServedBox
+
+
+class BrokenLine:
+    """A line that is cut, then takes requests and brings no answers, and then is whole again."""
+
+    def __init__(self) -> None:
+        self._held: list[Route] = []
+        self._meet: Callable[[Route], object] = Route.abort
+
+    def meet(self, route: Route) -> None:
+        """What becomes of a request."""
+        self._meet(route)
+
+    def hold(self) -> None:
+        self._meet = self._held.append
+
+    def holds(self, path: str) -> bool:
+        return any(urlsplit(route.request.url).path == path for route in self._held)
+
+    def mend(self) -> None:
+        self._meet = Route.continue_
+        for route in self._held:
+            route.continue_()
 
 
 def sign_in_again(watched: Watched) -> None:
@@ -73,19 +99,24 @@ def test_no_secret_is_kept_by_the_browser(browser: Browser, box: ServedBox) -> N
 
 
 def test_the_line_that_broke_is_said_and_comes_back(browser: Browser, box: ServedBox) -> None:
+    line = BrokenLine()
     with open_page(browser, box) as watched:
         page = watched.page
         watched.expected = ("Failed to load resource", "Error", "")
         watched.show("/settings/box")
         watched.show("/settings/account")
-        page.route("**/api/**", lambda route: route.abort())
+        page.route("**/api/**", line.meet)
         watched.show("/settings/box")
         page.wait_for_selector("main [role=alert]:has-text('The box does not answer')")
         assert not watched.violations()
-        page.unroute("**/api/**")
+        # Whatever the box tells meanwhile has the page ask again, too: nothing gets an answer
+        # before the button was pressed, which would be gone.
+        line.hold()
         page.click("main [role=alert] button")
+        watched.wait_for(lambda: line.holds("/api/v1/box"), "nothing is asked again")
+        line.mend()
         page.wait_for_selector("main dl.facts")
-        assert not page.locator("main [role=alert]").count()
+        expect(page.locator("main [role=alert]")).to_have_count(0)
 
 
 def test_an_old_answer_never_covers_a_newer_one(browser: Browser, box: ServedBox) -> None:
