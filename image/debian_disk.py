@@ -55,7 +55,7 @@ def provide_first(cache: DiskCache) -> Path:
 
 
 def provide_second(cache: DiskCache) -> Path:
-    """The same machine after `change_disk`. Read it, never write it. Needs root unless cached."""
+    """The same machine some days later. Read it, never write it. Needs root unless cached."""
     first = provide_first(cache)
 
     def build(disk: Path, root: Path) -> None:
@@ -63,16 +63,6 @@ def provide_second(cache: DiskCache) -> Path:
         _change(disk, root, cache)
 
     return cache.provide("second", build)
-
-
-def change_disk(disk: Path) -> None:
-    """Change `disk` (a copy of the first generation) in place, the way some days of use do.
-
-    Needs root, and leaves nothing mounted. Raises HoldfastError when a tool fails.
-    """
-    cache = open_cache()
-    with cache.workspace() as place:
-        _change(disk, place / "root", cache)
 
 
 def main(arguments: list[str]) -> int:

@@ -8,7 +8,7 @@ becomes. Decides nothing about passwords, sessions or tokens.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from appliance.base.errors import AccessError, UsageError
@@ -119,10 +119,6 @@ class Caller:
         """Raises Forbidden if this caller is bound to another machine than `machine`."""
         if self.machine is not None and self.machine != machine:
             raise Forbidden(f"{self.name} may act for the machine '{self.machine}' only")
-
-    def narrowed(self, scopes: Iterable[str]) -> Caller:
-        """The same caller with no more than `scopes`."""
-        return replace(self, scopes=self.scopes & frozenset(scopes))
 
 
 def parse_role(text: str, allowed: Iterable[str] = ROLES) -> str:

@@ -40,7 +40,6 @@ class Description:
     not_before: datetime
     not_after: datetime
     sha256: str
-    is_self_issued: bool
 
 
 def describe(certificate: bytes) -> Description:
@@ -53,7 +52,6 @@ def describe(certificate: bytes) -> Description:
         leaf.not_valid_before_utc,
         leaf.not_valid_after_utc,
         leaf.fingerprint(SHA256()).hex(),
-        leaf.subject == leaf.issuer,
     )
 
 

@@ -117,10 +117,6 @@ class Certificates:
             raise NotFoundError("there is no authority yet: 'holdfast certificates make'")
         return ca.public_bytes(Encoding.PEM)
 
-    def is_trusted_name(self, served: Served, host: str) -> bool:
-        """Whether passkeys can be offered to who opened the page as `host`: by a name of it."""
-        return host in served.description.names
-
     def findings(self) -> list[Finding]:
         """What somebody should know: an uploaded certificate that ends soon or has ended."""
         uploaded = self._read(_UPLOADED)

@@ -69,11 +69,6 @@ class Passkeys:
         self._audit = audit
         self._tickets = tickets
 
-    def is_offered(self, host: str) -> bool:
-        """Whether who opened the page as `host` (of the Host header) can use passkeys."""
-        parts = split_host(host)
-        return parts is not None and is_host_of_passkeys(parts[0])
-
     def list(self, user: str) -> list[PasskeyRow]:
         """The passkeys of a user."""
         return self._file.passkeys.where(user=user)

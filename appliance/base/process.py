@@ -141,20 +141,6 @@ class Peer:
         self._process.wait()
 
 
-def process_started(pid: int) -> float | None:
-    """When process `pid` started (seconds since the epoch), or None if it does not run.
-
-    Together with the pid this names a process for ever, although pids are used again.
-    """
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        return float(process.create_time())
-    except psutil.Error:
-        return None
-
-
 class Conversation:
     """A program that answers on its standard output what it is asked on its standard input.
 

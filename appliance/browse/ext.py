@@ -60,7 +60,7 @@ class Ext:
     def _read_super(self, raw: bytes) -> None:
         if struct.unpack_from("<H", raw, 0x38)[0] != MAGIC:
             raise IntegrityError("no ext filesystem")
-        self._inode_count, low = struct.unpack_from("<II", raw, 0)
+        (self._inode_count,) = struct.unpack_from("<I", raw, 0)
         self._first_block, log_size = struct.unpack_from("<II", raw, 0x14)
         self._group_blocks, _, self._group_inodes = struct.unpack_from("<III", raw, 0x20)
         revision = struct.unpack_from("<I", raw, 0x4C)[0]
@@ -74,7 +74,6 @@ class Ext:
         wide = bool(self._incompatible & _64BIT)
         self._descriptor_bytes = struct.unpack_from("<H", raw, 0xFE)[0] if wide else 32
         self._first_meta = struct.unpack_from("<I", raw, 0x104)[0]
-        self._blocks = low | (struct.unpack_from("<I", raw, 0x150)[0] << 32 if wide else 0)
         self.kind = "ext4" if self._incompatible & 0x2C0 else "ext3" if compatible & 4 else "ext2"
         unknown = self._incompatible & ~_INCOMPATIBLE_KNOWN
         if unknown:

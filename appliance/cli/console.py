@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Never
 
 from appliance.base.clock import SystemClock
+from appliance.base.errors import HoldfastError, NoSpaceError
 from appliance.base.progress import Progress, Snapshot
 from appliance.base.text import duration, size
 
@@ -62,17 +65,16 @@ class Console:
         if self._reporter is not None:
             self._reporter.result(value, text)
         elif self.is_json:
-            print(json.dumps(value, ensure_ascii=True))
+            _print_result(json.dumps(value, ensure_ascii=True))
         elif text:
-            print(text)
-        sys.stdout.flush()
+            _print_result(text)
 
     def note(self, text: str) -> None:
         """A message beside the result."""
         self.finish()
         if self._reporter is not None:
             text = self._reporter.note(text)
-        print(text, file=sys.stderr, flush=True)
+        _print_note(text)
 
     def fail(self, error: str, code: str) -> None:
         """Why the command ends without having done what it should; programs get the code too."""
@@ -117,9 +119,10 @@ class Console:
             return
         self._phase, self._drawn_s = snapshot.title, now_s
         if sys.stderr.isatty():
-            self._draw(snapshot, is_new=is_new)
+            with suppress(OSError):  # the terminal is gone: the work is not
+                self._draw(snapshot, is_new=is_new)
         else:
-            print(describe(snapshot), file=sys.stderr, flush=True)
+            _print_note(describe(snapshot))
 
     def _draw(self, snapshot: Snapshot, *, is_new: bool) -> None:
         if is_new and self._bar is not None:
@@ -129,6 +132,23 @@ class Console:
             self._bar = _make_bar(snapshot)
         self._bar.n = snapshot.done
         self._bar.refresh()
+
+
+def _print_result(text: str) -> None:
+    """Raises HoldfastError if nobody could have read it, and BrokenPipeError as it is."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        kind = NoSpaceError if error.errno == errno.ENOSPC else HoldfastError
+        raise kind(f"standard output: {error.strerror}") from error
+
+
+def _print_note(text: str) -> None:
+    """What is done does not fail because a log is full, or because nobody reads it any more."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _make_bar(snapshot: Snapshot) -> tqdm[Never]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from appliance.base.errors import NotFoundError
-from appliance.base.text import printable, size
+from appliance.base.text import printable, size, table
 from appliance.catalog.catalog import Catalog
 from appliance.catalog.measurements import Measurements
 from appliance.cli.arrays import follow
@@ -85,13 +85,7 @@ def _table(found: list[Disk], findings: list[Finding]) -> str:
         )
         for disk in found
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        printable(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
-        for row in rows
-    )
+    return table(rows)
 
 
 def _carries(disk: Disk) -> str:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 
 from appliance.base.errors import NotFoundError
+from appliance.base.text import printable
 from appliance.catalog.catalog import Catalog
 from appliance.catalog.point_list import list_points
 from appliance.catalog.vault_ledger import LEDGER, VaultLedger
@@ -33,7 +34,11 @@ def collect_subjects(session: Session, drill: str | None) -> list[Subject]:
         points = list_points(session.store, catalog).points
     wanted = [each for each in summaries if drill in (None, each.id)]
     if not wanted:
-        raise NotFoundError("there is no such drill: 'holdfast drill run MACHINE' makes one")
+        if drill is None:
+            raise NotFoundError("there is no drill yet: 'holdfast drill run MACHINE' makes one")
+        raise NotFoundError(
+            f"there is no drill {printable(drill)}: 'holdfast drill list' lists them"
+        )
     newest = {machine.name: each.id for each in wanted for machine in each.machines}
     read = {name: records.read(name) for name in set(newest.values())}
     subjects = []

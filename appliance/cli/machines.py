@@ -168,6 +168,8 @@ def _absolute(source: str) -> str:
 def _rename(session: Session, name: str, new: str) -> int:
     book = open_book(session)
     _require(session, book, name)
+    if new == name:
+        raise UsageError(f"{name} is called that already: say another name")
     book.set_name(name, new, session.clock.now())
     registry = Registry(session.store)
     for vault in registry.names():

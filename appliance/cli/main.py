@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -129,7 +130,25 @@ def _cancel_on_signals(console: Console) -> None:
 
 def run() -> None:
     """The entry point of the installed command."""
+    _open_standard_files()
     sys.exit(main())
+
+
+def _open_standard_files() -> None:
+    """Whoever closed one of the three gets none of our files, and none of our words, in its place.
+
+    What is to be read or to be given fails then, and says so; words beside it go nowhere.
+    """
+    for name, flags, mode in (
+        ("stdin", os.O_WRONLY, "rb"),
+        ("stdout", os.O_RDONLY, "wb"),
+        ("stderr", os.O_WRONLY, "wb"),
+    ):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, flags)
+            os.set_inheritable(descriptor, True)  # what we start is to be no worse off
+            file = os.fdopen(descriptor, mode, buffering=0, closefd=False)
+            setattr(sys, name, io.TextIOWrapper(file, write_through=True))
 
 
 if __name__ == "__main__":

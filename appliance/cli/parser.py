@@ -23,6 +23,7 @@ from appliance.cli import (
     vault_options,
     vm_options,
 )
+from appliance.cli.arguments import ArgumentParser
 from appliance.cli.global_options import add_action, add_global_options
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class _Command(NamedTuple):
 
 def build(version: str) -> argparse.ArgumentParser:
     """The parser of the whole command."""
-    main = argparse.ArgumentParser(
+    main: argparse.ArgumentParser = ArgumentParser(
         prog="holdfast",
         description="Back up disks, deduplicated and encrypted, and boot the last backup.",
         epilog=_EPILOG,

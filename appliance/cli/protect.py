@@ -12,7 +12,7 @@ import psutil
 
 from appliance.backup.disks import BackupResult, DiskBackup
 from appliance.base.errors import IntegrityError, NotFoundError, UsageError
-from appliance.base.text import counted, duration, printable, size
+from appliance.base.text import counted, duration, printable, size, table
 from appliance.catalog.catalog import Catalog
 from appliance.catalog.mirror import mirror_holds
 from appliance.catalog.point_list import DAMAGED, PointSummary, list_points, summarize
@@ -194,7 +194,10 @@ def points(session: Session, options: argparse.Namespace) -> int:
         {**point.to_json(), "held": point.name in held, "where": where[point.name]}
         for point in found.points
     ]
-    console.result({"points": shown}, _point_table(found.points, held, where))
+    text = _point_table(found.points, held, where)
+    if not found.points and machine is not None:
+        text = f"no points of {machine}: 'holdfast points' lists what there is"
+    console.result({"points": shown}, text)
     return exit_code(IntegrityError()) if found.unreadable else DONE
 
 
@@ -220,12 +223,7 @@ def _point_table(
         )
         for point in listed
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(6)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)
+    return table(rows)
 
 
 def _held(hold: Hold | None) -> str:

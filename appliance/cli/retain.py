@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from appliance.base.errors import AccessError, BusyError, IntegrityError, UsageError
-from appliance.base.text import counted, printable
+from appliance.base.text import counted, printable, table
 from appliance.cli.exit_codes import DONE, exit_code
 from appliance.cli.session import Session
 from appliance.formats.names import (
@@ -152,15 +152,13 @@ def _is_retired(book: Book, machine: str) -> bool:
 
 def _plan_text(plan: Plan) -> str:
     verdicts = [verdict for machine in plan.machines for verdict in machine.verdicts]
-    width = max((len(str(verdict.name)) for verdict in verdicts), default=0)
-    lines = [
-        f"{str(verdict.name).ljust(width)}  {'goes ' if verdict.goes else 'stays'}  "
-        f"{printable(', '.join(verdict.reasons))}"
+    rows = [
+        (str(verdict.name), "goes" if verdict.goes else "stays", ", ".join(verdict.reasons))
         for verdict in verdicts
     ]
     going = sum(verdict.goes for verdict in verdicts)
-    lines.append(f"{going} of {counted(len(verdicts), 'point')} would go; nothing was changed")
-    return "\n".join(lines)
+    last = f"{going} of {counted(len(verdicts), 'point')} would go; nothing was changed"
+    return f"{table(rows)}\n{last}" if rows else last
 
 
 def _pruned_text(plan: Plan, forgotten: list[str]) -> str:
@@ -197,11 +195,12 @@ def list_trash(session: Session, machine: str | None) -> int:
     for trouble in troubles:
         console.note(f"holdfast: {printable(trouble)}")
     rows = [
-        (str(note.point), "the next collection" if note.ends is None else format_time(note.ends))
+        (
+            str(note.point),
+            f"goes at {'the next collection' if note.ends is None else format_time(note.ends)}",
+        )
         for note in notes
     ]
-    width = max((len(name) for name, _ in rows), default=0)
-    lines = [f"{name.ljust(width)}  goes at {ends}" for name, ends in rows]
     console.result(
         {
             "trash": [
@@ -214,7 +213,7 @@ def list_trash(session: Session, machine: str | None) -> int:
             ],
             "troubles": troubles,
         },
-        "\n".join(lines) or "the trash is empty",
+        table(rows) or "the trash is empty",
     )
     return DONE
 

@@ -29,7 +29,7 @@ def status(session: Session, options: argparse.Namespace) -> int:
     if not shown:
         text = "no vault yet: 'holdfast vault add URL' makes one"
     else:
-        text = "\n".join(line for _, lines in shown for line in lines)
+        text = "\n".join(printable(line) for _, lines in shown for line in lines)
     session.console.result({"vaults": [value for value, _ in shown]}, text)
     return DONE
 
@@ -74,7 +74,7 @@ def _vault(
     }
     lines = _text(value, settings, machines, now)
     if stalled is not None:
-        lines.insert(1, f"  {printable(say_stall(stalled))}")
+        lines.insert(1, f"  {say_stall(stalled)}")
     return value, lines
 
 

@@ -164,7 +164,7 @@ class Failovers:
         """The note of a failover. Raises UsageError, NotFoundError or IntegrityError."""
         if not _ID.fullmatch(failover):
             raise UsageError(
-                f"'{printable(failover)[:80]}' is no failover: it looks like 20261121T093000Z"
+                f"'{printable(failover)[:80]}' is no failover: 'holdfast failover list' lists them"
             )
         data = self.records.read(_place(failover))
         if data is None:

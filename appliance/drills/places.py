@@ -33,11 +33,6 @@ def evidence_folder(runtime: Runtime, drill: str) -> Path:
     return runtime.state / "drills" / drill
 
 
-def failover_folder(runtime: Runtime, failover: str) -> Path:
-    """Where the note and the log of a failover lie."""
-    return runtime.state / "failovers" / failover
-
-
 def running_folder(runtime: Runtime) -> Path:
     """Locks and notes of running drills."""
     return runtime.run / "drills"

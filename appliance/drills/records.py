@@ -70,7 +70,7 @@ class DrillRecords:
         """The record of a drill. Raises UsageError, NotFoundError or IntegrityError."""
         if not _ID.fullmatch(drill):
             raise UsageError(
-                f"'{printable(drill)[:80]}' is no drill: it looks like 20261121T093000Z"
+                f"'{printable(drill)[:80]}' is no drill: 'holdfast drill list' lists them"
             )
         data = self._records.read(_place(drill))
         if data is None:

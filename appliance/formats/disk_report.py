@@ -29,12 +29,3 @@ def disk_to_json(disk: Disk) -> dict[str, Any]:
     if isinstance(disk, AtaDisk):
         return ata_to_json(disk)
     return nvme_to_json(disk) if isinstance(disk, NvmeDisk) else scsi_to_json(disk)
-
-
-def identify_disk(disk: Disk) -> tuple[str, str]:
-    """Model and serial number: what a person finds on its label."""
-    if isinstance(disk, AtaDisk):
-        return disk.identity.model, disk.identity.serial
-    if isinstance(disk, NvmeDisk):
-        return disk.controller.model, disk.controller.serial
-    return f"{disk.vendor} {disk.product}".strip(), disk.serial

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.health.kernel_tree import KernelTree, list_names, read_text
+from appliance.health.kernel_tree import KernelTree, read_text
 
 # Drivers of RAID controllers in the kernel tree (drivers/scsi, drivers/message/fusion). Those that
 # also drive plain host adapters are told apart by what the volume calls itself.
@@ -53,16 +53,6 @@ def find_hidden_members(tree: KernelTree, disk: Path) -> HiddenMembers | None:
     if not has_level and driver not in _RAID_DRIVERS:
         return None
     return HiddenMembers(driver, level if has_level else "", state)
-
-
-def list_raid_drivers(tree: KernelTree) -> list[str]:
-    """Drivers of RAID controllers that have a controller here."""
-    top = tree.sys / "bus/pci/drivers"
-    return [
-        name
-        for name in list_names(top)
-        if name in _RAID_DRIVERS and any(":" in entry for entry in list_names(top / name))
-    ]
 
 
 def _find_driver(device: Path) -> str:

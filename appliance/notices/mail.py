@@ -65,4 +65,5 @@ def _explain(error: Exception) -> str:
         return printable(f"it said {error.smtp_code} {text}")[:300]
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
-    return printable(str(error) or type(error).__name__)[:300]
+    said = getattr(error, "strerror", "") or str(error)
+    return printable(said or type(error).__name__)[:300]

@@ -68,7 +68,8 @@ def send_webhook(
                 line.stream = context.wrap_socket(line.stream, server_hostname=host)
             return _post(line.stream, parts.netloc, target, data, headers)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = printable(str(error) or type(error).__name__)[:300]
+        said = getattr(error, "strerror", "") or str(error)
+        reason = printable(said or type(error).__name__)[:300]
         raise HoldfastError(f"{host}: {reason}") from error
 
 

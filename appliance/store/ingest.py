@@ -74,7 +74,6 @@ class Ingest:
         self.write_ns = 0
         """Time in writes and syncs of containers, summed over the sealer's threads."""
         self._finish_ns = 0
-        self.sealed_containers = 0
 
     def stream(self) -> Stream:
         """A stream of data chunks for one thread."""
@@ -138,7 +137,6 @@ class Ingest:
             self.stored_bytes += size_bytes
             self.write_ns += written_ns
             self._finish_ns += began_ns - finish_ns
-            self.sealed_containers += 1
 
     def raise_failure(self) -> None:
         """Raise what went wrong in the sealer, if anything did."""

@@ -96,9 +96,9 @@ def parse_address(url: str) -> Address:
         return _parse_directory(parts.netloc, parts.path, "?" in url)
     if parts.scheme == "s3":
         return _parse_s3(parts.netloc, parts.path, parts.query)
-    raise UsageError(
-        f"{parts.scheme or 'nothing'}:// is no vault: expected {_EXAMPLE}", code="bad-vault-address"
-    )
+    # What may hold a key is not shown: whoever forgot the scheme may have put one in.
+    given = f"{parts.scheme}://" if parts.scheme else "that" if "@" in url else f"'{url[:80]}'"
+    raise UsageError(f"{given} is no vault: expected {_EXAMPLE}", code="bad-vault-address")
 
 
 def check_lock(address: Address, days: int, *, is_confirmed: bool) -> None:

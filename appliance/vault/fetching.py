@@ -76,8 +76,6 @@ class Fetching:
         self._waiting = 0
         self._is_down = False
         self._background: set[asyncio.Task[None]] = set()
-        self.foreground_bytes = 0
-        self.background_bytes = 0
 
     async def open(self, file: CachedFile, key: str) -> bool:
         """Learn how long a container is and fetch its ends; False where no vault has it."""
@@ -88,7 +86,7 @@ class Fetching:
             except MissingObjectError:
                 return False
             file.set_size(first.info.size_bytes)
-            await self._keep(file, 0, first.data, is_awaited=True)
+            await asyncio.to_thread(self._cache.write, file, 0, first.data)
         await self.need(file, key, [0, file.blocks - 1])
         return True
 
@@ -216,14 +214,7 @@ class Fetching:
             fetched = await self._get(key, offset, length)
         if len(fetched.data) != length:
             raise HoldfastError(f"{key} is no longer in the vault as it was")
-        await self._keep(file, run[0], fetched.data, is_awaited=is_awaited)
-
-    async def _keep(self, file: CachedFile, block: int, data: bytes, *, is_awaited: bool) -> None:
-        if is_awaited:
-            self.foreground_bytes += len(data)
-        else:
-            self.background_bytes += len(data)
-        await asyncio.to_thread(self._cache.write, file, block, data)
+        await asyncio.to_thread(self._cache.write, file, run[0], fetched.data)
 
     # ---- one range ----
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 Style = Literal["path", "virtual"]
-PRICES_OF = "2026-11"
 PART_MIN_BYTES = 5 << 20  # S3's own limits, kept by all
 PART_COUNT_MAX = 10_000
 _GB = 1e9
@@ -19,7 +18,7 @@ _GB = 1e9
 
 @dataclass(frozen=True)
 class Prices:
-    """List prices in US dollars, standard class, a large region, without free tiers."""
+    """List prices of November 2026 in US dollars: standard class, a large region, no free tier."""
 
     put_per_1000: float = 0.0
     get_per_1000: float = 0.0

@@ -73,3 +73,21 @@ def test_whatever_it_was_it_is_one_line_without_controls(foreign: str) -> None:
     assert len(shown.splitlines()) <= 1
     assert not [character for character in shown if unicodedata.category(character)[0] == "C"]
     shown.encode()
+
+
+def test_columns_line_up_whatever_is_in_them() -> None:
+    rows = [
+        ("POINT", "STATE"),
+        ("红@2026", "complete"),
+        ("Bu\u0308ro", "x"),
+        ("a\x1b[2Jb", "held"),
+        ("\uff37", ""),
+    ]
+    assert text.table(rows).split("\n") == [
+        "POINT      STATE",
+        "红@2026    complete",
+        "Bu\u0308ro       x",
+        "a\\x1b[2Jb  held",
+        "\uff37",
+    ]
+    assert text.table([]) == ""

@@ -14,7 +14,7 @@ import pytest
 
 from appliance.base.errors import IntegrityError
 from appliance.formats.disk_pages import DiskPages
-from appliance.formats.disk_report import disk_to_json, identify_disk, parse_disk
+from appliance.formats.disk_report import disk_to_json, parse_disk
 from appliance.formats.finding import decode_finding
 from appliance.health.disk_examination import DiskExaminer
 from appliance.health.disk_reading import DiskAsleepError, read_disk
@@ -72,7 +72,7 @@ def judge(pages: DiskPages) -> bool:
         disk = parse_disk(pages)
     except IntegrityError:
         return False
-    json.dumps([disk_to_json(disk), identify_disk(disk)], allow_nan=False).encode()
+    json.dumps(disk_to_json(disk), allow_nan=False).encode()
     for finding in DiskExaminer(PlainHistory(), HandClock(NOON)).judge(pages, SUBJECT).findings:
         assert decode_finding(json.loads(json.dumps(finding.to_json()))) == finding
     return True

@@ -43,7 +43,9 @@ GOOD = {
 BAD = {
     "": "no vault",
     "ftp://bucket": "no vault",
-    "/mnt/disk": "no vault",
+    "/mnt/disk": "^'/mnt/disk' is no vault",
+    "key:secret@bucket": "^key:// is no vault",
+    "secret@bucket": "^that is no vault",
     "file://host/dir": "three slashes",
     "file:///": "absolute path",
     "file:///.": "absolute path",
