@@ -30,8 +30,9 @@ def filled(real_box: Box, holdfast: Holdfast, tmp_path: Path) -> Box:
 
 
 def test_a_command_gives_with_a_daemon_what_it_gives_without(
-    filled: Box, holdfast: Holdfast, tmp_path: Path
+    filled: Box, holdfast: Holdfast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     calls = [
         ("verify",),
         ("verify", "--json"),
@@ -40,13 +41,13 @@ def test_a_command_gives_with_a_daemon_what_it_gives_without(
         ("restore", "nobody@latest", "out.raw"),
         ("collect", "--thin", "101"),
     ]
-    with_daemon = [holdfast(*call, directory=tmp_path) for call in calls]
+    with_daemon = [holdfast(*call) for call in calls]
     listed = holdfast("jobs", "list", "--json").json()["items"]
     assert [job["verb"] for job in listed] == [call[0] for call in reversed(calls)]
     assert (tmp_path / "out.raw").read_bytes() == (tmp_path / "disk.raw").read_bytes()
     (tmp_path / "out.raw").unlink()
     filled.stop()
-    without = [holdfast(*call, directory=tmp_path) for call in calls]
+    without = [holdfast(*call) for call in calls]
     for one, other in zip(with_daemon, without, strict=True):
         assert (one.code, one.out, one.err) == (other.code, other.out, other.err), one.argv
 

@@ -9,9 +9,12 @@ import time
 from pathlib import Path
 
 PROMPT = re.compile(rb"root@web1:[^\r\n]*# $")
-LOGIN = re.compile(rb"login: $")
-# What the guest's kernel says behind a prompt hides it: after so long another one is asked for.
+LOGIN = re.compile(rb"web1 login: $")
+PASSWORD = re.compile(rb"Password: $")
+ASKED = re.compile(b"|".join(one.pattern for one in (PROMPT, LOGIN, PASSWORD)))
+# What the guest's kernel says hides what is waited for: after so long it is asked for again.
 QUIET_S = 15
+DEADLINE_S = 240
 
 
 class GuestConsole:
@@ -20,24 +23,30 @@ class GuestConsole:
     def __init__(self, serial_socket: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(1)
+        self._turn = 0
         # Unix socket paths are short, temporary directories are not.
         directory = Path(serial_socket).parent
         with OpenDirectory(directory) as number:
             self._socket.connect(f"/proc/self/fd/{number}/{Path(serial_socket).name}")
 
     def log_in(self) -> None:
+        """Answer whatever is asked, as often as it is asked: what was typed may have been lost."""
+        deadline_s = time.monotonic() + 2 * DEADLINE_S
         self._send("\n")
-        self._read_until(LOGIN)
-        self._send("root\n")
-        self._read_until(re.compile(rb"Password: $"))
-        self._send("demo\n")
-        self._read_until(PROMPT)
+        while not PROMPT.search(asked := self._read_until(ASKED, again="\n")):
+            assert time.monotonic() < deadline_s, f"no login: {asked[-300:]!r}"
+            self._send("root\n" if LOGIN.search(asked) else "demo\n")
 
     def run(self, command: str) -> str:
-        """What `command` prints."""
-        self._send(f"{command}\n")
-        said = self._read_until(PROMPT).decode(errors="replace")
-        return "\n".join(said.splitlines()[1:-1])
+        """What `command` prints: between its echo and a word that only its end brings."""
+        self._turn += 1
+        end = f"echo ended-$(({self._turn}))"
+        self._send(f"{command}; {end}\n")
+        wanted = re.compile(rb"ended-%d\s" % self._turn)
+        said = self._read_until(wanted, again=f"{end}\n").decode(errors="replace")
+        _, echo, printed = said.partition(end)
+        assert echo, f"{command} is not echoed: {said}"
+        return printed.partition(f"ended-{self._turn}")[0]
 
     def close(self) -> None:
         self._socket.close()
@@ -45,8 +54,9 @@ class GuestConsole:
     def _send(self, text: str) -> None:
         self._socket.sendall(text.encode())
 
-    def _read_until(self, wanted: re.Pattern[bytes], timeout_s: float = 240) -> bytes:
-        deadline_s = time.monotonic() + timeout_s
+    def _read_until(self, wanted: re.Pattern[bytes], *, again: str) -> bytes:
+        """What the guest said until then; `again` is typed whenever it says nothing for long."""
+        deadline_s = time.monotonic() + DEADLINE_S
         seen = b""
         quiet_s = 0
         while not wanted.search(strip_escapes(seen)):
@@ -56,8 +66,8 @@ class GuestConsole:
                 quiet_s = 0
             except TimeoutError:
                 quiet_s += 1
-                if quiet_s % QUIET_S == 0 and wanted in (LOGIN, PROMPT):
-                    self._send("\n")
+                if quiet_s % QUIET_S == 0:
+                    self._send(again)
         return strip_escapes(seen)
 
 

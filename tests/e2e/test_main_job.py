@@ -135,6 +135,7 @@ def test_the_independent_script_restores_it(web1: ProtectedWeb1) -> None:
     out.unlink()
 
 
+@pytest.mark.timeout(1500)  # three boots, each of which may take 400 s
 def test_the_point_boots_and_keeps_what_the_guest_wrote(web1: ProtectedWeb1) -> None:
     holdfast = web1.holdfast
     screen = web1.directory / "screen.png"

@@ -41,7 +41,9 @@ PHONE: ViewportSize = {"width": 360, "height": 740}
 Theme = Literal["light", "dark"]
 
 expect.set_options(timeout=TIMEOUT_MS)
-TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+# What another theme may change.
+OF_COLOURS = ("color-contrast", "link-in-text-block")
 
 
 def start_browser(playwright: Playwright) -> Browser:
@@ -60,6 +62,8 @@ class Watched:
     expected: tuple[str, ...] = ("Failed to load resource",)
 
     _asked: set[Request] = field(default_factory=set)
+    _asks: int = 0
+    _asks_when_settled: int = -1
     _is_line_changed: bool = False
 
     def watch(self) -> None:
@@ -82,6 +86,7 @@ class Watched:
             self._asked.clear()  # of the page before: nobody hears how they end
         if request.resource_type not in ENDLESS:
             self._asked.add(request)
+            self._asks += 1
 
     def _note_end(self, request: Request) -> None:
         self._asked.discard(request)
@@ -131,15 +136,23 @@ class Watched:
         )
         self.settle()
 
-    def settle(self) -> None:
-        """Wait until nothing is asked of the box, and what it answered is drawn."""
+    def settle(self, looks: int = 2) -> None:
+        """Wait until nothing is asked of the box, and what it answered is drawn.
+
+        It is when so many looks one after the other find it so.
+        """
         deadline = time.monotonic() + TIMEOUT_MS / 1000
         quiet = 0
-        while quiet < 2:
+        while quiet < looks:
             self.page.evaluate(DRAWN)
             is_waiting = self._asked or self.page.locator(".skeleton").count()
             quiet = 0 if is_waiting else quiet + 1
             assert time.monotonic() < deadline, [one.url for one in self._asked]
+        self._asks_when_settled = self._asks
+
+    def _settle_again(self) -> None:
+        """Where nothing was asked since, only what changes by itself may have to be drawn."""
+        self.settle(1 if self._asks == self._asks_when_settled else 2)
 
     def sign_in(self) -> None:
         """Through the form, into a session of one's own."""
@@ -171,13 +184,14 @@ class Watched:
             assert time.monotonic() < deadline, otherwise
             self.page.wait_for_timeout(50)
 
-    def violations(self) -> list[str]:
-        """What axe has against the page when it is drawn."""
-        self.settle()
+    def violations(self, *rules: str) -> list[str]:
+        """What axe has against the page when it is drawn: by all rules, or only by these."""
+        self._settle_again()
         if not self.page.evaluate("() => 'axe' in window"):
             self.page.evaluate(AXE.read_text("utf-8"))
+        only = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": TAGS}
         found = self.page.evaluate(
-            "(tags) => axe.run({runOnly: tags, resultTypes: ['violations']})", TAGS
+            "(only) => axe.run({runOnly: only, resultTypes: ['violations']})", only
         )
         return [
             f"{one['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
@@ -187,7 +201,7 @@ class Watched:
 
     def overflow(self) -> int:
         """By how many pixels the page is wider than the window."""
-        self.settle()
+        self._settle_again()
         width = self.page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
         return max(0, int(width))
 

@@ -56,6 +56,7 @@ def list_vms(box: ServedBox) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.timeout(1500)  # a backup and a boot, each of which may take BOOT_MS
 def test_a_person_protects_a_disk_boots_it_types_into_it_and_gets_a_file_back(
     browser: Browser, fresh_box: ServedBox, images: Path, tmp_path: Path
 ) -> None:
