@@ -194,6 +194,7 @@ def _boot(lab: Lab, node: str) -> Report:
     argv = [
         f"{node},node-name=point0,read-only=on" if "node-name=point0" in word else word
         for word in build_argv(folder, machine)
+        if word != "-S"  # nobody says `cont` here
     ]
     serial = folder / "serial.log"
     began_s = time.monotonic()
