@@ -242,7 +242,7 @@ def kill_and_resume(office: Office, size_mib: int, share: int) -> None:
     office.add_vault()
     sync = office.box.start("vault", "sync")
     wanted = share % 20
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while len(office.objects()) < wanted and sync.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(random.Random(office.seed + share).uniform(0, 0.02))
