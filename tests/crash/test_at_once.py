@@ -104,7 +104,7 @@ class PausedBeforeCommit(Progress):
         super().phase(name, total, unit, about=about)
         if name == "writing the point":
             self._meanwhile.set()
-            assert self._go_on.wait(60)
+            assert self._go_on.wait(300)
 
 
 def test_a_backup_rescues_what_it_counted_on(
@@ -121,14 +121,14 @@ def test_a_backup_rescues_what_it_counted_on(
     pause = PausedBeforeCommit(meanwhile, go_on)
     worker = threading.Thread(target=lambda: made.append(back_up(store, path, "new", pause)))
     worker.start()
-    assert meanwhile.wait(60)
+    assert meanwhile.wait(300)
     other = open_store(state)
     other.points.forget(old.name)
     collected = Collection(other, SystemClock(), Progress()).run()
     assert collected.freed_bytes == 0
     assert collected.waiting_bytes > 0
     go_on.set()
-    worker.join(60)
+    worker.join(300)
     assert len(made) == 1
     assert made[0].new_bytes == 0, "the backup was meant to count on the old chunks"
     again = Collection(open_store(state), SystemClock(), Progress()).run()

@@ -53,7 +53,7 @@ print(json.dumps({
 def results_with(names: str, seed: int) -> dict[str, Any]:
     argv = [sys.executable, "-c", PROGRAM, str(seed)]
     environment = {**os.environ, "HOLDFAST_KERNELS": names}
-    done = subprocess.run(argv, env=environment, capture_output=True, check=True, timeout=60)
+    done = subprocess.run(argv, env=environment, capture_output=True, check=True, timeout=300)
     results: dict[str, Any] = json.loads(done.stdout)
     return results
 

@@ -247,7 +247,7 @@ class Worker(threading.Thread):
             (result,) = self.rotation.ingest(batch)
             self.refs[data] = result.refs
         self.rotation.rotate()
-        self._barrier.wait(timeout=60)
+        self._barrier.wait(timeout=300)
         sealed = {slot: one for other in self.others for slot, one in other.rotation.sealed.items()}
         reader = Reader()
         self.mismatches = sum(
@@ -274,7 +274,7 @@ def test_threads_that_ingest_the_same_at_once_store_it_once_and_read_it_all(
         worker.others = workers
         worker.start()
     for worker in workers:
-        worker.join(timeout=120)
+        worker.join(timeout=300)
     assert [worker.mismatches for worker in workers] == [0] * THREADS
     # Whoever claimed a chunk first, everybody names the same place for it.
     for data in shared:
