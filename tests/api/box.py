@@ -18,6 +18,7 @@ from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 
+from appliance.formats.audit import MARK_PLACE
 from tests.command import ROOT
 
 PASSWORD = "correct horse battery staple 9"
@@ -223,4 +224,5 @@ class Box:
         client.post("/setup/admin", {"user": "ann", "password": PASSWORD}, expect=204)
         made = client.post("/setup/store", {}, expect=201)
         assert "base32:" in made["recovery_key"]
+        assert (self.state / "store" / MARK_PLACE).exists()  # a store knows its administrator
         return client

@@ -154,6 +154,11 @@ class Watched:
         """Where nothing was asked since, only what changes by itself may have to be drawn."""
         self.settle(1 if self._asks == self._asks_when_settled else 2)
 
+    def go_on(self) -> None:
+        """To the next step of the wizard. What still comes in above a button moves it away."""
+        self.settle()
+        self.page.get_by_role("button", name="Continue").click()
+
     def sign_in(self) -> None:
         """Through the form, into a session of one's own."""
         self.page.fill("[name=user]", USER)

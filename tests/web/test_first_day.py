@@ -65,7 +65,7 @@ def test_a_person_protects_a_disk_boots_it_types_into_it_and_gets_a_file_back(
     with open_page(browser, fresh_box, is_signed_in=False, size=SCREEN) as watched:
         page = watched.page
         watched.expected += ("Canvas2D: Multiple readback",)  # it is the test that looks so often
-        walk_through_wizard(page, fresh_box)
+        walk_through_wizard(watched, fresh_box)
         protect(page, disk)
         boot(page)
         type_into_guest(watched, fresh_box)
@@ -73,18 +73,19 @@ def test_a_person_protects_a_disk_boots_it_types_into_it_and_gets_a_file_back(
         get_folder_back(page, tmp_path)
 
 
-def walk_through_wizard(page: Page, box: ServedBox) -> None:
+def walk_through_wizard(watched: Watched, box: ServedBox) -> None:
     """From the code on the box's screen to the page that protects the first machine."""
+    page = watched.page
     page.get_by_label("Setup code").fill(box.setup_code)
     keep_screen(page, "setup")
-    go_on(page)
+    watched.go_on()
     page.get_by_label("Name", exact=True).fill(USER)
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_label("Once more").fill(PASSWORD)
-    go_on(page)
+    watched.go_on()
     for step in ("time", "network", "disks"):
         expect(page.locator("h1")).to_contain_text(re.compile(step, re.IGNORECASE))
-        go_on(page)
+        watched.go_on()
     page.get_by_role("button", name="Make the store").click()
     rows = read_recovery_key(page)
     page.get_by_role("button", name="I have it on paper").click()
@@ -92,20 +93,17 @@ def walk_through_wizard(page: Page, box: ServedBox) -> None:
         row = page.get_by_label(f"Row {number}", exact=True)
         if row.count():
             row.fill(words)
-    go_on(page)
+    watched.go_on()
     # The vault, and whatever else can wait.
     skip = page.get_by_role("button", name="Skip this step")
     end = page.get_by_role("button", name="Protect a machine")
     expect(skip.or_(end)).to_be_visible()
     while not end.is_visible():
         before = page.locator("h1").inner_text()
+        watched.settle()
         skip.click()
         expect(page.locator("h1")).not_to_have_text(before)
     end.click()
-
-
-def go_on(page: Page) -> None:
-    page.get_by_role("button", name="Continue").click()
 
 
 def read_recovery_key(page: Page) -> dict[int, str]:

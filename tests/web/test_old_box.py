@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from tests.web.browsing import Watched, open_page
 from tests.web.served_box import PASSWORD, ServedBox
@@ -27,33 +27,30 @@ def open_heir(browser: Browser, state: Path) -> Iterator[Watched]:
         heir.close()
 
 
-def go_on(page: Page) -> None:
-    page.get_by_role("button", name="Continue").click()
-
-
 def walk_to_old_box(watched: Watched, key: str = "") -> None:
     """The first steps, for a box that is to become an old one."""
     page = watched.page
     page.get_by_text("A box that was lost").click()
     page.get_by_label("Setup code").fill(watched.box.setup_code)
-    go_on(page)
+    watched.go_on()
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_label("Once more").fill(PASSWORD)
     if key:
         page.get_by_label("Recovery key").fill("these are no words of a key")
-        go_on(page)
+        watched.go_on()
         expect(page.get_by_text("This is not the recovery key of this box")).to_be_visible()
         page.get_by_label("Recovery key").fill(key)
-    go_on(page)
+    watched.go_on()
     for step in ("time", "network", "disks"):
         expect(page.locator("h1")).to_contain_text(re.compile(step, re.IGNORECASE))
-        go_on(page)
+        watched.go_on()
     expect(page.locator("h1")).to_have_text("Become the old box")
 
 
 def leave_wizard(watched: Watched) -> None:
     page = watched.page
-    go_on(page)
+    watched.go_on()
+    watched.settle()
     page.get_by_role("button", name="Skip this step").click()
     page.get_by_role("button", name="To the home page").click()
     expect(page.locator(".standing h1")).to_be_visible()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from asyncio import to_thread
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Annotated
 
 import msgspec
 
 from appliance.api.route import Ask, Reply, Route
-from appliance.base.errors import AccessError, UsageError
+from appliance.base.errors import AccessError, HoldfastError, UsageError
 from appliance.formats.recovery_key import TEXT_MAX
 
 _STORE = "store:"  # no user is called so
@@ -51,6 +51,9 @@ async def make_store(ask: Ask) -> Reply:
             words.append(f"--passphrase-file={folder / 'passphrase'}")
         made = await workers.ask(words)
         text = await to_thread(sheet.read_text)
+    with suppress(HoldfastError):  # the daemon tries again every minute
+        # From its first moment on, the store says that there was an administrator.
+        await to_thread(ask.parts.access.keep)
     await ask.parts.look_again()
     return Reply(
         MadeStore(store_id=made["store_id"], has_passphrase=made["passphrase"], recovery_key=text),
