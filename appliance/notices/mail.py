@@ -14,6 +14,7 @@ from appliance.base.errors import HoldfastError
 from appliance.base.text import printable
 from appliance.formats.notice_channel import MailChannel
 from appliance.notices.bulletin import describe_body, describe_subject
+from appliance.notices.failures import REASON_MAX_CHARACTERS, describe_failure
 from appliance.notices.trust import make_context
 
 TIMEOUT_S = 30.0
@@ -62,8 +63,7 @@ def _explain(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         said = error.smtp_error
         text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-        return printable(f"it said {error.smtp_code} {text}")[:300]
+        return printable(f"it said {error.smtp_code} {text}")[:REASON_MAX_CHARACTERS]
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
-    said = getattr(error, "strerror", "") or str(error)
-    return printable(said or type(error).__name__)[:300]
+    return describe_failure(error)

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from appliance.base.errors import HoldfastError
 from appliance.base.text import printable
 from appliance.formats.notice_channel import WebhookChannel
+from appliance.notices.failures import describe_failure
 from appliance.notices.trust import make_context
 
 SIGNATURE = "X-Holdfast-Signature"
@@ -68,9 +69,7 @@ def send_webhook(
                 line.stream = context.wrap_socket(line.stream, server_hostname=host)
             return _post(line.stream, parts.netloc, target, data, headers)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        said = getattr(error, "strerror", "") or str(error)
-        reason = printable(said or type(error).__name__)[:300]
-        raise HoldfastError(f"{host}: {reason}") from error
+        raise HoldfastError(f"{host}: {describe_failure(error)}") from error
 
 
 def sign(secret: str, time_s: int, data: bytes) -> str:
