@@ -7,9 +7,9 @@ import difflib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from appliance.base.errors import UsageError
 from appliance.base.text import printable
-
-_USAGE = 2
+from appliance.cli.exit_codes import EXIT_CODES
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -17,7 +17,10 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and who explains; ends the process with exit code 2."""
-        self.exit(_USAGE, f"holdfast: {printable(message)}: '{self.prog} --help' explains\n")
+        self.exit(
+            EXIT_CODES[UsageError],
+            f"holdfast: {printable(message)}: '{self.prog} --help' explains\n",
+        )
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
