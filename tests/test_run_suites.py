@@ -92,12 +92,12 @@ def test_the_last_line_holds_the_counts() -> None:
 
 SHAKY = """
 from pathlib import Path
-import os, pytest
+import pytest
 
 def first_time(name):
     mark = Path(__file__).with_name(name)
     is_first = not mark.exists()
-    mark.write_text(os.environ["HOLDFAST_TEST_SEED"])
+    mark.touch()
     return is_first
 
 @pytest.fixture
@@ -117,7 +117,6 @@ def shaky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
     """A suite whose tests fail always, the first time, at their end the first time, or never."""
     monkeypatch.setattr(run_suites, "ROOT", tmp_path)
     monkeypatch.setattr(run_suites, "REPORTS", tmp_path / "reports")
-    monkeypatch.setenv("HOLDFAST_TEST_SEED", "7")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow\n")
     (tmp_path / "test_shaky.py").write_text(SHAKY)
     return Suite("shaky", paths=("test_shaky.py",), may_repeat=True)

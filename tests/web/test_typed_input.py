@@ -15,7 +15,7 @@ class BrokenLine:
     """A line that is cut, then takes requests and brings no answers, and then is whole again."""
 
     def __init__(self) -> None:
-        self._held: list[Route] = []
+        self.held: list[Route] = []
         self._meet: Callable[[Route], object] = Route.abort
 
     def meet(self, route: Route) -> None:
@@ -23,14 +23,18 @@ class BrokenLine:
         self._meet(route)
 
     def hold(self) -> None:
-        self._meet = self._held.append
+        self._meet = self.held.append
 
     def holds(self, path: str) -> bool:
-        return any(urlsplit(route.request.url).path == path for route in self._held)
+        return any(urlsplit(route.request.url).path == path for route in self.held)
+
+    def carry(self) -> None:
+        """From now on; what is held stays held."""
+        self._meet = Route.continue_
 
     def mend(self) -> None:
-        self._meet = Route.continue_
-        for route in self._held:
+        self.carry()
+        for route in self.held:
             route.continue_()
 
 
@@ -120,25 +124,18 @@ def test_the_line_that_broke_is_said_and_comes_back(browser: Browser, box: Serve
 
 
 def test_an_old_answer_never_covers_a_newer_one(browser: Browser, box: ServedBox) -> None:
-    held: list[Route] = []
-    is_held = True
-
-    def pass_on(route: Route) -> None:
-        if is_held:
-            held.append(route)
-        else:
-            route.continue_()
-
+    line = BrokenLine()
     with open_page(browser, box) as watched:
         page = watched.page
         watched.show("/vault")
-        page.route("**/api/v1/vaults", pass_on)
+        line.hold()
+        page.route("**/api/v1/vaults", line.meet)
         box.run("vault sync", name="office")
-        watched.wait_for(lambda: bool(held), "the end of a job renews nothing")
-        is_held = False
+        watched.wait_for(lambda: bool(line.held), "the end of a job renews nothing")
+        line.carry()
         with page.expect_response("**/api/v1/vaults"):
             box.run("vault sync", name="office")
-        for route in held:
+        for route in line.held:
             route.fulfill(json={"items": []})
         watched.settle()
         assert page.locator("main h2:has-text('office')").count()
